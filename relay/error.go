@@ -1,0 +1,21 @@
+package relay
+
+import "errors"
+
+// Why something was refused or ended. Doors map them to their protocol's reply
+// in one table each; the wrapping text goes to the log only.
+var (
+	ErrBadName     = errors.New("bad stream name")
+	ErrDenied      = errors.New("access denied")
+	ErrLimit       = errors.New("limit reached")
+	ErrBusy        = errors.New("stream busy")    // another publisher holds the name
+	ErrNotFound    = errors.New("no such stream") // nobody published it in time
+	ErrUnpublished = errors.New("stream ended")   // its publisher ended it or stayed away
+	ErrReplaced    = errors.New("replaced by a new publisher")
+	ErrKicked      = errors.New("ended by an operator")
+	ErrExpired     = errors.New("grant expired")
+	ErrIdle        = errors.New("no media for too long")
+	ErrStalled     = errors.New("peer takes no data") // write_timeout
+	ErrOverflow    = errors.New("too many control messages queued")
+	ErrClosed      = errors.New("relay is shutting down")
+)
