@@ -1,0 +1,218 @@
+package flv
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// ErrBadConfig says that a codec configuration could not be read. The message it
+// came in is relayed all the same.
+var ErrBadConfig = errors.New("bad codec configuration")
+
+// VideoConfig is what a video configuration says of the picture.
+type VideoConfig struct {
+	Width, Height int
+	Profile       int     // profile_idc: AVC 66 Baseline, 77 Main, 100 High; HEVC 1 Main, 2 Main 10
+	Level         int     // level_idc: AVC 31 is 3.1, HEVC 93 is 3.1
+	FPS           float64 // 0: not told
+}
+
+// maxDimension is far above what any level allows.
+const maxDimension = 1 << 16
+
+// ParseAVCConfig reads an AVCDecoderConfigurationRecord (ISO/IEC 14496-15,
+// 5.3.3.1) and the first sequence parameter set in it.
+func ParseAVCConfig(body []byte) (VideoConfig, error) {
+	if len(body) < 8 || body[0] != 1 {
+		return VideoConfig{}, fmt.Errorf("%w: AVC record of %d bytes", ErrBadConfig, len(body))
+	}
+	if body[5]&31 == 0 {
+		return VideoConfig{}, fmt.Errorf("%w: AVC record without a sequence parameter set", ErrBadConfig)
+	}
+	n := int(body[6])<<8 | int(body[7])
+	sps := body[8:]
+	if n < 4 || n > len(sps) || sps[0]&31 != 7 {
+		return VideoConfig{}, fmt.Errorf("%w: AVC sequence parameter set of %d bytes", ErrBadConfig, n)
+	}
+	return parseAVCSPS(sps[1:n])
+}
+
+// parseAVCSPS reads seq_parameter_set_data (H.264 7.3.2.1.1) behind the NAL header.
+func parseAVCSPS(sps []byte) (VideoConfig, error) {
+	r := &bits{b: sps}
+	c := VideoConfig{Profile: int(r.u(8))}
+	r.u(8) // constraint flags
+	c.Level = int(r.u(8))
+	r.ue() // seq_parameter_set_id
+	chroma := uint32(1)
+	switch c.Profile {
+	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:
+		chroma = r.ue()
+		if chroma == 3 && r.flag() { // separate_colour_plane_flag
+			chroma = 0
+		}
+		r.ue()        // bit_depth_luma_minus8
+		r.ue()        // bit_depth_chroma_minus8
+		r.bit()       // qpprime_y_zero_transform_bypass_flag
+		if r.flag() { // seq_scaling_matrix_present_flag
+			lists := 8
+			if chroma == 3 {
+				lists = 12
+			}
+			for i := range lists {
+				if r.flag() {
+					skipScalingList(r, i)
+				}
+			}
+		}
+	}
+	r.ue() // log2_max_frame_num_minus4
+	switch r.ue() {
+	case 0:
+		r.ue() // log2_max_pic_order_cnt_lsb_minus4
+	case 1:
+		r.bit()
+		r.se()
+		r.se()
+		n := r.ue()
+		if n > 255 {
+			return c, fmt.Errorf("%w: AVC picture order cycle of %d", ErrBadConfig, n)
+		}
+		for range n {
+			r.se()
+		}
+	}
+	r.ue()  // max_num_ref_frames
+	r.bit() // gaps_in_frame_num_value_allowed_flag
+	mbs, units := r.ue(), r.ue()
+	fields := uint32(2) // frame_height in units of 16 lines: twice as many when coded as fields
+	if r.flag() {
+		fields = 1
+	} else {
+		r.bit() // mb_adaptive_frame_field_flag
+	}
+	r.bit() // direct_8x8_inference_flag
+	if mbs >= maxDimension/16 || units >= maxDimension/32 {
+		return c, fmt.Errorf("%w: AVC picture of %d × %d macroblocks", ErrBadConfig, mbs, units)
+	}
+	w, h := (mbs+1)*16, (units+1)*16*fields
+	if r.flag() { // frame_cropping_flag, in chroma samples
+		x, y := uint32(1), fields
+		switch chroma {
+		case 1:
+			x, y = 2, 2*fields
+		case 2:
+			x = 2
+		}
+		var err error
+		if w, h, err = crop(r, w, h, x, y); err != nil {
+			return c, err
+		}
+	}
+	if r.short {
+		return c, fmt.Errorf("%w: AVC sequence parameter set is cut off", ErrBadConfig)
+	}
+	c.Width, c.Height = int(w), int(h)
+	if r.flag() {
+		c.FPS = avcRate(r)
+	}
+	return c, nil
+}
+
+// crop reads a cropping window, in units of x and y samples.
+func crop(r *bits, w, h, x, y uint32) (uint32, uint32, error) {
+	left, right, top, bottom := uint64(r.ue()), uint64(r.ue()), uint64(r.ue()), uint64(r.ue())
+	dw, dh := (left+right)*uint64(x), (top+bottom)*uint64(y)
+	if dw >= uint64(w) || dh >= uint64(h) {
+		return 0, 0, fmt.Errorf("%w: picture of %d × %d cropped by %d × %d", ErrBadConfig, w, h, dw, dh)
+	}
+	return w - uint32(dw), h - uint32(dh), nil
+}
+
+func skipScalingList(r *bits, i int) {
+	n := 16
+	if i >= 6 {
+		n = 64
+	}
+	last, next := int32(8), int32(8)
+	for range n {
+		if next != 0 {
+			next = (last + r.se() + 256) % 256
+		}
+		if next != 0 {
+			last = next
+		}
+	}
+}
+
+// avcRate reads vui_parameters (H.264 E.1.1) up to the timing.
+func avcRate(r *bits) float64 {
+	skipVUIColour(r)
+	if r.flag() { // chroma_loc_info_present_flag
+		r.ue()
+		r.ue()
+	}
+	if !r.flag() { // timing_info_present_flag
+		return 0
+	}
+	tick, scale := r.u(32), r.u(32)
+	return frameRate(r, scale, 2*uint64(tick)) // a tick is a field
+}
+
+// skipVUIColour reads what begins both AVC's and HEVC's VUI: aspect ratio,
+// overscan, video signal type.
+func skipVUIColour(r *bits) {
+	if r.flag() && r.u(8) == 255 { // aspect_ratio_info_present_flag, Extended_SAR
+		r.skip(32)
+	}
+	if r.flag() { // overscan_info_present_flag
+		r.bit()
+	}
+	if r.flag() { // video_signal_type_present_flag
+		r.skip(4)
+		if r.flag() { // colour_description_present_flag
+			r.skip(24)
+		}
+	}
+}
+
+// frameRate is scale/tick with three decimals, or 0 where that is no frame rate.
+func frameRate(r *bits, scale uint32, tick uint64) float64 {
+	if r.short || scale == 0 || tick == 0 {
+		return 0
+	}
+	fps := float64(scale) / float64(tick)
+	if fps < 0.01 || fps > 1000 {
+		return 0
+	}
+	return math.Round(fps*1000) / 1000
+}
+
+// VideoSize returns the size of the picture that a sequence header announces.
+func VideoSize(h Header, payload []byte) (width, height int, ok bool) {
+	c, ok := ParseVideoConfig(h, payload)
+	return c.Width, c.Height, ok
+}
+
+// ParseVideoConfig reads the configuration in a message that is an AVC or HEVC
+// sequence header; false for any other message and where it cannot be read.
+func ParseVideoConfig(h Header, payload []byte) (VideoConfig, bool) {
+	if !h.SequenceHeader || h.Packet != SequenceStart || h.BodyOffset > len(payload) {
+		return VideoConfig{}, false
+	}
+	var c VideoConfig
+	var err error
+	switch h.Codec {
+	case CodecAVC:
+		c, err = ParseAVCConfig(payload[h.BodyOffset:])
+	case CodecHEVC:
+		c, err = ParseHEVCConfig(payload[h.BodyOffset:])
+	default:
+		return VideoConfig{}, false
+	}
+	if err != nil {
+		return VideoConfig{}, false
+	}
+	return c, true
+}
