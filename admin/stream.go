@@ -1,0 +1,59 @@
+package admin
+
+import "time"
+
+// Stream is one stream as operators see it. It holds no token and no secret.
+type Stream struct {
+	App       string         `json:"app" example:"live"`
+	Stream    string         `json:"stream" example:"demo"`
+	State     string         `json:"state" enum:"live,idle,waiting" doc:"live: media arrives; idle: the publisher is there and silent; waiting: it is lost and may come back"`
+	Since     time.Time      `json:"since" doc:"When the stream began"`
+	Publisher *Publisher     `json:"publisher,omitempty" doc:"Absent while the stream waits for it"`
+	Video     *Video         `json:"video,omitempty"`
+	Audio     *Audio         `json:"audio,omitempty"`
+	Kbps      int            `json:"kbps" doc:"What arrives, kbit/s"`
+	Viewers   int            `json:"viewers"`
+	Protocols map[string]int `json:"protocols,omitempty" doc:"Viewers by protocol"`
+}
+
+func (s Stream) name() string { return s.App + "/" + s.Stream }
+
+// Publisher is who sends the stream.
+type Publisher struct {
+	User     string    `json:"user,omitempty" doc:"From the signed URL"`
+	Room     string    `json:"room,omitempty" doc:"From the signed URL"`
+	Protocol string    `json:"protocol" example:"rtmp"`
+	Remote   string    `json:"remote" example:"192.0.2.1:50000"`
+	Since    time.Time `json:"since" doc:"When this connection began to publish"`
+	Epoch    uint64    `json:"epoch" doc:"Counts the publishers that the stream has had"`
+}
+
+// Video is the picture, as its sequence header and the last seconds tell it.
+type Video struct {
+	Codec  string  `json:"codec" example:"avc1"`
+	Width  int     `json:"width,omitempty"`
+	Height int     `json:"height,omitempty"`
+	FPS    float64 `json:"fps" doc:"Frames per second, measured"`
+}
+
+// Audio is the sound.
+type Audio struct {
+	Codec    string `json:"codec" example:"mp4a"`
+	Rate     int    `json:"rate,omitempty" doc:"Hz"`
+	Channels int    `json:"channels,omitempty"`
+}
+
+// Counters are totals since the start, of ended streams and connections too.
+type Counters struct {
+	Drops map[string]uint64 // messages not delivered, by reason
+	Doors []Door
+}
+
+// Door is the totals of one protocol.
+type Door struct {
+	Protocol    string
+	Open        int               // connections now
+	Connections map[string]uint64 // ended or refused, by result
+	BytesIn     uint64
+	BytesOut    uint64
+}
