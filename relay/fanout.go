@@ -1,0 +1,237 @@
+package relay
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"liverelay/relay/flv"
+)
+
+// Subscribers up to which a stream is fanned out by its publisher's own goroutine: waking
+// another costs more than the few writes it then makes. A write never waits, so the
+// publisher is not held up.
+const inlineSubscribers = 16
+
+// class is what decides which bytes a subscriber is due at a position. All
+// subscribers of one class at one position share one batch.
+type class struct {
+	format *Format
+	hevc   HEVCForm
+	audio  bool
+	video  bool
+	gate   gate
+}
+
+// gate holds back frames until a keyframe.
+type gate uint8
+
+const (
+	gateOpen  gate = iota
+	gateVideo      // video waits for a keyframe, audio goes on
+	gateAll        // both wait: a newcomer's picture and sound start together
+)
+
+// plan is one class's batch from one position up to a head.
+type plan struct {
+	class class
+	from  uint64
+	to    uint64
+	next  class // the class afterwards: the gate may have opened
+	batch *Batch
+
+	messages, bytes uint64 // delivered by it
+}
+
+// shard is a part of a stream's subscribers that are up to date, and whoever runs
+// it: for a moment, the goroutine that found it idle or one made for it. A
+// subscriber that falls behind leaves for a goroutine of its own (see
+// Subscriber.catchUp) and comes back by the inbox.
+type shard struct {
+	stream *Stream
+
+	requests atomic.Int32 // runs asked for; 0: nobody runs it
+	size     atomic.Int32 // subscribers in it, or about to be
+
+	mu    sync.Mutex
+	inbox []*Subscriber // to be looked at by the runner
+
+	// owned by the runner
+	subscribers []*Subscriber
+	plans       []plan
+	spare       []*Subscriber
+}
+
+// kick sees to it that the shard is run after now: here if inline, else on a
+// goroutine of its own, and by the present runner if there is one.
+func (sh *shard) kick(inline bool) {
+	if sh.requests.Add(1) > 1 {
+		return
+	}
+	if inline {
+		sh.run()
+		return
+	}
+	go sh.run() // ends by itself: it never waits for anything
+}
+
+func (sh *shard) run() {
+	for {
+		seen := sh.requests.Load()
+		sh.tick()
+		if sh.requests.CompareAndSwap(seen, 0) {
+			return
+		}
+	}
+}
+
+// tick brings every subscriber of the shard up to the head.
+func (sh *shard) tick() {
+	ended := sh.stream.ended.Load() // before the head: what was written before the end is delivered
+	head := sh.stream.ring.head.Load()
+	sh.admit()
+	for i := 0; i < len(sh.subscribers); {
+		s := sh.subscribers[i]
+		if s.cursor == head {
+			i++
+			continue
+		}
+		p := sh.plan(s.class, s.cursor, head)
+		if p == nil { // the ring has moved on: it is behind
+			sh.leave(i)
+			s.fallBehind(nil)
+			continue
+		}
+		n, err := 0, error(nil)
+		if p.batch.Size > 0 {
+			n, err = s.sink.TryWrite(p.batch)
+			p.bytes += uint64(n)
+		}
+		s.cursor, s.class = p.to, p.next
+		switch {
+		case err != nil:
+			sh.leave(i)
+			s.release(err)
+		case n < p.batch.Size:
+			sh.leave(i)
+			s.fallBehind(p.batch.rest(n))
+		default:
+			p.messages += uint64(len(p.batch.Bufs))
+			if p.to == head {
+				i++
+			}
+		}
+	}
+	for i := range sh.plans {
+		p := &sh.plans[i]
+		sh.stream.count(p.class.format, p.messages, p.bytes)
+	}
+	clear(sh.plans)
+	sh.plans = sh.plans[:0]
+	if ended != nil {
+		sh.end(*ended)
+	}
+}
+
+// plan returns the batch of a class from a position, or nil if the ring no longer holds it.
+func (sh *shard) plan(c class, from, head uint64) *plan {
+	for i := range sh.plans {
+		if p := &sh.plans[i]; p.from == from && p.class == c {
+			return p
+		}
+	}
+	p := plan{class: c, from: from, to: min(head, from+maxVector), next: c}
+	bufs := make([][]byte, 0, p.to-from)
+	for position := from; position < p.to; position++ {
+		m := sh.stream.ring.get(position)
+		if m == nil {
+			return nil
+		}
+		if p.next.passes(m) {
+			bufs = append(bufs, m.inForm(c.hevc).wire(c.format))
+		}
+	}
+	p.batch = newBatch(bufs)
+	sh.plans = append(sh.plans, p)
+	return &sh.plans[len(sh.plans)-1]
+}
+
+// passes says whether a subscriber of the class is due m, and opens the gate.
+func (c *class) passes(m *Message) bool {
+	switch {
+	case m.Kind == flv.Script:
+		return true
+	case m.Kind == flv.Audio:
+		if !c.audio {
+			return false
+		}
+		return c.gate != gateAll || m.Header.SequenceHeader || m.videoQuiet
+	case !c.video:
+		return false
+	case m.Header.Keyframe:
+		c.gate = gateOpen
+		return true
+	}
+	return c.gate == gateOpen || m.Header.SequenceHeader
+}
+
+// admit looks at the subscribers in the inbox: those that join, go, or have
+// control bytes to send.
+func (sh *shard) admit() {
+	sh.mu.Lock()
+	inbox := sh.inbox
+	sh.inbox = sh.spare[:0]
+	sh.mu.Unlock()
+	for _, s := range inbox {
+		switch {
+		case s.index < 0 && !s.joining.CompareAndSwap(true, false):
+			// With a goroutine of its own, which looks for itself.
+		case s.closing.Load():
+			if s.index >= 0 {
+				sh.leave(s.index)
+			}
+			s.release(nil)
+		case s.wantsAttention():
+			if s.index >= 0 {
+				sh.leave(s.index)
+			}
+			s.fallBehind(nil)
+		case s.index < 0:
+			s.index = len(sh.subscribers)
+			sh.subscribers = append(sh.subscribers, s)
+		}
+	}
+	clear(inbox)
+	sh.spare = inbox[:0]
+}
+
+// leave takes the subscriber at index i out of the shard.
+func (sh *shard) leave(i int) {
+	last := len(sh.subscribers) - 1
+	sh.subscribers[i].index = -1
+	if i != last {
+		sh.subscribers[i] = sh.subscribers[last]
+		sh.subscribers[i].index = i
+	}
+	sh.subscribers[last] = nil
+	sh.subscribers = sh.subscribers[:last]
+}
+
+// end releases everybody.
+func (sh *shard) end(err error) {
+	for len(sh.subscribers) > 0 {
+		s := sh.subscribers[len(sh.subscribers)-1]
+		sh.leave(s.index)
+		s.release(err)
+	}
+}
+
+// post puts s into the inbox.
+func (sh *shard) post(s *Subscriber) {
+	sh.mu.Lock()
+	sh.inbox = append(sh.inbox, s)
+	sh.mu.Unlock()
+}
+
+// shards returns how many shards a stream may use: one a core.
+func shards() int { return runtime.GOMAXPROCS(0) }

@@ -1,0 +1,142 @@
+package relay
+
+import (
+	"bytes"
+	"slices"
+	"sync/atomic"
+
+	"liverelay/relay/flv"
+)
+
+// entry is where a newcomer enters the stream: an immutable snapshot, replaced
+// as a whole, so that a subscriber reads it without a lock and never half of it.
+type entry struct {
+	keyframe  uint64     // position of the newest keyframe
+	cached    bool       // that keyframe is in the ring
+	headers   []*Message // metadata first, then each track's sequence header
+	changedAt uint64     // position of the newest change among headers
+	audio     bool       // the stream has sent audio
+	video     bool       // the stream has sent video
+
+	at atomic.Pointer[stampedHeaders] // the headers as last handed to a newcomer
+}
+
+type stampedHeaders struct {
+	dts      int64
+	messages []*Message
+}
+
+// headersAt returns the headers with the DTS of the first frame that follows
+// them. Newcomers of one GOP share them, and so their wire forms.
+func (e *entry) headersAt(dts int64) []*Message {
+	if s := e.at.Load(); s != nil && s.dts == dts {
+		return s.messages
+	}
+	s := &stampedHeaders{dts: dts, messages: make([]*Message, len(e.headers))}
+	for i, h := range e.headers {
+		s.messages[i] = h.stamped(dts)
+	}
+	e.at.Store(s)
+	return s.messages
+}
+
+// gop follows the publisher's messages and keeps the entry true. The writer owns it.
+type gop struct {
+	entry   atomic.Pointer[entry]
+	renewed bool // a new publisher came: the next header replaces all older ones
+}
+
+func newGOP() *gop {
+	g := new(gop)
+	g.entry.Store(new(entry))
+	return g
+}
+
+// begin prepares for a new publisher: the old GOP stays for newcomers until the new one sends.
+func (g *gop) begin() { g.renewed = true }
+
+// next returns the entry as it will be once m stands at position. Call commit with
+// it after m is in the ring.
+func (g *gop) next(m *Message, position uint64) *entry {
+	old := g.entry.Load()
+	if g.renewed {
+		g.renewed = false
+		old = &entry{changedAt: position}
+	}
+	switch {
+	case m.Header.SequenceHeader, isMetadata(m):
+		return old.withHeader(m, position)
+	case m.Header.Keyframe && m.Header.Track == 0:
+		e := old.copy()
+		e.keyframe, e.cached, e.video = position, true, true
+		return e
+	case m.Kind == flv.Audio && !old.audio, m.Kind == flv.Video && !old.video:
+		e := old.copy()
+		e.audio, e.video = e.audio || m.Kind == flv.Audio, e.video || m.Kind == flv.Video
+		return e
+	}
+	return old
+}
+
+func (g *gop) commit(e *entry) {
+	if e != g.entry.Load() {
+		g.entry.Store(e)
+	}
+}
+
+// evicted tells that the ring now begins at tail.
+func (g *gop) evicted(tail uint64) {
+	if old := g.entry.Load(); old.cached && old.keyframe < tail {
+		e := old.copy()
+		e.cached = false
+		g.entry.Store(e)
+	}
+}
+
+// keep returns the oldest position that the ring should hold for newcomers.
+func (g *gop) keep(head uint64) uint64 {
+	if e := g.entry.Load(); e.cached {
+		return e.keyframe
+	}
+	return head
+}
+
+func (e *entry) copy() *entry {
+	return &entry{keyframe: e.keyframe, cached: e.cached, headers: e.headers, changedAt: e.changedAt, audio: e.audio, video: e.video}
+}
+
+// withHeader replaces or adds one header. One that really differs is a barrier: what
+// was before it cannot be decoded with it, so that the cached GOP goes.
+func (e *entry) withHeader(m *Message, position uint64) *entry {
+	same := func(h *Message) bool {
+		return h.Kind == m.Kind && h.Header.Track == m.Header.Track && h.Header.Packet == m.Header.Packet
+	}
+	next := e.copy()
+	next.audio, next.video = e.audio || m.Kind == flv.Audio, e.video || m.Kind == flv.Video
+	i := slices.IndexFunc(e.headers, same)
+	if i >= 0 && bytes.Equal(e.headers[i].Payload, m.Payload) {
+		return next
+	}
+	next.changedAt = position
+	next.headers = slices.Clone(e.headers)
+	switch {
+	case i >= 0:
+		next.headers[i] = m
+		next.cached = next.cached && m.Kind == flv.Script
+	case m.Kind == flv.Script:
+		next.headers = slices.Insert(next.headers, 0, m)
+	case len(next.headers) < maxHeaders:
+		next.headers = append(next.headers, m)
+	}
+	return next
+}
+
+// isMetadata tells onMetaData (FLV 10.1 E.5) from cue points and other script data: an AMF0
+// string of ten bytes.
+func isMetadata(m *Message) bool {
+	return m.Kind == flv.Script && bytes.HasPrefix(m.Payload, []byte("\x02\x00\x0aonMetaData"))
+}
+
+// Headers kept for newcomers at most: metadata, and a sequence header and the like for each of
+// several tracks.
+const maxHeaders = 64

@@ -1,0 +1,112 @@
+package relay
+
+import (
+	"sync/atomic"
+
+	"liverelay/relay/flv"
+)
+
+// Message is one RTMP message (RTMP 1.0 §5.3), the body of one FLV tag (FLV 10.1
+// E.4.1), on its stream's timeline. It is immutable from birth and shared by every
+// subscriber; the garbage collector owns its bytes.
+type Message struct {
+	Kind    flv.Kind
+	DTS     int64 // ms on the stream's 64-bit timeline
+	Payload []byte
+	Header  flv.Header // what ParseHeader read of Payload
+
+	position   uint64 // in the ring
+	videoQuiet bool   // no video for a while before it: audio need not wait for a keyframe
+
+	wires     atomic.Pointer[wire]    // forms made so far
+	otherHEVC atomic.Pointer[Message] // the same frame under the other HEVC header
+}
+
+// Timestamp returns the DTS as the wire carries it: its low 32 bits, which wrap after 49.7 days.
+func (m *Message) Timestamp() uint32 { return uint32(m.DTS) }
+
+// stamped returns a copy with another DTS and no wire forms yet; the payload is shared.
+func (m *Message) stamped(dts int64) *Message {
+	return &Message{Kind: m.Kind, DTS: dts, Payload: m.Payload, Header: m.Header, position: m.position}
+}
+
+// isMedia says whether the message is a frame: it moves the clock and belongs to a GOP.
+func (m *Message) isMedia() bool {
+	return m.Kind != flv.Script && !m.Header.SequenceHeader
+}
+
+// Format is one wire form of messages, such as RTMP chunks or FLV tags. A door has
+// one per form, for all its players.
+type Format struct {
+	name   string
+	encode func(*Message) []byte
+
+	messages atomic.Uint64 // delivered in this form
+	bytes    atomic.Uint64
+}
+
+// Sent returns how many messages and bytes went out in this form, to all players of all streams.
+func (f *Format) Sent() (messages, bytes uint64) { return f.messages.Load(), f.bytes.Load() }
+
+// NewFormat makes a Format. encode's result is shared by all players of the
+// format, so that neither it nor the relay may ever change it, and nothing in it may
+// depend on the player. Encode runs once a message (twice when two cores need
+// the form at the same instant; one result is kept).
+func NewFormat(name string, encode func(*Message) []byte) *Format {
+	return &Format{name: name, encode: encode}
+}
+
+// wire is one made form; a message has a list of them, seldom more than two.
+type wire struct {
+	format *Format
+	bytes  []byte
+	next   *wire
+}
+
+// wire returns the message's form in f, made now if nobody needed it before.
+func (m *Message) wire(f *Format) []byte {
+	var made *wire
+	for {
+		head := m.wires.Load()
+		for w := head; w != nil; w = w.next {
+			if w.format == f {
+				return w.bytes
+			}
+		}
+		if made == nil {
+			made = &wire{format: f, bytes: f.encode(m)}
+		}
+		made.next = head
+		if m.wires.CompareAndSwap(head, made) {
+			return made.bytes
+		}
+	}
+}
+
+// inForm returns the message with its HEVC header in the wanted form; every other
+// message is returned as it is.
+func (m *Message) inForm(form HEVCForm) *Message {
+	if form == HEVCAsPublished || m.Kind != flv.Video || m.Header.Codec != flv.CodecHEVC {
+		return m
+	}
+	if m.Header.Enhanced == (form == HEVCFourCC) {
+		return m
+	}
+	if other := m.otherHEVC.Load(); other != nil {
+		return other
+	}
+	rewrite := flv.HEVCToLegacy
+	if form == HEVCFourCC {
+		rewrite = flv.HEVCToFourCC
+	}
+	payload, ok := rewrite(m.Payload)
+	if !ok {
+		return m
+	}
+	other := m.stamped(m.DTS)
+	other.Payload, other.Header = payload, flv.ParseHeader(m.Kind, payload)
+	if !m.otherHEVC.CompareAndSwap(nil, other) {
+		return m.otherHEVC.Load()
+	}
+	return other
+}

@@ -1,0 +1,79 @@
+package relay
+
+import (
+	"fmt"
+	"net/url"
+)
+
+// StartMode says with what a newcomer begins.
+type StartMode uint8
+
+// The start modes.
+const (
+	StartGOP  StartMode = iota // the last keyframe and all since, as recorded
+	StartFast                  // the same video squeezed up to the live edge: instant and live
+	StartLive                  // the next keyframe
+)
+
+// String returns the mode as it stands in URLs and configuration.
+func (s StartMode) String() string { return [...]string{"gop", "fast", "live"}[s] }
+
+// ParseStartMode reads "gop", "fast" or "live".
+func ParseStartMode(s string) (StartMode, error) {
+	for mode := StartGOP; mode <= StartLive; mode++ {
+		if s == mode.String() {
+			return mode, nil
+		}
+	}
+	return 0, fmt.Errorf("start %.20q: want gop, fast or live", s)
+}
+
+// HEVCForm is the header that HEVC frames carry towards a player.
+type HEVCForm uint8
+
+// The forms of HEVC video tags.
+const (
+	HEVCAsPublished HEVCForm = iota
+	HEVCFourCC               // E-RTMP 'hvc1'
+	HEVCLegacy               // codec id 12, as older players know it
+)
+
+// PlayOptions is what a player may choose in its URL.
+type PlayOptions struct {
+	Start StartMode
+	HEVC  HEVCForm
+	Audio bool // wants audio
+	Video bool // wants video
+}
+
+// ParsePlayOptions reads start=gop|fast|live, only=audio|video and
+// hevc=fourcc|12 from a player's query; start defaults to def.
+func ParsePlayOptions(q url.Values, def StartMode) (PlayOptions, error) {
+	o := PlayOptions{Start: def, Audio: true, Video: true}
+	if v := q.Get("start"); v != "" {
+		mode, err := ParseStartMode(v)
+		if err != nil {
+			return o, err
+		}
+		o.Start = mode
+	}
+	switch v := q.Get("only"); v {
+	case "":
+	case "audio":
+		o.Video = false
+	case "video":
+		o.Audio = false
+	default:
+		return o, fmt.Errorf("only %.20q: want audio or video", v)
+	}
+	switch v := q.Get("hevc"); v {
+	case "":
+	case "fourcc":
+		o.HEVC = HEVCFourCC
+	case "12":
+		o.HEVC = HEVCLegacy
+	default:
+		return o, fmt.Errorf("hevc %.20q: want fourcc or 12", v)
+	}
+	return o, nil
+}

@@ -1,0 +1,368 @@
+// Package relay is the media core: streams, each with at most one publisher and any
+// number of subscribers, and the fan-out between them.
+//
+// It knows no protocol and opens no socket. A door (relay/rtmp, relay/httpflv)
+// turns bytes into messages for a [Publisher], and gives each [Subscriber] a [Format], which
+// turns a message into the door's bytes once for all players, and a [Sink], which
+// takes them.
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what the relay can be told. A zero duration takes the default in
+// brackets; a negative one stands for none.
+type Config struct {
+	Backlog          time.Duration // media time a player may be behind before it jumps [2s]
+	FlushInterval    time.Duration // gather messages for so long before writing them [none]
+	IdleTimeout      time.Duration // end a publisher that is silent for so long [60s]
+	IdleAfter        time.Duration // call it idle after so long [5s]
+	ResumeWindow     time.Duration // wait for a lost publisher [10s]
+	PlayWait         time.Duration // let a player wait for its stream [10s]
+	WriteTimeout     time.Duration // end a player that takes nothing for so long [10s]
+	ViewersPerStream int           // most subscribers of a stream; 0: no limit
+	Hooks            Hooks
+	Log              *slog.Logger // nil: none
+}
+
+func (c *Config) setDefaults() {
+	for _, d := range []struct {
+		value *time.Duration
+		unset time.Duration
+	}{
+		{&c.Backlog, 2 * time.Second},
+		{&c.IdleTimeout, 60 * time.Second},
+		{&c.IdleAfter, 5 * time.Second},
+		{&c.ResumeWindow, 10 * time.Second},
+		{&c.PlayWait, 10 * time.Second},
+		{&c.WriteTimeout, 10 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.unset
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// dropReason says why messages were not delivered.
+type dropReason uint8
+
+const (
+	dropBacklog  dropReason = iota // a player further behind than the backlog
+	dropKeyframe                   // video of a new publisher before its keyframe
+	dropReasons
+)
+
+// Relay holds the streams of one node.
+//
+// Lock order: Relay.mu, Stream.mu, Subscriber.mu; shard.mu and hookQueue.mu are
+// innermost. Under none of them is anything written, waited for or called back.
+type Relay struct {
+	config Config
+	hooks  *hookQueue
+
+	subscriberID atomic.Uint64
+	dropped      [dropReasons]atomic.Uint64 // messages
+
+	stop    chan struct{}
+	stopped chan struct{} // the ticker has ended
+
+	mu      sync.Mutex
+	streams map[Name]*Stream
+	closed  bool
+}
+
+// New returns a running relay. Close it.
+func New(config Config) *Relay {
+	config.setDefaults()
+	r := &Relay{
+		config:  config,
+		hooks:   newHookQueue(config.Hooks),
+		stop:    make(chan struct{}),
+		stopped: make(chan struct{}),
+		streams: make(map[Name]*Stream),
+	}
+	go r.watch()
+	return r
+}
+
+// Publish makes the caller the stream's publisher. While another publishes it, the grant's
+// takeover policy decides: in its place, with every subscriber kept, or [ErrBusy].
+func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, ErrClosed
+	}
+	st := r.streamLocked(n)
+	p := &Publisher{stream: st, options: o, since: time.Now()}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := st.publishLocked(p, time.Now()); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// streamLocked returns the stream of that name, made now if there is none.
+func (r *Relay) streamLocked(n Name) *Stream {
+	st := r.streams[n]
+	if st == nil {
+		st = newStream(r, n)
+		r.streams[n] = st
+	}
+	return st
+}
+
+// Subscribe waits until the stream is live and its tracks are known, and adds a subscriber to it.
+// It fails with [ErrNotFound] after Config.PlayWait, with [ErrLimit] when the stream has all
+// the viewers it may have, and when ctx ends.
+func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Subscriber, error) {
+	wait := time.NewTimer(r.config.PlayWait)
+	defer wait.Stop()
+	for {
+		r.mu.Lock()
+		if r.closed {
+			r.mu.Unlock()
+			return nil, ErrClosed
+		}
+		st := r.streamLocked(n)
+		st.waiting++
+		r.mu.Unlock()
+		s, err := st.join(ctx, wait.C, o)
+		r.leave(st)
+		if s != nil || err != nil {
+			return s, err
+		}
+	}
+}
+
+// join waits for the stream to be ready and subscribes. It returns neither a
+// subscriber nor an error when the stream ended meanwhile.
+func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o SubscribeOptions) (*Subscriber, error) {
+	early := false
+	select {
+	case <-st.ready:
+	default:
+		early = true
+		select {
+		case <-st.ready:
+		case <-st.over:
+			return nil, nil
+		case <-timeout:
+			return nil, ErrNotFound
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-st.relay.stop:
+			return nil, ErrClosed
+		}
+	}
+	return st.subscribe(o, early)
+}
+
+// leave gives up a place in Subscribe; a stream that nobody published goes with
+// the last that waited for it.
+func (r *Relay) leave(st *Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	st.waiting--
+	if st.waiting > 0 || r.streams[st.name] != st {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.epoch == 0 {
+		delete(r.streams, st.name)
+	}
+}
+
+// Kick ends the publisher of a stream with ErrKicked, and the stream with it. It
+// returns false if there is none.
+func (r *Relay) Kick(n Name) bool {
+	p := r.publisher(n)
+	if p == nil {
+		return false
+	}
+	p.kick(ErrKicked)
+	return true
+}
+
+func (r *Relay) publisher(n Name) *Publisher {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	st := r.streams[n]
+	if st == nil {
+		return nil
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.publisher
+}
+
+// kick ends the publication and the stream, without a resume window.
+func (p *Publisher) kick(err error) {
+	p.stop(err)
+	p.close(err)
+}
+
+// stop ends the publication for its publisher.
+func (p *Publisher) stop(err error) {
+	p.stream.mu.Lock()
+	p.endLocked(err)
+	p.stream.mu.Unlock()
+}
+
+// Session is one publisher or subscriber, as End's caller sees it.
+type Session struct {
+	Action   Action
+	Name     Name
+	Grant    Grant
+	Protocol string
+	Remote   netip.AddrPort
+}
+
+// End ends every session that matches, with the reason err, and returns how many.
+// match must not call the relay.
+func (r *Relay) End(match func(Session) bool, err error) int {
+	ended := 0
+	for _, st := range r.all() {
+		p, subscribers := st.sessions(match)
+		if p != nil {
+			p.kick(err)
+			ended++
+		}
+		for _, s := range subscribers {
+			s.end(err)
+			ended++
+		}
+	}
+	return ended
+}
+
+// sessions returns the publisher, if it matches, and the subscribers that do.
+func (st *Stream) sessions(match func(Session) bool) (*Publisher, []*Subscriber) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	p := st.publisher
+	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote}) {
+		p = nil
+	}
+	var matched []*Subscriber
+	for s := range st.subscribers {
+		if o := &s.options; match(Session{ActionPlay, st.name, o.Grant, o.Protocol, o.Remote}) {
+			matched = append(matched, s)
+		}
+	}
+	return p, matched
+}
+
+func (r *Relay) all() []*Stream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*Stream, 0, len(r.streams))
+	for _, st := range r.streams {
+		all = append(all, st)
+	}
+	return all
+}
+
+// watch looks once a second at what only time changes: silent publishers, expired
+// grants, rates. It is the relay's only clock; there is none per player.
+func (r *Relay) watch() {
+	defer close(r.stopped)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			for _, st := range r.all() {
+				st.watch(now)
+			}
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+func (st *Stream) watch(now time.Time) {
+	var idle *Publisher
+	st.mu.Lock()
+	st.meter.remember(now)
+	if p := st.publisher; p != nil {
+		quiet := now.Sub(p.arrival)
+		if quiet > st.relay.config.IdleAfter && !p.idle && st.announced {
+			p.setIdleLocked(true)
+		}
+		if limit := st.relay.config.IdleTimeout; limit > 0 && quiet > limit {
+			idle = p
+			p.endLocked(ErrIdle)
+		}
+	}
+	st.mu.Unlock()
+	if idle != nil {
+		idle.Close(false)
+	}
+	expired := func(s Session) bool { return !s.Grant.End.IsZero() && now.After(s.Grant.End) }
+	p, subscribers := st.sessions(expired)
+	if p != nil {
+		p.kick(ErrExpired)
+	}
+	for _, s := range subscribers {
+		s.end(ErrExpired)
+	}
+}
+
+// Close ends everything with ErrClosed and returns when no sink is touched any more
+// and the hooks have been called, or when ctx ends.
+func (r *Relay) Close(ctx context.Context) error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	close(r.stop)
+	r.mu.Unlock()
+	<-r.stopped
+	everything := func(Session) bool { return true }
+	var leaving []*Subscriber
+	for _, st := range r.all() {
+		p, subscribers := st.sessions(everything)
+		for _, s := range subscribers {
+			s.end(ErrClosed)
+		}
+		if p != nil {
+			p.kick(ErrClosed)
+		} else {
+			st.abandon(ErrClosed)
+		}
+		leaving = append(leaving, subscribers...)
+	}
+	for _, s := range leaving {
+		select {
+		case <-s.gone:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	r.hooks.drain()
+	return nil
+}
+
+// abandon ends a stream that has no publisher.
+func (st *Stream) abandon(err error) {
+	st.relay.mu.Lock()
+	st.mu.Lock()
+	st.endLocked(err)
+	st.mu.Unlock()
+	st.relay.mu.Unlock()
+	st.kick(false)
+}

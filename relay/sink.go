@@ -1,0 +1,108 @@
+package relay
+
+import (
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Sink takes the bytes of one subscriber. Its methods are called by one
+// goroutine at a time, except Interrupt. [NewSink] makes one of a connection.
+type Sink interface {
+	// TryWrite writes what goes at once of b and returns how many bytes
+	// that was: fewer than b.Size, without an error, when the connection would block.
+	TryWrite(b *Batch) (int, error)
+	// Write writes all of bufs. It fails with [ErrStalled] when no byte goes
+	// for the given time.
+	Write(bufs [][]byte, stall time.Duration) error
+	// Interrupt makes a Write that waits fail at once, and every later one.
+	Interrupt()
+}
+
+// Batch is a run of messages in their wire form, shared by every subscriber that is due the
+// same ones.
+type Batch struct {
+	Bufs [][]byte // one a message; never changed
+	Size int      // their bytes
+
+	vector vector // the same as the system call takes it
+}
+
+// rest returns what remains of the batch after n bytes.
+func (b *Batch) rest(n int) [][]byte {
+	for i, buf := range b.Bufs {
+		if n < len(buf) {
+			rest := append([][]byte{buf[n:]}, b.Bufs[i+1:]...)
+			return rest
+		}
+		n -= len(buf)
+	}
+	return nil
+}
+
+// NewSink returns a Sink that writes to conn. One that gives access to its
+// descriptor (plain TCP) is written without ever blocking the fan-out; any other, such as TLS, is
+// written by a goroutine of its own while there is something to write. It also bounds
+// what the kernel queues for the player, so that a slow one is noticed.
+func NewSink(conn net.Conn) Sink {
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			boundBacklog(raw)
+			return newRawSink(conn, raw)
+		}
+	}
+	return &blockingSink{conn: conn}
+}
+
+// blockingSink writes to a connection that hides its descriptor.
+type blockingSink struct {
+	conn        net.Conn
+	interrupted atomic.Bool
+}
+
+func (s *blockingSink) TryWrite(*Batch) (int, error) { return 0, nil }
+
+// Write gathers small buffers first: on TLS each Write becomes a record.
+func (s *blockingSink) Write(bufs [][]byte, stall time.Duration) error {
+	const record = 16 << 10
+	var gathered []byte
+	for i, buf := range bufs {
+		last := i == len(bufs)-1
+		if !last && len(gathered)+len(buf) < record {
+			gathered = append(gathered, buf...)
+			continue
+		}
+		if len(gathered) > 0 {
+			buf, gathered = append(gathered, buf...), nil
+		}
+		if err := s.write(buf, stall); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *blockingSink) write(buf []byte, stall time.Duration) error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+		return err
+	}
+	if s.interrupted.Load() {
+		return net.ErrClosed
+	}
+	_, err := s.conn.Write(buf)
+	return stalled(err)
+}
+
+func (s *blockingSink) Interrupt() {
+	s.interrupted.Store(true)
+	s.conn.SetWriteDeadline(time.Unix(1, 0))
+}
+
+// stalled turns a time-out into ErrStalled.
+func stalled(err error) error {
+	if e, ok := err.(net.Error); ok && e.Timeout() {
+		return ErrStalled
+	}
+	return err
+}

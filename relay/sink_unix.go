@@ -1,0 +1,86 @@
+//go:build unix
+
+package relay
+
+import (
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// rawSink writes to a socket's descriptor. RawConn.Write holds the descriptor's
+// write lock while its function runs, so that nothing else may block in a
+// Write of that connection. The functions are made once a sink: a closure for each
+// delivery would be an allocation for each.
+type rawSink struct {
+	conn net.Conn
+	raw  syscall.RawConn
+
+	try, wait func(fd uintptr) bool // passed to raw.Write
+
+	// arguments and results of try and wait
+	batch *Batch
+	n     int
+	err   error
+
+	interrupted atomic.Bool
+}
+
+func newRawSink(conn net.Conn, raw syscall.RawConn) *rawSink {
+	s := &rawSink{conn: conn, raw: raw}
+	s.try = func(fd uintptr) bool {
+		s.n, s.err = writeBatch(fd, s.batch)
+		return true
+	}
+	s.wait = func(fd uintptr) bool {
+		s.n, s.err = writeBatch(fd, s.batch)
+		return s.n > 0 || s.err != nil
+	}
+	return s
+}
+
+func (s *rawSink) TryWrite(b *Batch) (int, error) {
+	s.batch, s.n, s.err = b, 0, nil
+	err := s.raw.Write(s.try)
+	s.batch = nil
+	if err == nil {
+		err = s.err
+	}
+	return s.n, err
+}
+
+func (s *rawSink) Write(bufs [][]byte, stall time.Duration) error {
+	for len(bufs) > 0 {
+		b := newBatch(bufs[:min(len(bufs), maxVector)])
+		bufs = bufs[len(b.Bufs):]
+		for b.Size > 0 {
+			if err := s.conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+				return err
+			}
+			if s.interrupted.Load() {
+				return net.ErrClosed
+			}
+			s.batch, s.n, s.err = b, 0, nil
+			err := s.raw.Write(s.wait)
+			s.batch = nil
+			if err == nil {
+				err = s.err
+			}
+			if err != nil {
+				return stalled(err)
+			}
+			if s.n < b.Size {
+				b = newBatch(b.rest(s.n))
+			} else {
+				b.Size = 0
+			}
+		}
+	}
+	return s.conn.SetWriteDeadline(time.Time{})
+}
+
+func (s *rawSink) Interrupt() {
+	s.interrupted.Store(true)
+	s.conn.SetWriteDeadline(time.Unix(1, 0))
+}

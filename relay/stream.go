@@ -1,0 +1,233 @@
+package relay
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"liverelay/relay/flv"
+)
+
+const (
+	// How long (ms of media) a stream that showed one track is waited for to show
+	// another, before players are told which tracks there are; longer when its
+	// metadata names both.
+	trackWait         = 300
+	trackWaitPromised = 1000
+
+	// Without video for so long (ms of media), audio no longer waits for it.
+	videoQuietAfter = 1000
+
+	// Takeovers of one stream within a minute; more, and two encoders are fighting
+	// for the name: the one that has it keeps it.
+	maxTakeovers = 12
+)
+
+// Stream is one named live feed: at most one publisher, a ring of its messages,
+// and its subscribers. It outlives its publisher for the resume window.
+type Stream struct {
+	// static
+	relay  *Relay
+	name   Name
+	ring   *ring
+	gop    *gop
+	shards []*shard
+
+	ready chan struct{}         // closed when its tracks are known
+	over  chan struct{}         // closed when it ended
+	ended atomic.Pointer[error] // why it ended
+
+	waiting int // in Subscribe; guarded by relay.mu
+
+	viewers    atomic.Int32
+	sent       atomic.Uint64 // bytes to subscribers
+	flushArmed atomic.Bool
+
+	// guarded by mu, which the publisher holds to append a message
+	mu          sync.Mutex
+	publisher   *Publisher
+	last        *Publisher // the present publisher or the one before
+	epoch       uint64
+	announced   bool // the epoch's Published hook was called
+	ran         bool // some epoch had frames
+	awaitKey    bool // a later publisher's video waits for its keyframe
+	timeline    timeline
+	firstDTS    int64
+	lastVideo   int64 // DTS
+	promised    bool  // metadata names both tracks
+	readyClosed bool
+	resume      *time.Timer
+	subscribers map[*Subscriber]struct{}
+	takeovers   [maxTakeovers]time.Time
+	takeover    int
+	meter       meter
+}
+
+func newStream(r *Relay, n Name) *Stream {
+	st := &Stream{
+		relay:       r,
+		name:        n,
+		ring:        newRing(),
+		gop:         newGOP(),
+		ready:       make(chan struct{}),
+		over:        make(chan struct{}),
+		subscribers: make(map[*Subscriber]struct{}),
+	}
+	for range shards() {
+		st.shards = append(st.shards, &shard{stream: st})
+	}
+	return st
+}
+
+// appendLocked puts one message of the publisher into the ring. It returns false
+// for one that is left out: video of a later publisher before its keyframe.
+func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool {
+	frame := m.isMedia()
+	if frame && m.Kind == flv.Video && st.awaitKey {
+		if !m.Header.Keyframe {
+			st.relay.dropped[dropKeyframe].Add(1)
+			return false
+		}
+		st.awaitKey = false
+	}
+	m.DTS = st.timeline.dts(m.Kind, frame, timestamp, now)
+	if frame && m.Kind == flv.Video {
+		st.lastVideo = m.DTS
+	}
+	m.videoQuiet = m.DTS-st.lastVideo > videoQuietAfter
+
+	head := st.ring.head.Load()
+	since := m.DTS - st.relay.config.Backlog.Milliseconds() - 1000
+	st.gop.evicted(st.ring.evict(m, st.gop.keep(head), since))
+	e := st.gop.next(m, head)
+	st.ring.push(m)
+	st.gop.commit(e)
+	st.meter.count(m)
+	if !st.readyClosed {
+		st.checkReadyLocked(m, e)
+	}
+	return true
+}
+
+// checkReadyLocked decides when players can be told which tracks the stream has.
+func (st *Stream) checkReadyLocked(m *Message, e *entry) {
+	if isMetadata(m) {
+		st.promised = bytes.Contains(m.Payload, []byte("audiocodecid")) && bytes.Contains(m.Payload, []byte("videocodecid"))
+		return
+	}
+	if !m.isMedia() {
+		return
+	}
+	if !st.announced {
+		st.firstDTS = m.DTS
+	}
+	wait := int64(trackWait)
+	if st.promised {
+		wait = trackWaitPromised
+	}
+	if e.audio && e.video || m.DTS-st.firstDTS >= wait {
+		st.readyClosed = true
+		close(st.ready)
+	}
+}
+
+// fanOut brings the subscribers up to date, or sees to it that this happens soon.
+func (st *Stream) fanOut() {
+	if interval := st.relay.config.FlushInterval; interval > 0 {
+		if st.flushArmed.CompareAndSwap(false, true) {
+			time.AfterFunc(interval, func() {
+				st.flushArmed.Store(false)
+				st.kick(false)
+			})
+		}
+		return
+	}
+	st.kick(st.viewers.Load() <= inlineSubscribers)
+}
+
+func (st *Stream) kick(inline bool) {
+	for _, sh := range st.shards {
+		if sh.size.Load() > 0 {
+			sh.kick(inline)
+		}
+	}
+}
+
+// count adds what was delivered in one form.
+func (st *Stream) count(f *Format, messages, bytes uint64) {
+	f.messages.Add(messages)
+	f.bytes.Add(bytes)
+	st.sent.Add(bytes)
+}
+
+// subscribe adds a subscriber, on the shard with the fewest. It returns nil when
+// the stream has ended.
+func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.ended.Load() != nil {
+		return nil, nil
+	}
+	if most := st.relay.config.ViewersPerStream; most > 0 && len(st.subscribers) >= most {
+		return nil, ErrLimit
+	}
+	least := st.shards[0]
+	if len(st.subscribers) >= inlineSubscribers {
+		for _, sh := range st.shards[1:] {
+			if sh.size.Load() < least.size.Load() {
+				least = sh
+			}
+		}
+	}
+	s := &Subscriber{
+		id:      st.relay.subscriberID.Add(1),
+		stream:  st,
+		shard:   least,
+		options: o,
+		early:   early,
+		gone:    make(chan struct{}),
+		index:   -1,
+	}
+	least.size.Add(1)
+	st.viewers.Add(1)
+	st.subscribers[s] = struct{}{}
+	return s, nil
+}
+
+// remove forgets a released subscriber.
+func (st *Stream) remove(s *Subscriber) {
+	s.shard.size.Add(-1)
+	st.viewers.Add(-1)
+	st.mu.Lock()
+	delete(st.subscribers, s)
+	st.mu.Unlock()
+}
+
+// endLocked ends the stream: subscribers get what is in the ring, then the end. The
+// caller holds relay.mu too and fans out afterwards.
+func (st *Stream) endLocked(err error) {
+	seen := ErrUnpublished // by players; why is the publisher's affair
+	if err == ErrClosed {
+		seen = err
+	}
+	if !st.ended.CompareAndSwap(nil, &seen) {
+		return
+	}
+	delete(st.relay.streams, st.name)
+	if st.resume != nil {
+		st.resume.Stop()
+	}
+	close(st.over)
+	if st.ran {
+		st.relay.hooks.stream(st.relay.hooks.hooks.Unpublished, st.eventLocked(err))
+	}
+}
+
+func (st *Stream) eventLocked(err error) StreamEvent {
+	e := StreamEvent{Name: st.name, Epoch: st.epoch, Err: err}
+	if p := st.last; p != nil {
+		e.Grant, e.Protocol, e.Remote = p.options.Grant, p.options.Protocol, p.options.Remote
+	}
+	return e
+}

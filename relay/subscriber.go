@@ -1,0 +1,176 @@
+package relay
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+// SubscribeOptions says who subscribes, and how.
+type SubscribeOptions struct {
+	Grant    Grant
+	Protocol string
+	Remote   netip.AddrPort
+	Format   *Format     // the door's wire form
+	Options  PlayOptions // what the player chose
+
+	// OnEnd is called at most once, on its own goroutine, when the relay ends
+	// the subscription: ErrUnpublished, ErrStalled, ErrKicked, ErrExpired, ErrClosed or
+	// the sink's error. The relay does not touch the sink from then on. It is
+	// not called once Close was.
+	OnEnd func(error)
+}
+
+// maxControl bounds the control writes that wait for a player.
+const maxControl = 64
+
+// Subscriber is one receiver of a stream: a cursor in its ring. At any moment it
+// has one owner: the runner of its shard while it is up to date, a goroutine of its own
+// (catchUp) while it is not.
+type Subscriber struct {
+	// static
+	id      uint64
+	stream  *Stream
+	shard   *shard
+	options SubscribeOptions
+	early   bool          // came before the stream's first message
+	gone    chan struct{} // closed once the sink is no longer touched
+
+	// of the owner
+	sink    Sink
+	cursor  uint64
+	class   class
+	pending [][]byte // to be written before the cursor's message
+	begun   bool
+
+	index   int         // in the shard; -1: not there. Of the shard's runner
+	joining atomic.Bool // in the inbox for the shard to take over
+	closing atomic.Bool // to be released by whoever owns it
+
+	// guarded by mu: what other goroutines ask for
+	mu       sync.Mutex
+	started  bool
+	finished bool  // released
+	silent   bool  // the door closed it: no OnEnd
+	why      error // the relay's reason to end it
+	control  [][]byte
+	receive  *receive
+}
+
+type receive struct{ audio, video bool }
+
+// Tracks says which tracks the subscriber gets, as far as the stream has shown them.
+func (s *Subscriber) Tracks() (audio, video bool) {
+	e := s.stream.gop.entry.Load()
+	return e.audio && s.options.Options.Audio, e.video && s.options.Options.Video
+}
+
+// Start lets the media flow. From now until OnEnd is called or Close has
+// returned, only the relay writes to sink. Only the first call counts.
+func (s *Subscriber) Start(sink Sink) {
+	s.mu.Lock()
+	if s.started || s.finished {
+		s.mu.Unlock()
+		return
+	}
+	s.started, s.sink = true, sink
+	s.mu.Unlock()
+	s.stream.relay.hooks.player(s, false, nil)
+	go s.catchUp()
+}
+
+// Control queues protocol bytes, whole chunks or frames, to be written between
+// two messages. It fails with [ErrOverflow] when the player takes none.
+func (s *Subscriber) Control(b []byte) error {
+	s.mu.Lock()
+	full := len(s.control) >= maxControl
+	if !full {
+		s.control = append(s.control, b)
+	}
+	s.mu.Unlock()
+	if full {
+		return ErrOverflow
+	}
+	s.poke()
+	return nil
+}
+
+// SetReceive turns audio and video off and on again (RTMP receiveAudio,
+// receiveVideo and pause). Video comes back with the next keyframe.
+func (s *Subscriber) SetReceive(audio, video bool) {
+	s.mu.Lock()
+	s.receive = &receive{audio, video}
+	s.mu.Unlock()
+	s.poke()
+}
+
+// Close ends the subscription from the door's side. It returns when the relay
+// no longer touches the sink.
+func (s *Subscriber) Close() {
+	s.mu.Lock()
+	s.silent = true
+	s.mu.Unlock()
+	s.stop()
+	<-s.gone
+}
+
+// end ends the subscription from the relay's side. It does not wait.
+func (s *Subscriber) end(why error) {
+	s.mu.Lock()
+	if s.why == nil {
+		s.why = why
+	}
+	s.mu.Unlock()
+	s.stop()
+}
+
+func (s *Subscriber) stop() {
+	if s.closing.Swap(true) {
+		return
+	}
+	s.mu.Lock()
+	started := s.started
+	s.started = true // too late to start it
+	s.mu.Unlock()
+	if !started {
+		s.release(nil)
+		return
+	}
+	s.sink.Interrupt()
+	s.poke()
+}
+
+// poke makes the shard's runner look at s, if it owns it; the goroutine that
+// otherwise owns it looks by itself.
+func (s *Subscriber) poke() {
+	s.shard.post(s)
+	s.shard.kick(true)
+}
+
+// wantsAttention says whether another goroutine asked for something.
+func (s *Subscriber) wantsAttention() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.control) > 0 || s.receive != nil
+}
+
+// release ends it. The owner calls it, once.
+func (s *Subscriber) release(err error) {
+	s.mu.Lock()
+	s.finished = true
+	if s.why != nil {
+		err = s.why
+	}
+	silent := s.silent
+	sink := s.sink
+	s.pending, s.control = nil, nil
+	s.mu.Unlock()
+	s.stream.remove(s)
+	if sink != nil {
+		s.stream.relay.hooks.player(s, true, err)
+	}
+	close(s.gone)
+	if !silent && err != nil && s.options.OnEnd != nil {
+		go s.options.OnEnd(err)
+	}
+}
