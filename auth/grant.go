@@ -32,14 +32,18 @@ type Grant struct {
 	Expires     time.Time // no new publish or play after this
 	MaxSession  bool      // a running session ends at Expires, too
 	PublishKbps int       // most a publisher may send; 0: the app's limit
+
+	// SessionEnd is not in the token: a hook's reply sets it. See End.
+	SessionEnd time.Time
 }
 
 // End returns when a running session has to end at the latest; zero: never.
 func (g Grant) End() time.Time {
-	if g.MaxSession {
-		return g.Expires
+	end := g.SessionEnd
+	if g.MaxSession && (end.IsZero() || g.Expires.Before(end)) {
+		end = g.Expires
 	}
-	return time.Time{}
+	return end
 }
 
 // maxGrant is the most characters a grant may have, and maxID its id.

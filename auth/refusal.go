@@ -73,6 +73,21 @@ func DetailOf(err error) string {
 	return ""
 }
 
+// Explain returns the reason, with its detail if there is one: for the log.
+// For an error that is no refusal it returns the error's text.
+func Explain(err error) string {
+	r, ok := errors.AsType[*Refusal](err)
+	switch {
+	case err == nil:
+		return ""
+	case !ok:
+		return err.Error()
+	case r.Detail == "":
+		return string(r.Reason)
+	}
+	return string(r.Reason) + " (" + r.Detail + ")"
+}
+
 func refuse(r Reason) error { return &Refusal{Reason: r} }
 
 func refuseDetail(r Reason, detail string) error { return &Refusal{Reason: r, Detail: detail} }
