@@ -1,0 +1,279 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"liverelay/relay/flv"
+)
+
+// countingSink takes everything and remembers how much.
+type countingSink struct{ bytes atomic.Int64 }
+
+func (s *countingSink) TryWrite(b *Batch) (int, error) {
+	s.bytes.Add(int64(b.Size))
+	return b.Size, nil
+}
+
+func (s *countingSink) Write(bufs [][]byte, _ time.Duration) error {
+	for _, b := range bufs {
+		s.bytes.Add(int64(len(b)))
+	}
+	return nil
+}
+
+func (s *countingSink) Interrupt() {}
+
+var copyFormat = NewFormat("copy", func(m *Message) []byte { return append([]byte(nil), m.Payload...) })
+
+func manySubscribers(t testing.TB, r *Relay, n int, sink func() Sink) []*Subscriber {
+	t.Helper()
+	all := make([]*Subscriber, n)
+	for i := range all {
+		s, err := r.Subscribe(context.Background(), testName, SubscribeOptions{Format: copyFormat, Options: av})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start(sink())
+		all[i] = s
+	}
+	return all
+}
+
+// settle waits until the shards have every subscriber and nobody runs them.
+func settle(t testing.TB, st *Stream, n int) {
+	t.Helper()
+	await(t, "the shards to have all subscribers", func() bool {
+		have := 0
+		for _, sh := range st.shards {
+			if sh.requests.Load() != 0 {
+				return false
+			}
+			sh.mu.Lock()
+			have += len(sh.subscribers) + len(sh.inbox)
+			sh.mu.Unlock()
+		}
+		return have == n
+	})
+}
+
+// What a message costs in all, and what a delivery adds: nothing may be allocated for each delivery.
+func BenchmarkStreamWrite(b *testing.B) {
+	for _, n := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("subscribers=%d", n), func(b *testing.B) {
+			r := newTestRelay(b, Config{})
+			p := mustPublish(b, r, "")
+			begin(b, p, 0)
+			mustWrite(b, p, flv.Video, 0, keyframe(0))
+			mustWrite(b, p, flv.Audio, 0, audioFrame(0))
+			manySubscribers(b, r, n, func() Sink { return new(countingSink) })
+			st := p.stream
+			settle(b, st, n)
+			payload := keyframe(1)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				if err := p.Write(flv.Video, uint32(i), payload); err != nil {
+					b.Fatal(err)
+				}
+				for _, sh := range st.shards { // the shards keep up
+					for sh.requests.Load() != 0 {
+						time.Sleep(time.Microsecond)
+					}
+				}
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/delivery")
+		})
+	}
+}
+
+func TestNoAllocationPerDelivery(t *testing.T) {
+	perMessage := func(n int) float64 {
+		r := newTestRelay(t, Config{})
+		p := mustPublish(t, r, "")
+		begin(t, p, 0)
+		mustWrite(t, p, flv.Video, 0, keyframe(0))
+		mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+		manySubscribers(t, r, n, func() Sink { return new(countingSink) })
+		settle(t, p.stream, n)
+		payload := keyframe(1)
+		return testing.AllocsPerRun(200, func() {
+			if err := p.Write(flv.Video, 0, payload); err != nil {
+				t.Fatal(err)
+			}
+			settle(t, p.stream, n)
+		})
+	}
+	few, many := perMessage(10), perMessage(2010)
+	if many-few > 20 { // 2000 more deliveries; the shards' own goroutines make up the rest
+		t.Fatalf("%.0f allocations a message with 10 subscribers, %.0f with 2010", few, many)
+	}
+}
+
+// tcpPair returns both ends of a loopback connection.
+func tcpPair(t testing.TB) (server, client *net.TCPConn) {
+	t.Helper()
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(); c.Close() })
+	return s.(*net.TCPConn), c.(*net.TCPConn)
+}
+
+// hidden hides the descriptor, as TLS does.
+type hidden struct{ net.Conn }
+
+// Every byte arrives, in order, on sockets that are read fast and slowly, with and without their descriptor.
+func TestSocketsGetEveryByte(t *testing.T) {
+	for _, kind := range []string{"raw", "hidden"} {
+		t.Run(kind, func(t *testing.T) {
+			r := newTestRelay(t, Config{Backlog: time.Hour})
+			p := mustPublish(t, r, "")
+			begin(t, p, 0)
+			mustWrite(t, p, flv.Video, 0, keyframe(0))
+			mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+			const players, frames = 40, 400
+			filler := strings.Repeat("x", 4000)
+			var wg sync.WaitGroup
+			for i := range players {
+				server, client := tcpPair(t)
+				server.SetWriteBuffer(16 << 10)
+				conn := net.Conn(server)
+				if kind == "hidden" {
+					conn = hidden{server}
+				}
+				s, err := r.Subscribe(context.Background(), testName, SubscribeOptions{Format: testFormat, Options: av,
+					OnEnd: func(error) { server.Close() }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Start(NewSink(conn))
+				wg.Go(func() {
+					data := readSlowly(client, time.Duration(i%4)*100*time.Microsecond)
+					lines := splitLines(data)
+					if len(lines) != 5+frames {
+						t.Errorf("player %d got %d messages, want %d", i, len(lines), 5+frames)
+						return
+					}
+					for n := 1; n <= frames; n++ {
+						want := fmt.Sprintf("9 %d %x", n, append(interframe(n), filler...))
+						if lines[4+n] != want {
+							t.Errorf("player %d, message %d: %.40s…", i, n, lines[4+n])
+							return
+						}
+					}
+				})
+			}
+			for n := 1; n <= frames; n++ {
+				mustWrite(t, p, flv.Video, uint32(n), append(interframe(n), filler...))
+			}
+			p.Close(true)
+			wg.Wait()
+		})
+	}
+}
+
+func readSlowly(c net.Conn, pause time.Duration) []byte {
+	var data []byte
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := c.Read(buf)
+		data = append(data, buf[:n]...)
+		if err != nil {
+			return data
+		}
+		if pause > 0 {
+			time.Sleep(pause)
+		}
+	}
+}
+
+func TestStalledPlayerIsClosedAndOthersGoOn(t *testing.T) {
+	r := newTestRelay(t, Config{WriteTimeout: 300 * time.Millisecond})
+	p := mustPublish(t, r, "")
+	begin(t, p, 0)
+	mustWrite(t, p, flv.Video, 0, keyframe(0))
+	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+	server, client := tcpPair(t)
+	client.SetReadBuffer(4096)
+	ended := make(chan error, 1)
+	s, err := r.Subscribe(context.Background(), testName, SubscribeOptions{Format: copyFormat, Options: av, OnEnd: func(err error) { ended <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start(NewSink(server))
+	good := new(countingSink)
+	manySubscribers(t, r, 1, func() Sink { return good })
+	await(t, "the other player to begin", func() bool { return good.bytes.Load() > 0 })
+	begun := good.bytes.Load()
+	payload := append(keyframe(7), make([]byte, 64<<10)...)
+	for i := uint32(1); ; i++ {
+		mustWrite(t, p, flv.Video, i*20, payload)
+		select {
+		case err = <-ended:
+			if !errors.Is(err, ErrStalled) {
+				t.Fatalf("ended with %v", err)
+			}
+			await(t, "the other player to have all", func() bool { return good.bytes.Load()-begun == int64(i)*int64(len(payload)) })
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+		if i > 2000 {
+			t.Fatal("the stalled player was not ended")
+		}
+	}
+}
+
+// Close returns at once though the socket is stuck, and nothing is written after it.
+func TestCloseWhileStuck(t *testing.T) {
+	for _, kind := range []string{"raw", "hidden"} {
+		r := newTestRelay(t, Config{WriteTimeout: time.Hour})
+		p := mustPublish(t, r, "")
+		begin(t, p, 0)
+		mustWrite(t, p, flv.Video, 0, keyframe(0))
+		mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+		server, client := tcpPair(t)
+		conn := net.Conn(server)
+		if kind == "hidden" {
+			conn = hidden{server}
+		}
+		s, err := r.Subscribe(context.Background(), testName, SubscribeOptions{Format: copyFormat, Options: av, OnEnd: func(err error) { t.Error("OnEnd after Close") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start(NewSink(conn))
+		for i := range uint32(400) {
+			mustWrite(t, p, flv.Video, i, append(keyframe(7), make([]byte, 64<<10)...))
+		}
+		done := make(chan struct{})
+		go func() { s.Close(); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			t.Fatal("Close hangs")
+		}
+		server.Close()
+		io.Copy(io.Discard, client)
+	}
+}
