@@ -153,7 +153,7 @@ func TestSocketsGetEveryByte(t *testing.T) {
 			begin(t, p, 0)
 			mustWrite(t, p, flv.Video, 0, keyframe(0))
 			mustWrite(t, p, flv.Audio, 0, audioFrame(0))
-			const players, frames = 40, 400
+			const players, frames = 20, 150
 			filler := strings.Repeat("x", 4000)
 			var wg sync.WaitGroup
 			for i := range players {

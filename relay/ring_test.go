@@ -21,7 +21,7 @@ func TestRingCaps(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := newRing()
-			for i := range int64(20_000) {
+			for i := range int64(12_000) {
 				m := &Message{DTS: i * test.step, Payload: make([]byte, test.size)}
 				r.evict(m, test.keep, test.since(m.DTS))
 				r.push(m)

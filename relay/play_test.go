@@ -1,0 +1,267 @@
+package relay
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+
+	"liverelay/relay/flv"
+)
+
+// live returns a relay with a publisher that has sent two GOPs: keyframes at 0 and 400 ms, frames up to 600.
+func live(t *testing.T, c Config) (*Relay, *Publisher) {
+	t.Helper()
+	r := newTestRelay(t, c)
+	p := mustPublish(t, r, "u")
+	begin(t, p, 0)
+	for i := range 16 {
+		frame := interframe(i)
+		if i%10 == 0 {
+			frame = keyframe(i)
+		}
+		mustWrite(t, p, flv.Video, uint32(i*40), frame)
+		mustWrite(t, p, flv.Audio, uint32(i*40), audioFrame(i))
+	}
+	return r, p
+}
+
+func payloads(all []got) []string {
+	var s []string
+	for _, g := range all {
+		s = append(s, g.payload)
+	}
+	return s
+}
+
+func hex(b []byte) string { return fmt.Sprintf("%x", b) }
+
+func TestStartFastIsSqueezedToTheLiveEdge(t *testing.T) {
+	r, p := live(t, Config{})
+	s, sink := play(t, r, PlayOptions{Audio: true, Video: true, Start: StartFast})
+	defer s.Close()
+	await(t, "headers and GOP", func() bool { return len(sink.messages(t)) == 3+6 })
+	mustWrite(t, p, flv.Video, 640, interframe(16))
+	mustWrite(t, p, flv.Audio, 640, audioFrame(16))
+	await(t, "live", func() bool { return len(sink.messages(t)) == 3+6+2 })
+	all := sink.messages(t)
+	last := int64(0)
+	for i, m := range all {
+		if m.dts < last {
+			t.Fatalf("message %d goes back: %d after %d", i, m.dts, last)
+		}
+		last = m.dts
+	}
+	if first := all[3]; first.payload != hex(keyframe(10)) || first.dts < 600-10 {
+		t.Fatalf("first frame %+v", first)
+	}
+	if all[9].dts != 640 || all[8].dts > 600 {
+		t.Fatalf("edge at %d, then %d", all[8].dts, all[9].dts)
+	}
+}
+
+func TestStartLiveWaitsForKeyframe(t *testing.T) {
+	r, p := live(t, Config{})
+	s, sink := play(t, r, PlayOptions{Audio: true, Video: true, Start: StartLive})
+	defer s.Close()
+	await(t, "headers", func() bool { return len(sink.messages(t)) == 3 })
+	mustWrite(t, p, flv.Video, 640, interframe(16))
+	mustWrite(t, p, flv.Audio, 640, audioFrame(16))
+	mustWrite(t, p, flv.Video, 680, keyframe(17))
+	mustWrite(t, p, flv.Audio, 680, audioFrame(17))
+	await(t, "picture and sound", func() bool { return len(sink.messages(t)) == 5 })
+	if got := payloads(sink.messages(t))[3]; got != hex(keyframe(17)) {
+		t.Fatalf("starts with %s", got)
+	}
+}
+
+// When the camera is off, a newcomer hears the others all the same.
+func TestAudioDoesNotWaitForVideoThatIsOff(t *testing.T) {
+	r, p := live(t, Config{})
+	s, sink := play(t, r, PlayOptions{Audio: true, Video: true, Start: StartLive})
+	defer s.Close()
+	await(t, "headers", func() bool { return len(sink.messages(t)) == 3 })
+	mustWrite(t, p, flv.Audio, 900, audioFrame(1))
+	mustWrite(t, p, flv.Audio, 1700, audioFrame(2))
+	await(t, "sound", func() bool { return len(sink.messages(t)) == 4 })
+	if got := payloads(sink.messages(t))[3]; got != hex(audioFrame(2)) {
+		t.Fatalf("got %s", got)
+	}
+}
+
+func TestOnlyOneTrack(t *testing.T) {
+	for only, other := range map[string]flv.Kind{"audio": flv.Video, "video": flv.Audio} {
+		t.Run(only, func(t *testing.T) {
+			r, p := live(t, Config{})
+			o, err := ParsePlayOptions(url.Values{"only": {only}}, StartGOP)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, sink := play(t, r, o)
+			defer s.Close()
+			if audio, video := s.Tracks(); audio != (only == "audio") || video != (only == "video") {
+				t.Fatalf("tracks %v %v", audio, video)
+			}
+			await(t, "headers", func() bool { return len(sink.messages(t)) >= 2 })
+			mustWrite(t, p, flv.Video, 640, keyframe(20))
+			mustWrite(t, p, flv.Audio, 640, audioFrame(20))
+			last := hex(keyframe(20))
+			if only == "audio" {
+				last = hex(audioFrame(20))
+			}
+			await(t, "the track", func() bool {
+				all := sink.messages(t)
+				return len(all) > 2 && all[len(all)-1].payload == last
+			})
+			for _, m := range sink.messages(t) {
+				if m.kind == other {
+					t.Fatalf("got %+v", m)
+				}
+			}
+		})
+	}
+}
+
+func TestAudioOnlyStream(t *testing.T) {
+	r := newTestRelay(t, Config{})
+	p := mustPublish(t, r, "")
+	mustWrite(t, p, flv.Audio, 0, audioHeader())
+	for i := range 20 {
+		mustWrite(t, p, flv.Audio, uint32(i*23), audioFrame(i))
+	}
+	s, sink := play(t, r, av)
+	defer s.Close()
+	if audio, video := s.Tracks(); !audio || video {
+		t.Fatalf("tracks %v %v", audio, video)
+	}
+	await(t, "header", func() bool { return len(sink.messages(t)) == 1 })
+	mustWrite(t, p, flv.Audio, 460, audioFrame(20))
+	await(t, "sound", func() bool { return len(sink.messages(t)) == 2 })
+	// Video begins late: header and keyframe arrive, nothing before them.
+	mustWrite(t, p, flv.Video, 470, interframe(0))
+	mustWrite(t, p, flv.Video, 480, videoHeader(1))
+	mustWrite(t, p, flv.Video, 480, keyframe(1))
+	await(t, "the late track", func() bool { return len(sink.messages(t)) == 4 })
+	if got := payloads(sink.messages(t))[2:]; got[0] != hex(videoHeader(1)) || got[1] != hex(keyframe(1)) {
+		t.Fatalf("got %v", got)
+	}
+}
+
+func TestNewSequenceHeaderIsBarrier(t *testing.T) {
+	r, p := live(t, Config{})
+	mustWrite(t, p, flv.Video, 640, videoHeader(2))
+	s, sink := play(t, r, av)
+	defer s.Close()
+	await(t, "headers", func() bool { return len(sink.messages(t)) == 3 })
+	mustWrite(t, p, flv.Video, 680, interframe(17)) // no GOP of the new header began
+	mustWrite(t, p, flv.Video, 720, keyframe(18))
+	await(t, "keyframe", func() bool { return len(sink.messages(t)) >= 4 })
+	got := payloads(sink.messages(t))
+	if got[1] != hex(audioHeader()) && got[1] != hex(videoHeader(2)) || got[3] != hex(keyframe(18)) {
+		t.Fatalf("got %v", got)
+	}
+	for _, p := range got {
+		if p == hex(videoHeader(1)) || p == hex(keyframe(10)) {
+			t.Fatal("something of before the new header was delivered")
+		}
+	}
+}
+
+// A sequence header that is sent again and again, unchanged, leaves the cached GOP alone.
+func TestRepeatedSequenceHeaderIsNoBarrier(t *testing.T) {
+	r, p := live(t, Config{})
+	mustWrite(t, p, flv.Video, 640, videoHeader(1))
+	s, sink := play(t, r, av)
+	defer s.Close()
+	await(t, "the cached GOP", func() bool { return len(sink.messages(t)) > 3 })
+	if got := payloads(sink.messages(t))[3]; got != hex(keyframe(10)) {
+		t.Fatalf("starts with %s", got)
+	}
+}
+
+func TestSetReceive(t *testing.T) {
+	r, p := live(t, Config{})
+	s, sink := play(t, r, av)
+	defer s.Close()
+	await(t, "the cached GOP", func() bool { return len(sink.messages(t)) == 15 })
+	s.SetReceive(false, false)
+	settle(t, p.stream, 1)
+	mustWrite(t, p, flv.Video, 640, keyframe(16))
+	mustWrite(t, p, flv.Audio, 640, audioFrame(16))
+	s.SetReceive(true, true)
+	settle(t, p.stream, 1)
+	mustWrite(t, p, flv.Video, 680, interframe(17)) // of a GOP whose keyframe was not delivered
+	mustWrite(t, p, flv.Audio, 680, audioFrame(17))
+	mustWrite(t, p, flv.Video, 720, keyframe(18))
+	want := []string{hex(audioFrame(17)), hex(keyframe(18))}
+	await(t, "both again", func() bool { return len(sink.messages(t)) == 17 })
+	if got := payloads(sink.messages(t))[15:]; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+// Control bytes never tear a message, also on a socket that takes a few bytes at a time.
+func TestControlGoesBetweenMessages(t *testing.T) {
+	r, p := live(t, Config{})
+	s, sink := subscribe(t, r, av, nil)
+	sink.limit = 7
+	s.Start(sink)
+	defer s.Close()
+	for i := range 200 {
+		mustWrite(t, p, flv.Video, uint32(640+i), interframe(i))
+		if err := s.Control([]byte("1 2 3\n")); err != nil && err != ErrOverflow {
+			t.Fatal(err)
+		}
+	}
+	await(t, "all", func() bool {
+		all := sink.messages(t) // fails on a torn message
+		return len(all) > 215 && all[len(all)-1].payload != ""
+	})
+}
+
+func TestControlOverflow(t *testing.T) {
+	r, p := live(t, Config{})
+	s, sink := play(t, r, av)
+	defer s.Close()
+	await(t, "the cached GOP", func() bool { return len(sink.messages(t)) == 15 })
+	sink.block(true)
+	mustWrite(t, p, flv.Video, 640, interframe(16))
+	var err error
+	for range 3 * maxControl {
+		if err = s.Control([]byte("1 2 3\n")); err != nil {
+			break
+		}
+	}
+	if err != ErrOverflow {
+		t.Fatalf("got %v", err)
+	}
+	sink.block(false)
+}
+
+func TestHEVCForms(t *testing.T) {
+	enhanced := []byte{0x80 | 1<<4 | 3, 'h', 'v', 'c', '1', 9, 9} // keyframe, CodedFramesX
+	r := newTestRelay(t, Config{})
+	p := mustPublish(t, r, "")
+	mustWrite(t, p, flv.Video, 0, enhanced)
+	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+	for form, want := range map[string]string{"": hex(enhanced), "fourcc": hex(enhanced), "12": hex([]byte{0x1c, 1, 0, 0, 0, 9, 9})} {
+		o, err := ParsePlayOptions(url.Values{"hevc": {form}}, StartGOP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, sink := play(t, r, o)
+		await(t, "the keyframe", func() bool { return len(sink.messages(t)) >= 1 })
+		if got := sink.messages(t)[0].payload; got != want {
+			t.Errorf("hevc=%s: %s, want %s", form, got, want)
+		}
+		s.Close()
+	}
+}
+
+func TestParsePlayOptionsRefuses(t *testing.T) {
+	for _, q := range []string{"start=gopp", "only=both", "hevc=13", "start=GOP"} {
+		values, _ := url.ParseQuery(q)
+		if _, err := ParsePlayOptions(values, StartGOP); err == nil {
+			t.Errorf("%s: accepted", q)
+		}
+	}
+}
