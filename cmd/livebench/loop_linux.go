@@ -1,0 +1,219 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// loop drives players from one thread with one epoll descriptor. Everything but calls belongs to that thread: others
+// reach it by do.
+type loop struct {
+	epoll, wake int
+	done        chan struct{}
+
+	mu    sync.Mutex
+	calls []func()
+
+	// owned by run
+	players  []*player // by slot; nil: free
+	free     []int32
+	waiting  map[*player]struct{} // not playing yet
+	buffer   []byte
+	stop     bool
+	time     int64 // of the batch of events in work
+	nextTick int64
+	joins    joiner
+	slow     []*player
+	totals   totals
+}
+
+// totals are a loop's figures of the window in work.
+type totals struct {
+	bytes    uint64
+	latency  Histogram
+	firstKey Histogram // of players that came during the window
+	arrival  Histogram // of the standing players, all together
+	catchUp  Histogram // of stalled players: from reading again to the live edge
+	failures map[string]int
+	joined   int
+	foreign  int // frames of another stream
+	playing  int // standing players
+	onKey    int // stalled players that resumed on a keyframe
+	offKey   int
+}
+
+const (
+	tick           = 10 * time.Millisecond
+	playTimeout    = 12 * time.Second
+	beatEvery      = 15 * time.Second
+	bufferSize     = 256 << 10
+	epollBatch     = 128
+	liveEdge       = 250 * time.Millisecond // a frame this young is live, whatever its server's batching
+	maxFailureText = 120
+)
+
+func newLoop() (*loop, error) {
+	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create epoll: %w", err)
+	}
+	r, _, errno := syscall.RawSyscall(syscall.SYS_EVENTFD2, 0, syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	if errno != 0 {
+		syscall.Close(epoll)
+		return nil, fmt.Errorf("create eventfd: %w", errno)
+	}
+	l := &loop{epoll: epoll, wake: int(r), done: make(chan struct{}), waiting: map[*player]struct{}{},
+		buffer: make([]byte, bufferSize)}
+	l.totals.failures = map[string]int{}
+	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: -1}
+	if err := syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, l.wake, &event); err != nil {
+		return nil, fmt.Errorf("watch eventfd: %w", err)
+	}
+	go l.run()
+	return l, nil
+}
+
+// do runs f on the loop's thread and waits for it.
+func (l *loop) do(f func()) {
+	ran := make(chan struct{})
+	l.mu.Lock()
+	l.calls = append(l.calls, func() { f(); close(ran) })
+	l.mu.Unlock()
+	one := [8]byte{1}
+	_, _ = syscall.Write(l.wake, one[:])
+	<-ran
+}
+
+// close ends the loop and every connection in it.
+func (l *loop) close() {
+	l.do(func() { l.stop = true })
+	<-l.done
+}
+
+func (l *loop) run() {
+	runtime.LockOSThread()
+	defer close(l.done)
+	defer syscall.Close(l.epoll)
+	defer syscall.Close(l.wake)
+	events := make([]syscall.EpollEvent, epollBatch)
+	for !l.stop {
+		n, err := syscall.EpollWait(l.epoll, events, int(tick/time.Millisecond))
+		if err != nil && err != syscall.EINTR {
+			panic(fmt.Sprintf("epoll_wait: %v", err)) // a bug of ours: no foreign byte leads here
+		}
+		l.time = now()
+		for _, e := range events[:max(n, 0)] {
+			if e.Fd < 0 {
+				l.runCalls()
+				continue
+			}
+			if p := l.players[e.Fd]; p != nil && p.generation == e.Pad {
+				l.event(p, e.Events)
+			}
+		}
+		if l.time >= l.nextTick {
+			l.nextTick = l.time + int64(tick)
+			l.tick()
+		}
+	}
+	for _, p := range l.players {
+		if p != nil {
+			l.remove(p)
+		}
+	}
+}
+
+func (l *loop) runCalls() {
+	var count [8]byte
+	_, _ = syscall.Read(l.wake, count[:])
+	l.mu.Lock()
+	calls := l.calls
+	l.calls = nil
+	l.mu.Unlock()
+	for _, f := range calls {
+		f()
+	}
+}
+
+func (l *loop) tick() {
+	for p := range l.waiting {
+		if l.time-p.started > int64(playTimeout) {
+			l.fail(p, fmt.Errorf("no keyframe after %v", playTimeout))
+		}
+	}
+	l.joins.tick(l)
+	for _, p := range l.slow {
+		l.readSlowly(p)
+	}
+}
+
+// add connects a player. It counts a failure when it cannot.
+func (l *loop) add(p *player) {
+	p.started, p.loop = now(), l
+	fd, err := dial(p.endpoint)
+	if err != nil {
+		p.fd, p.lost = -1, true
+		l.countFailure(err)
+		return
+	}
+	p.fd = fd
+	if n := len(l.free); n > 0 {
+		p.slot, l.free = l.free[n-1], l.free[:n-1]
+		l.players[p.slot] = p
+	} else {
+		p.slot = int32(len(l.players))
+		l.players = append(l.players, p)
+	}
+	generation++
+	p.generation = generation & 0x7fffffff
+	p.session = newSession(p.endpoint, false, p)
+	p.session.open()
+	p.beatAt = p.started + int64(beatEvery)
+	l.waiting[p] = struct{}{}
+	l.watch(p, syscall.EPOLL_CTL_ADD, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP)
+}
+
+// generation tells a descriptor's new owner from its last one in a batch of events. It is owned by whoever adds players:
+// loops are filled one after the other.
+var generation int32
+
+func (l *loop) watch(p *player, operation int, events uint32) {
+	e := syscall.EpollEvent{Events: events | epollET, Fd: p.slot, Pad: p.generation}
+	if err := syscall.EpollCtl(l.epoll, operation, p.fd, &e); err != nil {
+		l.fail(p, fmt.Errorf("watch socket: %w", err))
+	}
+}
+
+// remove closes p's connection.
+func (l *loop) remove(p *player) {
+	if p.fd < 0 {
+		return
+	}
+	syscall.Close(p.fd)
+	p.fd = -1
+	l.players[p.slot] = nil
+	l.free = append(l.free, p.slot)
+	delete(l.waiting, p)
+	if p.playing && p.role != joining {
+		l.totals.playing--
+	}
+	p.session = nil
+}
+
+// fail counts why p has ended and removes it.
+func (l *loop) fail(p *player, err error) {
+	if p.fd < 0 {
+		return
+	}
+	p.lost = true
+	l.countFailure(err)
+	l.remove(p)
+}
+
+func (l *loop) countFailure(err error) {
+	text := err.Error()
+	l.totals.failures[text[:min(len(text), maxFailureText)]]++
+}

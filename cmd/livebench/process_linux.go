@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// processes are the server's: those named, and all that they have started.
+type processes []int
+
+// usage is what the server has used so far, and the machine.
+type usage struct {
+	cpu  int64 // ns
+	rss  int64 // bytes
+	own  int64 // CPU of livebench, ns
+	busy int64 // CPU of the whole machine, ns
+	at   int64
+}
+
+func parsePIDs(s string) (processes, error) {
+	var p processes
+	for _, f := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		pid, err := strconv.Atoi(f)
+		if err != nil || pid <= 0 {
+			return nil, fmt.Errorf("parse --pid: %q is no process id", f)
+		}
+		if _, err := processTime(pid); err != nil {
+			return nil, err
+		}
+		p = append(p, pid)
+	}
+	return p, nil
+}
+
+// family adds the descendants of p.
+func (p processes) family() processes {
+	children := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range stats {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		end := bytes.LastIndexByte(b, ')') // the name of the program may hold spaces
+		f := strings.Fields(string(b[end+1:]))
+		if end < 0 || len(f) < 2 {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		parent, _ := strconv.Atoi(f[1])
+		children[parent] = append(children[parent], pid)
+	}
+	all := append(processes(nil), p...)
+	for i := 0; i < len(all); i++ {
+		all = append(all, children[all[i]]...)
+	}
+	return all
+}
+
+// measure reads the clocks. A process that has ended counts nothing.
+func (p processes) measure() usage {
+	u := usage{at: now()}
+	for _, pid := range p {
+		if t, err := processTime(pid); err == nil {
+			u.cpu += t
+		}
+		u.rss += residentSize(pid)
+	}
+	u.own, _ = processTime(os.Getpid())
+	u.busy = machineTime()
+	return u
+}
+
+// residentSize is a process's RSS. /proc/PID/statm may be some pages behind (it sums per-thread counters late), the sum
+// in smaps_rollup is exact.
+func residentSize(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == "Rss:" {
+			kib, _ := strconv.ParseInt(f[1], 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// machineTime is the time that all processors have worked, to 10 ms: without idle, I/O wait and what was stolen.
+func machineTime() int64 {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	f := strings.Fields(line)
+	var ticks int64
+	for i, s := range f {
+		if i >= 1 && i <= 7 && i != 4 && i != 5 { // user nice system idle iowait irq softirq
+			v, _ := strconv.ParseInt(s, 10, 64)
+			ticks += v
+		}
+	}
+	return ticks * 1e7
+}
