@@ -1,0 +1,165 @@
+package rtmp
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+)
+
+// inputSize is the read buffer of a connection that publishes or has not said
+// yet what it wants. It is pooled: an idle player keeps only [playerInputSize].
+const (
+	inputSize       = 8 << 10
+	playerInputSize = 128
+)
+
+var inputPool = sync.Pool{New: func() any { return new([inputSize]byte) }}
+
+// inputHook is told about two moments only the reader sees. Its methods run on
+// the reading goroutine.
+type inputHook interface {
+	// quiet is called when the read deadline passed. An error ends the reading.
+	quiet() error
+	// acknowledge is called when another window of bytes has arrived
+	// (RTMP 1.0 §5.4.3); received is their number since the handshake.
+	acknowledge(received uint32) error
+}
+
+// input is the buffered, counted receiving half of a connection.
+// It is owned by the goroutine that reads.
+type input struct {
+	src    io.Reader
+	hook   inputHook // may be nil
+	pooled *[inputSize]byte
+	buf    []byte
+	r, w   int // buf[r:w] is unread
+
+	received uint64 // bytes since the handshake
+	acked    uint32 // received, at the last acknowledgement
+	window   uint32 // acknowledge every so many bytes; 0: never
+}
+
+func (in *input) open(src io.Reader, hook inputHook) {
+	in.src, in.hook = src, hook
+	in.pooled = inputPool.Get().(*[inputSize]byte)
+	in.buf = in.pooled[:]
+	in.r, in.w = 0, 0
+}
+
+// shrink gives the pooled buffer back and goes on with one of the given size,
+// or a little more when that many bytes are still unread.
+func (in *input) shrink(size int) {
+	if in.pooled == nil {
+		return
+	}
+	rest := in.buf[in.r:in.w]
+	buf := make([]byte, max(size, len(rest)))
+	in.w = copy(buf, rest)
+	in.r, in.buf = 0, buf
+	in.release()
+}
+
+// release gives the pooled buffer back. Nothing can be read after it, except
+// after shrink.
+func (in *input) release() {
+	if in.pooled == nil {
+		return
+	}
+	inputPool.Put(in.pooled)
+	in.pooled = nil
+}
+
+// read is the only place that reads from the peer.
+func (in *input) read(p []byte) (int, error) {
+	for empty := 0; ; {
+		n, err := in.src.Read(p)
+		if n > 0 {
+			in.received += uint64(n)
+			if in.window > 0 && uint32(in.received)-in.acked >= in.window && in.hook != nil {
+				in.acked = uint32(in.received)
+				if err := in.hook.acknowledge(in.acked); err != nil {
+					return 0, err
+				}
+			}
+			return n, nil
+		}
+		switch {
+		case err == nil:
+			if empty++; empty > 100 {
+				return 0, io.ErrNoProgress
+			}
+		case in.hook != nil && errors.Is(err, os.ErrDeadlineExceeded):
+			if err := in.hook.quiet(); err != nil {
+				return 0, err
+			}
+		default:
+			return 0, err
+		}
+	}
+}
+
+// peek returns the next n bytes without taking them; n is at most
+// maxChunkHeader. Without any byte left the error is io.EOF, in the middle of
+// the n bytes it is io.ErrUnexpectedEOF.
+func (in *input) peek(n int) ([]byte, error) {
+	for in.w-in.r < n {
+		if in.r > 0 && (in.r == in.w || len(in.buf)-in.r < n) {
+			in.w = copy(in.buf, in.buf[in.r:in.w])
+			in.r = 0
+		}
+		m, err := in.read(in.buf[in.w:])
+		in.w += m
+		if err != nil {
+			if err == io.EOF && in.w > in.r {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+	return in.buf[in.r : in.r+n], nil
+}
+
+// skip takes n bytes that were peeked.
+func (in *input) skip(n int) { in.r += n }
+
+// full fills p. Large parts go past the buffer.
+func (in *input) full(p []byte) error {
+	n := copy(p, in.buf[in.r:in.w])
+	in.r += n
+	for n < len(p) {
+		var err error
+		var m int
+		if len(p)-n >= len(in.buf) {
+			m, err = in.read(p[n:])
+		} else {
+			in.r, in.w = 0, 0
+			in.w, err = in.read(in.buf)
+			m = copy(p[n:], in.buf[:in.w])
+			in.r = m
+		}
+		n += m
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Read implements io.Reader, for the handshake.
+func (in *input) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	b, err := in.peek(1)
+	if err != nil {
+		return 0, err
+	}
+	n := copy(p, b[:1])
+	m := copy(p[n:], in.buf[in.r+1:in.w])
+	in.r += n + m
+	return n + m, nil
+}

@@ -1,0 +1,315 @@
+package rtmp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/yutopp/go-rtmp/message"
+)
+
+// errProtocol is what all complaints about a peer's bytes wrap.
+var errProtocol = errors.New("protocol error")
+
+func violation(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{errProtocol}, args...)...)
+}
+
+// limits bound what one peer can make us keep. They grow when it was permitted
+// to publish.
+type limits struct {
+	media   uint32 // longest audio, video or aggregate message
+	data    uint32 // longest data message
+	message uint32 // longest of anything else
+	streams int    // chunk streams
+	partial int    // bytes of all messages that are still incomplete
+	eager   int    // bytes allocated on a message header's word alone
+}
+
+var (
+	limitsBefore  = &limits{media: 64 << 10, data: 64 << 10, message: 64 << 10, streams: 16, partial: 256 << 10, eager: 1 << 10}
+	limitsPublish = &limits{media: 8 << 20, data: 1 << 20, message: 64 << 10, streams: 64, partial: 16 << 20, eager: 64 << 10}
+	limitsPlay    = &limits{media: 0, data: 16 << 10, message: 16 << 10, streams: 16, partial: 64 << 10, eager: 256}
+)
+
+func (l *limits) of(t message.TypeID) uint32 {
+	switch t {
+	case message.TypeIDAudioMessage, message.TypeIDVideoMessage, message.TypeIDAggregateMessage:
+		return l.media
+	case message.TypeIDDataMessageAMF0, message.TypeIDDataMessageAMF3:
+		return l.data
+	}
+	return l.message
+}
+
+// chunkStream is what must be remembered between the chunks of one chunk
+// stream. Its timestamp state is its own: audio and video interleave.
+type chunkStream struct {
+	id        uint32
+	timestamp uint32 // of the current or last message, absolute
+	field     uint32 // timestamp or delta of the last type 0, 1 or 2 header
+	length    uint32
+	stream    uint32 // message stream id
+	kind      message.TypeID
+	extended  bool   // field came as an extended timestamp
+	open      bool   // a message is under way
+	body      []byte // its bytes so far; cap is what was allocated
+}
+
+// chunkReader turns a peer's chunks into messages (RTMP 1.0 §5.3). Set Chunk
+// Size and Abort are applied here, between two chunks, and not returned.
+// It is owned by the goroutine that reads.
+type chunkReader struct {
+	input
+	limits    *limits
+	chunkSize uint32
+	partial   int // capacity of all open bodies
+	streams   []*chunkStream
+}
+
+func (r *chunkReader) open(src io.Reader, hook inputHook, l *limits) {
+	r.input.open(src, hook)
+	r.limits, r.chunkSize = l, defaultChunkSize
+}
+
+// next returns the next whole message. The error is io.EOF only where the peer
+// ended between two chunks.
+func (r *chunkReader) next() (Message, error) {
+	for {
+		cs, err := r.header()
+		if err != nil {
+			return Message{}, err
+		}
+		whole, err := r.payload(cs)
+		if err != nil {
+			return Message{}, err
+		}
+		if !whole {
+			continue
+		}
+		m := Message{cs.kind, cs.stream, cs.timestamp, cs.body}
+		r.drop(cs)
+		switch m.Type {
+		case message.TypeIDSetChunkSize:
+			err = r.setChunkSize(m.Payload)
+		case message.TypeIDAbortMessage:
+			err = r.abort(m.Payload)
+		default:
+			return m, nil
+		}
+		if err != nil {
+			return Message{}, err
+		}
+	}
+}
+
+// header reads basic header, message header and extended timestamp (§5.3.1).
+func (r *chunkReader) header() (*chunkStream, error) {
+	b, err := r.peek(1)
+	if err != nil {
+		return nil, err
+	}
+	format, id, size := b[0]>>6, uint32(b[0]&0x3f), 1
+	if id < 2 {
+		size += 1 + int(id)
+	}
+	if b, err = r.peek(size + headerSize[format]); err != nil {
+		return nil, noEOF(err)
+	}
+	switch id {
+	case 0:
+		id = 64 + uint32(b[1])
+	case 1:
+		id = 64 + uint32(b[1]) + uint32(b[2])<<8
+	}
+	cs, err := r.stream(id, format)
+	if err != nil {
+		return nil, err
+	}
+	if format == 3 {
+		r.skip(size)
+		if !cs.open {
+			// §5.3.1.2.4: the last delta again; after a type 0 chunk that is
+			// its timestamp.
+			if err := r.begin(cs, cs.field, true); err != nil {
+				return nil, err
+			}
+		}
+		return cs, r.repeated(cs)
+	}
+
+	// Copied, because another peek may move the buffer.
+	var h [11]byte
+	copy(h[:], b[size:])
+	r.skip(size + headerSize[format])
+	field := be24(h[0:])
+	long := field == extended
+	if long {
+		if b, err = r.peek(4); err != nil {
+			return nil, noEOF(err)
+		}
+		field = binary.BigEndian.Uint32(b)
+		r.skip(4)
+	}
+	if cs.open {
+		// A new header inside a message: some senders do it. It may not
+		// change the message (CVE-2016-10191), and not its time.
+		if format < 2 && (be24(h[3:]) != cs.length || message.TypeID(h[6]) != cs.kind) {
+			return nil, violation("chunk stream %d: message changes from type %d, %d bytes to type %d, %d bytes before it is complete",
+				cs.id, cs.kind, cs.length, h[6], be24(h[3:]))
+		}
+		return cs, nil
+	}
+	if format < 2 {
+		cs.length, cs.kind = be24(h[3:]), message.TypeID(h[6])
+	}
+	if format == 0 {
+		cs.stream = binary.LittleEndian.Uint32(h[7:])
+	}
+	cs.field, cs.extended = field, long
+	return cs, r.begin(cs, field, format != 0)
+}
+
+// stream finds the state of a chunk stream. There are few, so a search is fine;
+// the one in use moves to the front.
+func (r *chunkReader) stream(id uint32, format byte) (*chunkStream, error) {
+	for i, cs := range r.streams {
+		if cs.id == id {
+			if i > 0 {
+				r.streams[i], r.streams[i-1] = r.streams[i-1], cs
+			}
+			return cs, nil
+		}
+	}
+	if format > 1 {
+		// A type 1 start is seen in the wild on the control stream; it only
+		// lacks the message stream id. Without a length there is no message.
+		return nil, violation("chunk stream %d starts with chunk type %d", id, format)
+	}
+	if len(r.streams) >= r.limits.streams {
+		return nil, violation("more than %d chunk streams", r.limits.streams)
+	}
+	cs := &chunkStream{id: id}
+	r.streams = append(r.streams, cs)
+	return cs, nil
+}
+
+// begin starts a message whose header is complete in cs.
+func (r *chunkReader) begin(cs *chunkStream, field uint32, delta bool) error {
+	if limit := r.limits.of(cs.kind); cs.length > limit {
+		return violation("message of type %d with %d bytes, at most %d are accepted here", cs.kind, cs.length, limit)
+	}
+	if delta {
+		cs.timestamp += field // wraps at 2^32, as it should
+	} else {
+		cs.timestamp = field
+	}
+	cs.open = true
+	return nil
+}
+
+// repeated takes the extended timestamp of a type 3 chunk if it is there.
+// §5.3.1.3 wants it repeated, rtmpdump does not, and some repeat the absolute
+// time for a delta: four bytes that equal the expected ones are taken for it,
+// anything else is payload. Bytes are looked at one by one, so that a short
+// last chunk never waits for bytes the peer has no reason to send.
+func (r *chunkReader) repeated(cs *chunkStream) error {
+	if !cs.extended {
+		return nil
+	}
+	var field, time [4]byte
+	binary.BigEndian.PutUint32(field[:], cs.field)
+	binary.BigEndian.PutUint32(time[:], cs.timestamp)
+	for n := 1; n <= 4; n++ {
+		b, err := r.peek(n)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil // whether these are enough for the payload shows next
+		}
+		if err != nil {
+			return err
+		}
+		if string(b) != string(field[:n]) && string(b) != string(time[:n]) {
+			return nil
+		}
+	}
+	r.skip(4)
+	return nil
+}
+
+// payload reads one chunk's share of the message. Memory grows with the bytes
+// that really arrive.
+func (r *chunkReader) payload(cs *chunkStream) (whole bool, err error) {
+	length := int(cs.length)
+	chunk := min(length-len(cs.body), int(r.chunkSize))
+	for chunk > 0 {
+		if len(cs.body) == cap(cs.body) {
+			if err := r.grow(cs, length); err != nil {
+				return false, err
+			}
+		}
+		have := len(cs.body)
+		part := min(chunk, cap(cs.body)-have)
+		cs.body = cs.body[:have+part]
+		if err := r.full(cs.body[have:]); err != nil {
+			return false, err
+		}
+		chunk -= part
+	}
+	return len(cs.body) == length, nil
+}
+
+func (r *chunkReader) grow(cs *chunkStream, length int) error {
+	size := min(length, max(2*cap(cs.body), r.limits.eager))
+	r.partial += size - cap(cs.body)
+	if r.partial > r.limits.partial {
+		return violation("more than %d bytes of incomplete messages", r.limits.partial)
+	}
+	body := make([]byte, len(cs.body), size)
+	copy(body, cs.body)
+	cs.body = body
+	return nil
+}
+
+// drop forgets the message of cs, because it is complete or aborted.
+func (r *chunkReader) drop(cs *chunkStream) {
+	r.partial -= cap(cs.body)
+	cs.body, cs.open = nil, false
+}
+
+// setChunkSize applies §5.4.1. Size 1 is legal; a chunk is never larger than
+// its message, so no upper bound but the format's is needed.
+func (r *chunkReader) setChunkSize(b []byte) error {
+	if len(b) < 4 {
+		return violation("Set Chunk Size with %d bytes", len(b))
+	}
+	size := binary.BigEndian.Uint32(b)
+	if size < 1 || size > maxChunkSize {
+		return violation("chunk size %d", size)
+	}
+	r.chunkSize = size
+	return nil
+}
+
+// abort applies §5.4.2.
+func (r *chunkReader) abort(b []byte) error {
+	if len(b) < 4 {
+		return violation("Abort with %d bytes", len(b))
+	}
+	id := binary.BigEndian.Uint32(b)
+	for _, cs := range r.streams {
+		if cs.id == id && cs.open {
+			r.drop(cs)
+		}
+	}
+	return nil
+}
+
+func be24(b []byte) uint32 { return uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2]) }
+
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
