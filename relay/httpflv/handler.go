@@ -1,0 +1,356 @@
+// Package httpflv is the HTTP door: it plays streams as FLV over HTTP and over
+// WebSocket, and takes FLV over WebSocket from publishers. All three are at
+// /{app}/{stream}.flv.
+//
+// A media connection is taken from net/http: a player's bytes go out raw, with the
+// identity body of HTTP/1.1 that ends with the connection (RFC 9112 §6.3), and a player
+// costs one small goroutine that waits for its end. HTTP/2 has no connection to
+// take, so that the listener must speak HTTP/1.1 only (http.Server.Protocols); a request by
+// HTTP/2 is refused with 505.
+package httpflv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"liverelay/relay"
+)
+
+// Labels of the protocols, in [relay.Access] and metrics.
+const (
+	ProtocolHTTP = "http-flv"
+	ProtocolWS   = "ws-flv"
+)
+
+const (
+	defaultMaxTag         = 8 << 20
+	defaultPublishTimeout = 5 * time.Second
+
+	authorizeTimeout = 10 * time.Second // an Authorizer has shorter ones of its own
+	defaultAwaitFLV  = 10 * time.Second
+	writeTimeout     = 5 * time.Second // for the few bytes that are not the relay's
+	farewellTimeout  = time.Second     // for the peer's answer to a close
+)
+
+// Handler serves media. Its fields are set before the first request; the zero
+// value of the optional ones is good. Close it after the http.Server, which
+// knows nothing of the connections that were taken from it.
+type Handler struct {
+	Relay     *relay.Relay
+	Authorize relay.Authorizer
+
+	// Origins says whether a page from origin may use the app, which may be
+	// unknown or empty. Pages from the host that is asked always may. Optional: no others.
+	Origins func(app, origin string) bool
+	// Remote returns the peer of a request. Optional: Request.RemoteAddr.
+	Remote func(*http.Request) netip.AddrPort
+
+	Start          relay.StartMode // of players that choose none
+	MaxTag         int             // largest payload of a publisher's tag, in bytes [8 MiB]
+	PublishTimeout time.Duration   // end a publisher that cannot be reached for so long [5s]
+	Log            *slog.Logger    // nil: none
+
+	awaitFLV time.Duration // for a publisher's FLV file header [10s]
+
+	once   sync.Once
+	base   context.Context // ends with Close; set by once
+	cancel context.CancelFunc
+	log    *slog.Logger
+	stats  counters
+
+	mu       sync.Mutex
+	closed   bool
+	sessions map[session]struct{}
+	wait     sync.WaitGroup // requests and sessions
+}
+
+// session is one connection taken from net/http.
+type session interface {
+	end(error) // asks the peer to go; soon the session is over
+	kill()     // closes the connection
+}
+
+// Match says whether a request is for this door. A ServeMux in front would
+// redirect paths such as /live/../x.flv, which have to be refused: so ask before it.
+func Match(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".flv") }
+
+func (h *Handler) init() {
+	h.once.Do(func() {
+		h.base, h.cancel = context.WithCancel(context.Background())
+		h.sessions = make(map[session]struct{})
+		h.log = h.Log
+		if h.log == nil {
+			h.log = slog.New(slog.DiscardHandler)
+		}
+	})
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.init()
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	app, stream, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	allowed := h.allowOrigin(header, r, app)
+	h.mu.Lock()
+	closed := h.closed
+	if !closed {
+		h.wait.Add(1)
+	}
+	h.mu.Unlock()
+	if closed {
+		h.refuse(w, r, relay.ErrClosed)
+		return
+	}
+	defer h.wait.Done()
+
+	stream, isFLV := strings.CutSuffix(stream, ".flv")
+	switch {
+	case !isFLV:
+		refuse(w, http.StatusNotFound, "not found")
+		return
+	case !allowed:
+		h.refuse(w, r, fmt.Errorf("%w: %.100q", errOrigin, r.Header.Get("Origin")))
+		return
+	case r.Method == http.MethodOptions:
+		preflight(w, r)
+		return
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		header.Set("Allow", methods)
+		refuse(w, http.StatusMethodNotAllowed, "method not allowed")
+		return
+	case r.ProtoMajor != 1:
+		h.stats.result("bad_request")
+		refuse(w, http.StatusHTTPVersionNotSupported, "media needs HTTP/1.1")
+		return
+	}
+	name, err := relay.ParseName(app, stream)
+	if err != nil {
+		h.refuse(w, r, err)
+		return
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		h.refuse(w, r, fmt.Errorf("%w: bad query", errBadRequest)) // the query itself holds the token
+		return
+	}
+	// What outlives the request must not keep its buffers.
+	name = relay.Name{App: strings.Clone(name.App), Stream: strings.Clone(name.Stream)}
+	if err := h.serve(w, r, name, query); err != nil {
+		h.refuse(w, r, err)
+	}
+}
+
+// serve authorises the request and starts its session. An error is for the peer:
+// the connection is still net/http's.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name, query url.Values) error {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(h.base, cancel)()
+
+	access := relay.Access{Name: name, Protocol: ProtocolHTTP, Query: query, Remote: h.remote(r)}
+	websocket := isWebSocket(r)
+	if websocket {
+		access.Protocol = ProtocolWS
+		if err := checkUpgrade(r); err != nil {
+			return err
+		}
+	}
+	if flag(query.Get("publish")) {
+		access.Action = relay.ActionPublish
+		if !websocket {
+			w.Header().Set("Upgrade", "websocket")
+			h.stats.result("bad_request")
+			refuse(w, http.StatusUpgradeRequired, "publishing needs a WebSocket")
+			return nil
+		}
+	}
+	options, err := parseOptions(query, h.Start)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBadRequest, err)
+	}
+	grant, err := h.authorize(ctx, access)
+	if err != nil {
+		return err
+	}
+	switch {
+	case access.Action == relay.ActionPublish:
+		return h.publish(w, r, access, grant)
+	case r.Method == http.MethodHead:
+		return h.head(w, name)
+	}
+	return h.play(ctx, w, r, access, grant, options)
+}
+
+func (h *Handler) authorize(ctx context.Context, a relay.Access) (relay.Grant, error) {
+	if h.Authorize == nil {
+		return relay.Grant{}, fmt.Errorf("%w: no authorizer", relay.ErrDenied)
+	}
+	ctx, cancel := context.WithTimeout(ctx, authorizeTimeout)
+	defer cancel()
+	return h.Authorize(ctx, a)
+}
+
+// head answers HEAD: is there such a stream now? Nobody subscribes or waits.
+func (h *Handler) head(w http.ResponseWriter, name relay.Name) error {
+	if _, ok := h.Relay.Stream(name); !ok {
+		return relay.ErrNotFound
+	}
+	mediaHeader(w.Header())
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func mediaHeader(header http.Header) {
+	header.Set("Content-Type", "video/x-flv")
+	header.Set("X-Accel-Buffering", "no") // nginx in front would gather seconds of media
+}
+
+// refuse answers with err's outcome and logs why, once.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	o := outcomeOf(err)
+	if h.base.Err() != nil && errors.Is(err, context.Canceled) {
+		o = outcomeOf(relay.ErrClosed)
+	}
+	h.stats.result(o.result)
+	text := o.text
+	if o.err == errBadRequest { // says what is bad, of a request that has not been granted anything
+		text = err.Error()
+	}
+	h.log.Info("media request refused", "path", shorten(r.URL.Path), "remote", h.remote(r).String(), "status", o.status, "error", err)
+	refuse(w, o.status, text)
+}
+
+func shorten(s string) string {
+	if len(s) > 128 {
+		return s[:128] + "…"
+	}
+	return s
+}
+
+func (h *Handler) remote(r *http.Request) netip.AddrPort {
+	if h.Remote != nil {
+		return h.Remote(r)
+	}
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// register makes Close know of s. False: too late, Close has begun. The caller,
+// inside ServeHTTP, then starts the session's goroutine, which calls unregister.
+func (h *Handler) register(s session) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sessions[s] = struct{}{}
+	h.wait.Add(1) // not from zero: ServeHTTP holds one
+	return !h.closed
+}
+
+func (h *Handler) unregister(s session) {
+	h.mu.Lock()
+	delete(h.sessions, s)
+	h.mu.Unlock()
+	h.wait.Done()
+}
+
+// Close refuses new requests, ends every session with relay.ErrClosed and returns when
+// all are over. When ctx ends before that it closes their connections.
+func (h *Handler) Close(ctx context.Context) error {
+	h.init()
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.cancel()
+	for _, s := range h.all() {
+		h.wait.Go(func() { s.end(relay.ErrClosed) }) // may wait a moment for the peer
+	}
+	over := make(chan struct{})
+	go func() {
+		h.wait.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+	}
+	for _, s := range h.all() {
+		s.kill()
+	}
+	<-over
+	return ctx.Err()
+}
+
+func (h *Handler) all() []session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]session, 0, len(h.sessions))
+	for s := range h.sessions {
+		all = append(all, s)
+	}
+	return all
+}
+
+func (h *Handler) headerTimeout() time.Duration {
+	if h.awaitFLV > 0 {
+		return h.awaitFLV
+	}
+	return defaultAwaitFLV
+}
+
+// flag reads "1" and "true" as true.
+func flag(s string) bool { return s == "1" || s == "true" }
+
+// options are what a player chose in its URL.
+type options struct {
+	relay.PlayOptions
+	hasAudio, hasVideo *bool // flags of the FLV file header; nil: the truth
+}
+
+func parseOptions(q url.Values, start relay.StartMode) (options, error) {
+	var o options
+	var err error
+	if o.PlayOptions, err = relay.ParsePlayOptions(q, start); err != nil {
+		return o, err
+	}
+	if o.hasAudio, err = parseFlag(q, "hasAudio"); err != nil {
+		return o, err
+	}
+	o.hasVideo, err = parseFlag(q, "hasVideo")
+	return o, err
+}
+
+func parseFlag(q url.Values, key string) (*bool, error) {
+	yes := true
+	switch v := q.Get(key); v {
+	case "":
+		return nil, nil
+	case "1", "true":
+		return &yes, nil
+	case "0", "false":
+		return new(bool), nil
+	default:
+		return nil, fmt.Errorf("%s %.20q: want 0 or 1", key, v)
+	}
+}
+
+// abort closes a connection without waiting for the kernel to send what a peer does not take.
+func abort(conn net.Conn) {
+	if c, ok := conn.(interface{ SetLinger(int) error }); ok {
+		c.SetLinger(0)
+	}
+	conn.Close()
+}

@@ -1,0 +1,281 @@
+package httpflv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"liverelay/relay"
+	"liverelay/relay/flv"
+)
+
+// player is one connection that plays. The relay writes to it; the one goroutine it
+// costs us waits for the peer to leave, and answers pings.
+type player struct {
+	// static once registered
+	h       *Handler
+	name    relay.Name
+	remote  netip.AddrPort
+	ws      bool
+	sub     *relay.Subscriber
+	started time.Time
+
+	early []byte // sent by the peer before its reader ran. Of run
+
+	// guarded by mu
+	mu        sync.Mutex
+	conn      net.Conn // nil while it is still net/http's
+	why       error    // why the relay or Close ended it
+	saidClose bool     // a close frame is sent or queued
+}
+
+// play subscribes and takes the connection. It returns an error while a reply is still possible.
+func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Request, a relay.Access, grant relay.Grant, o options) error {
+	p := &player{h: h, name: a.Name, remote: a.Remote, ws: a.Protocol == ProtocolWS, started: time.Now()}
+	format := tagFormat
+	if p.ws {
+		format = frameFormat
+	}
+	sub, err := h.Relay.Subscribe(ctx, a.Name, relay.SubscribeOptions{
+		Grant:    grant,
+		Protocol: a.Protocol,
+		Remote:   a.Remote,
+		Format:   format,
+		Options:  o.PlayOptions,
+		OnEnd:    p.onEnd,
+	})
+	if err != nil {
+		return err
+	}
+	p.sub = sub
+	if err := p.reason(); err != nil {
+		return err
+	}
+	audio, video := sub.Tracks()
+	if o.hasAudio != nil {
+		audio = *o.hasAudio
+	}
+	if o.hasVideo != nil {
+		video = *o.hasVideo
+	}
+	conn, early, err := p.take(w, r, flv.FileHeader(audio, video))
+	if err != nil {
+		sub.Close()
+		if errors.Is(err, http.ErrNotSupported) {
+			return err
+		}
+		h.stats.result("lost")
+		h.log.Info("player lost before its first byte", "stream", p.name.String(), "remote", p.remote.String(), "error", err)
+		return nil
+	}
+	h.stats.result("play")
+	h.stats.players[p.protocol()].Add(1)
+	h.log.Debug("player started", "stream", p.name.String(), "protocol", a.Protocol, "remote", p.remote.String(), "user", grant.User)
+	p.early = early
+	p.mu.Lock()
+	p.conn = conn
+	why := p.why
+	p.mu.Unlock()
+	switch open := h.register(p); {
+	case why != nil: // since we asked
+		p.farewell(why)
+	case !open:
+		p.farewell(relay.ErrClosed)
+	default:
+		sub.Start(relay.NewSink(conn))
+	}
+	go p.run()
+	return nil
+}
+
+// take takes the connection from net/http, and writes the reply and the FLV file header.
+func (p *player) take(w http.ResponseWriter, r *http.Request, fileHeader []byte) (net.Conn, []byte, error) {
+	var conn net.Conn
+	var early, head []byte
+	var err error
+	if p.ws {
+		conn, early, err = upgrade(w, r)
+		head = append(appendFrameHeader(nil, len(fileHeader)), fileHeader...)
+	} else {
+		conn, _, err = http.NewResponseController(w).Hijack()
+		head = replyHead(w.Header(), fileHeader)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := conn.Write(head); err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("write the reply: %w", err)
+	}
+	conn.SetWriteDeadline(time.Time{})
+	return conn, early, nil
+}
+
+// replyHead is the reply up to the first tag. Without a length and without chunks the
+// body ends with the connection.
+func replyHead(header http.Header, fileHeader []byte) []byte {
+	mediaHeader(header)
+	header.Set("Connection", "close")
+	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 200 OK\r\n")
+	header.Write(&b)
+	b.WriteString("\r\n")
+	b.Write(fileHeader)
+	return b.Bytes()
+}
+
+// run waits for the connection's end.
+func (p *player) run() {
+	defer p.h.unregister(p)
+	conn := p.conn
+	err := p.read(conn)
+	p.sub.Close()
+	if closed := (peerClosed{}); errors.As(err, &closed) {
+		p.sayClose(closed.code, "")
+	}
+	if why := p.reason(); why != nil {
+		err = why
+	}
+	if errors.Is(err, relay.ErrStalled) {
+		abort(conn)
+	} else {
+		conn.Close()
+	}
+	p.h.stats.players[p.protocol()].Add(-1)
+	p.h.log.Info("player ended", "stream", p.name.String(), "remote", p.remote.String(), "after", time.Since(p.started).Round(time.Millisecond), "reason", err)
+}
+
+// read reads until the peer closes, breaks the protocol, or the connection is closed. It never returns nil.
+func (p *player) read(conn net.Conn) error {
+	var r io.Reader = conn
+	if len(p.early) > 0 {
+		r = io.MultiReader(bytes.NewReader(p.early), conn)
+		p.early = nil
+	}
+	if !p.ws {
+		return discard(r)
+	}
+	f := &frameReader{r: r, pong: p.pong, skip: maxPlayText}
+	for {
+		if err := f.next(); err != nil {
+			if o := outcomeOf(err); o.result == "protocol" {
+				p.sub.Close()
+				p.sayClose(o.code, o.text)
+				// Closing over unread bytes would reset the connection, and lose our frame.
+				conn.SetReadDeadline(time.Now().Add(farewellTimeout))
+				io.Copy(io.Discard, readOnly{conn})
+			}
+			return err
+		}
+	}
+}
+
+// discard reads what an HTTP client sends behind its request: nothing, or another request that
+// will not be answered.
+func discard(r io.Reader) error {
+	buf := make([]byte, 64)
+	for total := 0; total < maxPlayText; {
+		n, err := r.Read(buf)
+		if total += n; err != nil {
+			return err
+		}
+	}
+	return errTooBig
+}
+
+// pong answers a ping between two messages. A peer that takes nothing gets no answer.
+func (p *player) pong(frame []byte) error {
+	if err := p.sub.Control(frame); !errors.Is(err, relay.ErrOverflow) {
+		return err
+	}
+	return nil
+}
+
+// sayClose writes a close frame, once. Nobody else writes to the connection any more.
+func (p *player) sayClose(code ws.StatusCode, reason string) {
+	p.mu.Lock()
+	said := p.saidClose
+	p.saidClose = true
+	p.mu.Unlock()
+	if said {
+		return
+	}
+	p.conn.SetWriteDeadline(time.Now().Add(farewellTimeout))
+	p.conn.Write(closeFrame(code, reason))
+}
+
+// onEnd is called by the relay, which no longer writes.
+func (p *player) onEnd(err error) {
+	p.mu.Lock()
+	if p.why == nil {
+		p.why = err
+	}
+	taken := p.conn != nil
+	p.mu.Unlock()
+	if taken {
+		p.farewell(err)
+	}
+}
+
+// farewell tells the peer why, if that is possible, and sees to it that run ends.
+func (p *player) farewell(err error) {
+	o := outcomeOf(err)
+	if !p.ws || o.code == noFarewell {
+		if errors.Is(err, relay.ErrStalled) {
+			abort(p.conn)
+		} else {
+			p.conn.Close()
+		}
+		return
+	}
+	p.sayClose(o.code, o.text)
+	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout)) // for its own close frame
+}
+
+// end implements session. The relay may be writing, so that a close frame has to go through it.
+func (p *player) end(err error) {
+	p.mu.Lock()
+	if p.why == nil {
+		p.why = err
+	}
+	said := p.saidClose
+	p.saidClose = true
+	p.mu.Unlock()
+	switch {
+	case !p.ws:
+		p.conn.Close()
+		return
+	case !said:
+		o := outcomeOf(err)
+		p.sub.SetReceive(false, false)
+		p.sub.Control(closeFrame(o.code, o.text))
+	}
+	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
+}
+
+// kill implements session.
+func (p *player) kill() { abort(p.conn) }
+
+func (p *player) reason() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.why
+}
+
+func (p *player) protocol() int {
+	if p.ws {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,310 @@
+package httpflv
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"liverelay/relay"
+	"liverelay/relay/flv"
+)
+
+// publisher is one WebSocket that carries an FLV byte stream to us, in binary frames
+// that end anywhere. FLV has no word for "I am done": a WebSocket close is a clean
+// end, a connection that breaks is not.
+type publisher struct {
+	// static
+	h       *Handler
+	name    relay.Name
+	remote  string
+	grant   relay.Grant
+	conn    net.Conn
+	quiet   time.Duration // ping after so long without a byte
+	kernel  bool          // TCP_USER_TIMEOUT ends an unreachable peer
+	started time.Time
+
+	// of run
+	frames *frameReader
+	relay  *relay.Publisher // nil before the FLV file header
+	heard  time.Time        // last byte
+	budget budget
+
+	limit    atomic.Pointer[time.Time] // reading ends then; nil: never
+	awaitFLV *time.Time                // the limit before the file header
+
+	// guarded by mu, which is held while writing
+	mu        sync.Mutex
+	why       error // why the relay or Close ended it
+	saidClose bool  // nothing is written after a close frame
+}
+
+// publish upgrades the connection. The stream is taken once FLV arrives.
+func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access, grant relay.Grant) error {
+	conn, early, err := upgrade(w, r)
+	if err != nil {
+		h.stats.result("lost")
+		h.log.Info("publisher lost before its first byte", "stream", a.Name.String(), "remote", a.Remote.String(), "error", err)
+		return nil
+	}
+	timeout := h.PublishTimeout
+	if timeout <= 0 {
+		timeout = defaultPublishTimeout
+	}
+	p := &publisher{
+		h:       h,
+		name:    a.Name,
+		remote:  a.Remote.String(),
+		grant:   grant,
+		conn:    conn,
+		quiet:   timeout / 4,
+		kernel:  setUserTimeout(conn, timeout),
+		started: time.Now(),
+		budget:  newBudget(grant.PublishKbps, time.Now()),
+	}
+	p.heard = p.started
+	p.setLimit(h.headerTimeout())
+	p.awaitFLV = p.limit.Load()
+	h.stats.publishers.Add(1)
+	if !h.register(p) {
+		p.end(relay.ErrClosed)
+	}
+	go p.run(early, a)
+	return nil
+}
+
+func (p *publisher) run(early []byte, a relay.Access) {
+	defer p.h.unregister(p)
+	var r io.Reader = p
+	if len(early) > 0 {
+		r = io.MultiReader(bytes.NewReader(early), p)
+	}
+	p.frames = &frameReader{r: bufio.NewReaderSize(r, 4096), pong: p.write}
+	a.Query = nil // held the token
+	err := p.ingest(a)
+	var closed peerClosed
+	clean := errors.As(err, &closed) && closed.clean()
+	if why := p.reason(); why != nil {
+		err, clean = why, false
+	}
+	if p.relay != nil {
+		p.relay.Close(clean)
+	}
+	p.farewell(err, closed)
+	p.conn.Close()
+
+	p.h.stats.publishers.Add(-1)
+	o := outcomeOf(err)
+	switch {
+	case clean:
+		o.result = "ended"
+	case closed.code != 0:
+		o.result = "lost"
+	}
+	p.h.stats.result(o.result)
+	p.h.log.Info("publisher ended", "stream", p.name.String(), "protocol", ProtocolWS, "remote", p.remote,
+		"after", time.Since(p.started).Round(time.Millisecond), "clean", clean, "reason", err)
+}
+
+// ingest reads the FLV stream into the relay. It never returns nil.
+func (p *publisher) ingest(a relay.Access) error {
+	maxTag := p.h.MaxTag
+	if maxTag <= 0 {
+		maxTag = defaultMaxTag
+	}
+	tags := flv.NewReader(p.frames, min(maxTag, flv.MaxPayload))
+	if _, _, err := tags.ReadHeader(); err != nil { // its flags are seldom true: the tags tell
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return errNoFLV
+		}
+		return err
+	}
+	out, err := p.h.Relay.Publish(p.name, relay.PublishOptions{
+		Grant:    p.grant,
+		Protocol: a.Protocol,
+		Remote:   a.Remote,
+		OnEnd:    p.end,
+	})
+	if err != nil {
+		return err
+	}
+	p.relay = out
+	p.limit.CompareAndSwap(p.awaitFLV, nil) // unless end was quicker
+	p.h.stats.result("publish")
+	p.h.log.Info("publisher started", "stream", p.name.String(), "protocol", ProtocolWS, "remote", p.remote, "user", p.grant.User)
+	return copyTags(tags, out.Write)
+}
+
+// copyTags hands over tag by tag. It never returns nil.
+func copyTags(tags *flv.Reader, write func(flv.Kind, uint32, []byte) error) error {
+	for {
+		tag, err := tags.ReadTag()
+		if err != nil {
+			return err
+		}
+		switch tag.Kind {
+		case flv.Audio, flv.Video, flv.Script: // not AMF3 data, which nobody sends
+			if err := write(tag.Kind, tag.Timestamp, tag.Payload); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// Read reads from the connection for frames. While nothing comes it pings, so that a peer
+// that is gone is noticed: the ping wants an acknowledgement of the peer's kernel (or,
+// where ours does not watch that, an answer).
+func (p *publisher) Read(b []byte) (int, error) {
+	for {
+		now := time.Now()
+		deadline := now.Add(p.quiet)
+		if limit := p.limit.Load(); limit != nil && limit.Before(deadline) {
+			deadline = *limit
+		}
+		p.conn.SetReadDeadline(deadline)
+		n, err := p.conn.Read(b)
+		if n > 0 {
+			p.heard = now
+			p.h.stats.bytesIn.Add(uint64(n))
+			if !p.budget.take(n, time.Now()) {
+				return n, relay.ErrLimit
+			}
+			return n, nil
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, err
+		}
+		now = time.Now()
+		if limit := p.limit.Load(); limit != nil && !now.Before(*limit) {
+			return 0, err
+		}
+		if !p.kernel && now.Sub(p.heard) > 5*p.quiet {
+			return 0, errLost
+		}
+		if err := p.write(ws.CompiledPing); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// write writes a control frame.
+func (p *publisher) write(frame []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.writeLocked(frame)
+}
+
+func (p *publisher) writeLocked(frame []byte) error {
+	if p.saidClose {
+		return nil
+	}
+	p.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err := p.conn.Write(frame)
+	return err
+}
+
+// sayClose writes the close frame, if none was written.
+func (p *publisher) sayClose(code ws.StatusCode, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writeLocked(closeFrame(code, reason))
+	p.saidClose = true
+}
+
+// farewell ends the closing handshake (RFC 6455 §7.1.1). What the peer still sends
+// is read for a moment: closing over unread bytes resets the connection, and our
+// close frame would be lost.
+func (p *publisher) farewell(err error, closed peerClosed) {
+	if closed.code != 0 {
+		p.sayClose(closed.code, "")
+		return
+	}
+	o := outcomeOf(err)
+	if o.code == noFarewell {
+		return
+	}
+	p.budget = budget{}
+	p.setLimit(farewellTimeout)
+	p.sayClose(o.code, o.text)
+	if errors.Is(err, errFrame) { // nobody knows where a frame begins
+		io.Copy(io.Discard, readOnly{p})
+		return
+	}
+	p.frames.skip = math.MaxInt64
+	for err = p.frames.pass(); err == nil; {
+		err = p.frames.next()
+	}
+}
+
+// readOnly hides what io.Copy would rather use.
+type readOnly struct{ io.Reader }
+
+// end implements session, and is how the relay ends it.
+func (p *publisher) end(err error) {
+	p.mu.Lock()
+	if p.why == nil {
+		p.why = err
+	}
+	p.mu.Unlock()
+	o := outcomeOf(err)
+	p.setLimit(farewellTimeout)
+	p.sayClose(o.code, o.text)
+	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
+}
+
+// kill implements session.
+func (p *publisher) kill() { abort(p.conn) }
+
+func (p *publisher) reason() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.why
+}
+
+// setLimit ends reading after d, unless that is already to be sooner.
+func (p *publisher) setLimit(d time.Duration) {
+	for {
+		limit := time.Now().Add(d)
+		old := p.limit.Load()
+		if old != nil && old.Before(limit) {
+			limit = *old
+		}
+		if p.limit.CompareAndSwap(old, &limit) {
+			return
+		}
+	}
+}
+
+// budget is a token bucket of bytes; without a rate it is bottomless.
+type budget struct {
+	rate float64 // bytes a second
+	left float64
+	at   time.Time
+}
+
+// budgetSeconds is how much of its rate a publisher may send at once: encoders
+// send a keyframe, and after a stall what has gathered, in a burst.
+const budgetSeconds = 10
+
+func newBudget(kbps int, now time.Time) budget {
+	rate := float64(kbps) * 1000 / 8
+	return budget{rate: rate, left: rate * budgetSeconds, at: now}
+}
+
+func (b *budget) take(n int, now time.Time) bool {
+	if b.rate <= 0 {
+		return true
+	}
+	b.left = min(b.rate*budgetSeconds, b.left+now.Sub(b.at).Seconds()*b.rate) - float64(n)
+	b.at = now
+	return b.left >= 0
+}
