@@ -60,11 +60,12 @@ func (f *fakeRelay) Counters() Counters { return f.counters }
 
 func demoStream(name string) Stream {
 	return Stream{
-		App: "live", Stream: name, State: "live", Since: time.Unix(1, 0).UTC(),
+		App: "live", Stream: name, State: "live",
 		Publisher: &Publisher{User: "u", Protocol: "rtmp", Remote: "192.0.2.1:5", Since: time.Unix(1, 0).UTC(), Epoch: 1},
-		Video:     &Video{Codec: "avc1", Width: 640, Height: 360, FPS: 30},
-		Audio:     &Audio{Codec: "mp4a", Rate: 48000, Channels: 2},
+		Video:     &Video{Codec: "avc1", Width: 640, Height: 360, FPS: 30, Kbps: 850},
+		Audio:     &Audio{Codec: "mp4a", Kbps: 50},
 		Kbps:      900, Viewers: 3, Protocols: map[string]int{"rtmp": 1, "http-flv": 2},
+		BytesIn: 10, BytesOut: 30,
 	}
 }
 
@@ -249,10 +250,10 @@ func TestServerStreams(t *testing.T) {
 		}
 	}
 	_, body := ask("GET", "/api/v1/streams/live/a", "Bearer "+testToken)
-	want := `{"app":"live","stream":"a","state":"live","since":"1970-01-01T00:00:01Z",` +
+	want := `{"app":"live","stream":"a","state":"live",` +
 		`"publisher":{"user":"u","protocol":"rtmp","remote":"192.0.2.1:5","since":"1970-01-01T00:00:01Z","epoch":1},` +
-		`"video":{"codec":"avc1","width":640,"height":360,"fps":30},"audio":{"codec":"mp4a","rate":48000,"channels":2},` +
-		`"kbps":900,"viewers":3,"protocols":{"http-flv":2,"rtmp":1}}`
+		`"video":{"codec":"avc1","width":640,"height":360,"fps":30,"kbps":850},"audio":{"codec":"mp4a","kbps":50},` +
+		`"kbps":900,"viewers":3,"protocols":{"http-flv":2,"rtmp":1},"bytes_in":10,"bytes_out":30}`
 	if strings.TrimSpace(body) != want {
 		t.Errorf("got  %s\nwant %s", body, want)
 	}
@@ -272,8 +273,10 @@ func TestServerMetrics(t *testing.T) {
 	relay := &fakeRelay{
 		streams: []Stream{demoStream("a"), demoStream("b"), {App: "live", Stream: "c", State: "waiting"}},
 		counters: Counters{
-			Drops: map[string]uint64{"backlog": 7},
-			Doors: []Door{{Protocol: "rtmp", Open: 4, Connections: map[string]uint64{"ok": 2, "denied": 1}, BytesIn: 10, BytesOut: 20}},
+			Drops:    map[string]uint64{"backlog": 7},
+			Refusals: map[string]uint64{"expired": 3},
+			Open:     4,
+			Doors:    []Door{{Name: "rtmp", Results: map[string]uint64{"ok": 2, "denied": 1}, BytesIn: 10, BytesOut: 20}},
 		},
 	}
 	ask, _ := start(t, relay, nil)
@@ -287,7 +290,8 @@ func TestServerMetrics(t *testing.T) {
 		`liverelay_players{protocol="http-flv"} 4`,
 		`liverelay_players{protocol="ws-flv"} 0`,
 		`liverelay_ingest_bits_per_second 1.8e+06`,
-		`liverelay_connections_open{door="rtmp"} 4`,
+		`liverelay_connections_open 4`,
+		`liverelay_refusals_total{reason="expired"} 3`,
 		`liverelay_connections_total{door="rtmp",result="denied"} 1`,
 		`liverelay_connections_total{door="rtmp",result="ok"} 2`,
 		`liverelay_received_bytes_total{door="rtmp"} 10`,

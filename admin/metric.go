@@ -17,12 +17,13 @@ var (
 	streamsDesc   = desc("streams", "Streams by state: live, idle or waiting for their publisher.", "state")
 	playersDesc   = desc("players", "Players now, by protocol.", "protocol")
 	ingestDesc    = desc("ingest_bits_per_second", "What all publishers send now.")
-	openDesc      = desc("connections_open", "Connections now, by door.", "door")
-	resultDesc    = desc("connections_total", "Connections by how they went.", "door", "result")
+	openDesc      = desc("connections_open", "Connections now, of all doors.")
+	resultDesc    = desc("connections_total", "Connections and requests by how they went.", "door", "result")
 	receivedDesc  = desc("received_bytes_total", "Bytes from clients, by door.", "door")
 	sentDesc      = desc("sent_bytes_total", "Bytes to clients, by door.", "door")
+	refusalDesc   = desc("refusals_total", "Publishing, playing and logging in refused, by reason.", "reason")
 	dropsDesc     = desc("dropped_messages_total", "Messages not delivered to a player, by reason.", "reason")
-	descriptions  = []*prometheus.Desc{buildInfo, streamsDesc, playersDesc, ingestDesc, openDesc, resultDesc, receivedDesc, sentDesc, dropsDesc}
+	descriptions  = []*prometheus.Desc{buildInfo, streamsDesc, playersDesc, ingestDesc, openDesc, resultDesc, receivedDesc, sentDesc, refusalDesc, dropsDesc}
 	streamsStates = []string{"live", "idle", "waiting"}
 )
 
@@ -85,12 +86,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for reason, n := range counters.Drops {
 		counter(dropsDesc, n, reason)
 	}
+	for reason, n := range counters.Refusals {
+		counter(refusalDesc, n, reason)
+	}
+	gauge(openDesc, float64(counters.Open))
 	for _, door := range counters.Doors {
-		gauge(openDesc, float64(door.Open), door.Protocol)
-		counter(receivedDesc, door.BytesIn, door.Protocol)
-		counter(sentDesc, door.BytesOut, door.Protocol)
-		for result, n := range door.Connections {
-			counter(resultDesc, n, door.Protocol, result)
+		counter(receivedDesc, door.BytesIn, door.Name)
+		counter(sentDesc, door.BytesOut, door.Name)
+		for result, n := range door.Results {
+			counter(resultDesc, n, door.Name, result)
 		}
 	}
 }

@@ -7,13 +7,14 @@ type Stream struct {
 	App       string         `json:"app" example:"live"`
 	Stream    string         `json:"stream" example:"demo"`
 	State     string         `json:"state" enum:"live,idle,waiting" doc:"live: media arrives; idle: the publisher is there and silent; waiting: it is lost and may come back"`
-	Since     time.Time      `json:"since" doc:"When the stream began"`
-	Publisher *Publisher     `json:"publisher,omitempty" doc:"Absent while the stream waits for it"`
+	Publisher *Publisher     `json:"publisher,omitempty" doc:"The present one, or while the stream waits the last"`
 	Video     *Video         `json:"video,omitempty"`
 	Audio     *Audio         `json:"audio,omitempty"`
 	Kbps      int            `json:"kbps" doc:"What arrives, kbit/s"`
 	Viewers   int            `json:"viewers"`
 	Protocols map[string]int `json:"protocols,omitempty" doc:"Viewers by protocol"`
+	BytesIn   uint64         `json:"bytes_in" doc:"Media from its publishers"`
+	BytesOut  uint64         `json:"bytes_out" doc:"Media to its players"`
 }
 
 func (s Stream) name() string { return s.App + "/" + s.Stream }
@@ -23,7 +24,7 @@ type Publisher struct {
 	User     string    `json:"user,omitempty" doc:"From the signed URL"`
 	Room     string    `json:"room,omitempty" doc:"From the signed URL"`
 	Protocol string    `json:"protocol" example:"rtmp"`
-	Remote   string    `json:"remote" example:"192.0.2.1:50000"`
+	Remote   string    `json:"remote,omitempty" example:"192.0.2.1:50000"`
 	Since    time.Time `json:"since" doc:"When this connection began to publish"`
 	Epoch    uint64    `json:"epoch" doc:"Counts the publishers that the stream has had"`
 }
@@ -33,27 +34,28 @@ type Video struct {
 	Codec  string  `json:"codec" example:"avc1"`
 	Width  int     `json:"width,omitempty"`
 	Height int     `json:"height,omitempty"`
-	FPS    float64 `json:"fps" doc:"Frames per second, measured"`
+	FPS    float64 `json:"fps" doc:"Frames per second, measured over the last seconds"`
+	Kbps   int     `json:"kbps" doc:"kbit/s, measured over the last seconds"`
 }
 
 // Audio is the sound.
 type Audio struct {
-	Codec    string `json:"codec" example:"mp4a"`
-	Rate     int    `json:"rate,omitempty" doc:"Hz"`
-	Channels int    `json:"channels,omitempty"`
+	Codec string `json:"codec" example:"mp4a"`
+	Kbps  int    `json:"kbps" doc:"kbit/s, measured over the last seconds"`
 }
 
 // Counters are totals since the start, of ended streams and connections too.
 type Counters struct {
-	Drops map[string]uint64 // messages not delivered, by reason
-	Doors []Door
+	Drops    map[string]uint64 // messages not delivered, by reason
+	Refusals map[string]uint64 // publish, play and login refused, by reason
+	Open     int               // connections now, of all doors
+	Doors    []Door
 }
 
-// Door is the totals of one protocol.
+// Door is the totals of one door.
 type Door struct {
-	Protocol    string
-	Open        int               // connections now
-	Connections map[string]uint64 // ended or refused, by result
-	BytesIn     uint64
-	BytesOut    uint64
+	Name     string
+	Results  map[string]uint64 // connections or requests, by how they went
+	BytesIn  uint64
+	BytesOut uint64
 }

@@ -1,0 +1,40 @@
+# liverelay: everything one does with this checkout. Needs Go; the rest is optional.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LINT    := v2.15.0
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+.PHONY: help run build test bench lint demo sdk web clean
+help:           ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+run: build      ## build and serve; ARGS="--config my.yaml" for a configuration
+	bin/liverelay serve $(ARGS)
+
+demo: build     ## serve, with a moving test picture to watch
+	bin/liverelay demo $(ARGS)
+
+build:          ## bin/liverelay, the server, and bin/livebench, the load generator
+	@mkdir -p bin
+	$(GO_BUILD) -o bin/ ./cmd/...
+
+test:           ## install what the tests need, then run all of them
+	scripts/test.sh
+
+bench: build    ## measure CPU and latency on this machine (docs/performance.md)
+	bin/livebench standard $(ARGS)
+
+lint: bin/golangci-lint-$(LINT) ## what the compiler does not see
+	$< run ./...
+
+bin/golangci-lint-$(LINT):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT)
+	mv bin/golangci-lint $@
+
+sdk:            ## sdk/dist and sdk/miniprogram_dist (needs Node.js)
+	cd sdk && npm ci --no-audit --no-fund && npm run build
+
+web:            ## the pages that the server carries (plain files: nothing to build yet)
+	@if [ -f web/package.json ]; then cd web && npm ci --no-audit --no-fund && npm run build; fi
+
+clean:          ## remove what was built
+	rm -rf bin sdk/dist sdk/miniprogram_dist

@@ -1,0 +1,75 @@
+#!/bin/sh
+# Installs the programs that the tests use, where apt-get can and this user may.
+# Otherwise says what is missing and what will therefore not be tested. It never fails.
+set -u
+
+# program or file to look for | Debian packages | what needs it
+needs='
+gcc|gcc libc6-dev|the race detector
+ffmpeg|ffmpeg|publishing and playing with a real client
+ffprobe|ffmpeg|comparing what arrives
+rtmpdump|rtmpdump|playing with librtmp
+redis-server|redis-server|the store of several nodes
+nginx|nginx|pushing to and pulling from another server
+/usr/lib/nginx/modules/ngx_rtmp_module.so|libnginx-mod-rtmp|pushing to and pulling from another server
+chromium|chromium|pages in a real browser
+node|nodejs npm|the client SDK
+npm|npm|the client SDK
+'
+
+# Debian keeps nginx where a user's PATH does not look.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+
+have() {
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
+	*) command -v "$1" ;;
+	esac >/dev/null 2>&1
+}
+
+missing() { # prints the lines of what is not there
+	echo "$needs" | while IFS='|' read -r what packages why; do
+		[ -n "$what" ] && ! have "$what" && echo "$what|$packages|$why"
+	done
+}
+
+lines=$(missing)
+[ -z "$lines" ] && exit 0
+packages=$(echo "$lines" | cut -d'|' -f2 | tr ' ' '\n' | sort -u | tr '\n' ' ')
+
+as_root=none
+if command -v apt-get >/dev/null 2>&1; then
+	if [ "$(id -u)" = 0 ]; then
+		as_root=""
+	elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+		as_root="sudo -n"
+	fi
+fi
+if [ "$as_root" != none ]; then
+	echo "installing for the tests: $packages"
+	log=$(mktemp)
+	apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120"
+	$apt update >"$log" 2>&1 || tail -n 3 "$log"
+	# All at once is fastest; one by one, a package that is not to be had stops no other.
+	if ! $apt install --no-install-recommends $packages >"$log" 2>&1; then
+		for package in $packages; do
+			$apt install --no-install-recommends "$package" >"$log" 2>&1 || tail -n 3 "$log"
+		done
+	fi
+	rm -f "$log"
+	lines=$(missing)
+	[ -z "$lines" ] && exit 0
+fi
+
+echo "missing, so these are not tested:"
+echo "$lines" | while IFS='|' read -r what packages why; do
+	echo "  $what ($why)"
+done
+if command -v apt-get >/dev/null 2>&1; then
+	echo "to have them: sudo apt-get install $packages"
+elif command -v brew >/dev/null 2>&1; then
+	echo "to have most of them: brew install ffmpeg redis rtmpdump node"
+fi
+exit 0
