@@ -1,0 +1,34 @@
+// Builds dist/ (CommonJS, ES module, types) and miniprogram_dist/ (what the
+// WeChat tools' "build npm" takes as is: the SDK and the ready components).
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { generateDtsBundle } from "dts-bundle-generator";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+for (const folder of ["dist", "miniprogram_dist"]) {
+  rmSync(join(root, folder), { recursive: true, force: true });
+  mkdirSync(join(root, folder));
+}
+
+const common = {
+  entryPoints: [join(root, "src/index.ts")],
+  bundle: true,
+  charset: "utf8",
+  define: { __VERSION__: JSON.stringify(version) },
+  // Base libraries run on old phones' engines.
+  target: "es2015",
+  platform: "neutral",
+};
+await build({ ...common, format: "cjs", outfile: join(root, "dist/index.cjs") });
+await build({ ...common, format: "esm", outfile: join(root, "dist/index.mjs") });
+await build({ ...common, format: "cjs", minify: true, outfile: join(root, "miniprogram_dist/index.js") });
+cpSync(join(root, "miniprogram"), join(root, "miniprogram_dist"), { recursive: true });
+
+const [types] = generateDtsBundle(
+  [{ filePath: join(root, "src/index.ts"), output: { noBanner: true, exportReferencedTypes: false } }],
+  { preferredConfigPath: join(root, "tsconfig.json") },
+);
+writeFileSync(join(root, "dist/index.d.ts"), types);

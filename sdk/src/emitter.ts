@@ -1,0 +1,43 @@
+/** A handler of an app: anything it throws, or its promise rejects with, must not reach the SDK. */
+export type Handler = (...args: any[]) => unknown;
+
+/** Events by name. Handlers run in the order in which they registered. */
+export class Emitter {
+  private readonly handlers = new Map<string, Handler[]>();
+
+  constructor(private readonly failed: (event: string, error: unknown) => void) {}
+
+  on(event: string, handler: Handler): boolean {
+    if (typeof event !== "string" || event === "" || typeof handler !== "function") return false;
+    const list = this.handlers.get(event) || [];
+    if (list.indexOf(handler) < 0) this.handlers.set(event, list.concat(handler));
+    return true;
+  }
+
+  /** Removes one handler, or all of the event when none is named. */
+  off(event: string, handler?: Handler): boolean {
+    const list = this.handlers.get(event);
+    if (!list) return false;
+    const rest = handler ? list.filter((h) => h !== handler) : [];
+    this.handlers.set(event, rest);
+    return rest.length < list.length;
+  }
+
+  clear(): void {
+    this.handlers.clear();
+  }
+
+  emit(event: string, args: unknown[]): void {
+    for (const handler of this.handlers.get(event) || []) {
+      try {
+        const result = handler(...args) as { then?: unknown } | undefined;
+        // An async handler's rejection would be an unhandled one of the whole mini program.
+        if (result && typeof result.then === "function") {
+          Promise.resolve(result).then(undefined, (error) => this.failed(event, error));
+        }
+      } catch (error) {
+        this.failed(event, error);
+      }
+    }
+  }
+}
