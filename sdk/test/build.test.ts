@@ -1,0 +1,90 @@
+// What is published: the builds, their size, and the realm of a mini program, which has next to nothing.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import vm from "node:vm";
+import { gzipSync } from "node:zlib";
+import { execFileSync } from "node:child_process";
+import { transformSync } from "esbuild";
+import { beforeAll, describe, expect, it } from "vitest";
+import { FakeServer } from "./fake/server.js";
+import { FakeWx } from "./fake/wx.js";
+
+const root = join(__dirname, "..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+
+beforeAll(() => {
+  execFileSync("node", [join(root, "script/build.mjs")]);
+}, 120000);
+
+describe("builds", () => {
+  it("are at most 25 KiB minified and gzipped", () => {
+    for (const file of ["dist/index.cjs", "dist/index.mjs", "miniprogram_dist/index.js"]) {
+      const { code } = transformSync(read(file), { minify: true, charset: "utf8" });
+      expect(gzipSync(code, { level: 9 }).length, file).toBeLessThanOrEqual(25 * 1024);
+    }
+  });
+
+  it("depend on nothing", () => {
+    const { dependencies, peerDependencies } = JSON.parse(read("package.json"));
+    expect(dependencies).toBeUndefined();
+    expect(peerDependencies).toBeUndefined();
+    for (const file of ["dist/index.cjs", "dist/index.mjs", "miniprogram_dist/index.js"]) {
+      expect(read(file)).not.toMatch(/\brequire\(|^import .* from/m);
+    }
+  });
+
+  it("the lock file names no registry", () => {
+    expect(read("package-lock.json")).not.toMatch(/"resolved"/);
+  });
+
+  it("CommonJS and ES module export the same", async () => {
+    const cjs = createRequire(import.meta.url)(join(root, "dist/index.cjs"));
+    const mjs = await import(join(root, "dist/index.mjs"));
+    for (const m of [cjs, mjs]) {
+      expect(typeof m.LiveRelayEngine).toBe("function");
+      expect(m.ZegoExpressEngine).toBe(m.LiveRelayEngine);
+      expect(m.default).toBe(m.LiveRelayEngine);
+      expect(m.code.notLoggedIn).toBe(1000002);
+      expect(typeof m.LiveRelayError).toBe("function");
+    }
+  });
+
+  it("the types name the whole surface", () => {
+    const types = read("dist/index.d.ts");
+    for (const name of ["class LiveRelayEngine", "ZegoExpressEngine", "loginRoom(", "interface EventMap", "class LiveRelayError", "interface PusherAttributes"]) expect(types).toContain(name);
+    expect(types).not.toMatch(/import .* from/);
+  });
+});
+
+describe("in a realm without anything", () => {
+  it.each(["dist/index.cjs", "miniprogram_dist/index.js"])("%s logs in, publishes and plays", async (file) => {
+    const server = new FakeServer();
+    const wx = new FakeWx(server);
+    const module = { exports: {} as Record<string, any> };
+    // Only what a mini program's logic layer has.
+    const realm = vm.createContext({ module, exports: module.exports, setTimeout, clearTimeout, setInterval, clearInterval, wx, console: { ...console, warn: () => undefined } });
+    for (const name of ["URL", "TextEncoder", "fetch", "WebSocket", "window", "process", "require", "Buffer", "document", "navigator"]) {
+      expect(vm.runInContext(`typeof ${name}`, realm), name).toBe("undefined");
+    }
+    vm.runInContext(read(file), realm);
+    const engine = new module.exports.ZegoExpressEngine(1, "wss://a.test");
+    const seen: string[] = [];
+    engine.on("roomStateUpdate", (_r: string, state: string) => seen.push(state));
+    engine.on("publisherStateUpdate", (s: { state: string }) => seen.push(s.state));
+    expect(await engine.loginRoom("r1", "04t", { userID: "ann" })).toBe(true);
+    const { url } = await engine.startPublishingStream("s1");
+    expect(url).toMatch(/^rtmp:/);
+    engine.updatePlayerState("s1", { detail: { code: 1002 } });
+    await new Promise((r) => setTimeout(r, 20));
+    expect((await engine.startPlayingStream("s2")).url).toMatch(/^rtmp:/);
+    await expect(engine.loginRoom("r1", "04t", { userID: "ann" })).rejects.toMatchObject({ code: 1002001 });
+    await expect(engine.sendBroadcastMessage("r1", "字".repeat(500))).rejects.toMatchObject({ code: 1009002 });
+    engine.setLogConfig({ remoteLogLevel: "debug", logURL: "https://log.test" });
+    engine.logoutRoom();
+    engine.uploadLog();
+    expect(wx.posted.length).toBe(1);
+    expect(seen).toEqual(["CONNECTING", "CONNECTED", "PUBLISH_REQUESTING", "PUBLISHING", "NO_PUBLISH", "DISCONNECTED"]);
+    engine.destroyEngine();
+  });
+});
