@@ -1,0 +1,229 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/viper"
+)
+
+// decode writes one raw value, of the file or the environment, into its field.
+// viper could do it by itself, but its errors span lines and name no key.
+func decode(key string, field reflect.Value, raw any, fromEnv bool) *keyError {
+	switch target := field.Addr().Interface().(type) {
+	case *string:
+		return decodeString(key, target, raw)
+	case *bool:
+		return decodeBool(key, target, raw)
+	case *int:
+		n, err := decodeInt(key, raw, math.MaxInt32)
+		*target = int(n)
+		return err
+	case *uint32:
+		n, err := decodeInt(key, raw, math.MaxUint32)
+		*target = uint32(n)
+		return err
+	case *time.Duration:
+		return decodeDuration(key, target, raw)
+	case *Secret:
+		return decodeSecret(key, target, raw)
+	case *[]string:
+		return decodeStrings(key, target, raw, fromEnv)
+	case *[]AppConfig:
+		return decodeApps(key, target, raw, fromEnv)
+	default:
+		return badKey(key, "cannot be set") // a new type of field: add it above
+	}
+}
+
+func decodeString(key string, target *string, raw any) *keyError {
+	s, ok := raw.(string)
+	if !ok {
+		return badKey(key, "is not text: put it in quotes") // not shown: it may be a password
+	}
+	*target = s
+	return nil
+}
+
+func decodeBool(key string, target *bool, raw any) *keyError {
+	switch raw := raw.(type) {
+	case bool:
+		*target = raw
+		return nil
+	case string:
+		if b, err := strconv.ParseBool(raw); err == nil {
+			*target = b
+			return nil
+		}
+	}
+	return badKey(key, "%s is not true or false", show(raw))
+}
+
+func decodeInt(key string, raw any, most int64) (int64, *keyError) {
+	n, err := strconv.ParseInt(fmt.Sprint(raw), 10, 64)
+	if err != nil {
+		return 0, badKey(key, "%s is not a whole number", show(raw))
+	}
+	if n < 0 || n > most {
+		return 0, badKey(key, "%d is not between 0 and %d", n, most)
+	}
+	return n, nil
+}
+
+func decodeDuration(key string, target *time.Duration, raw any) *keyError {
+	d, err := time.ParseDuration(fmt.Sprint(raw)) // takes 0 without a unit
+	if err != nil {
+		return badKey(key, "%s is not a duration such as 500ms, 2s or 1m30s", show(raw))
+	}
+	if d < 0 {
+		return badKey(key, "%s is negative", d)
+	}
+	*target = d
+	return nil
+}
+
+// decodeSecret takes one secret or a list. It never shows what it was given.
+func decodeSecret(key string, target *Secret, raw any) *keyError {
+	switch raw := raw.(type) {
+	case string:
+		*target = Secret{raw}
+		return nil
+	case []any:
+		secrets := make(Secret, 0, len(raw))
+		for i, item := range raw {
+			s, ok := item.(string)
+			if !ok {
+				return badKey(fmt.Sprintf("%s[%d]", key, i), "is not text: put it in quotes")
+			}
+			secrets = append(secrets, s)
+		}
+		*target = secrets
+		return nil
+	default:
+		return badKey(key, "is not text: put it in quotes")
+	}
+}
+
+func decodeStrings(key string, target *[]string, raw any, fromEnv bool) *keyError {
+	if s, ok := raw.(string); ok && fromEnv {
+		if !strings.HasPrefix(strings.TrimSpace(s), "[") { // a,b
+			*target = splitList(s)
+			return nil
+		}
+		list, err := parseYAML(s)
+		if err != nil {
+			return badKey(key, "is not a list such as a,b or [\"a\",\"b\"]")
+		}
+		raw = list
+	}
+	if s, ok := raw.(string); ok {
+		raw = []any{s}
+	}
+	items, ok := raw.([]any)
+	if !ok {
+		return badKey(key, "%s is not a list", show(raw))
+	}
+	list := make([]string, len(items))
+	for i, item := range items {
+		if err := decodeString(fmt.Sprintf("%s[%d]", key, i), &list[i], item); err != nil {
+			return err
+		}
+	}
+	*target = list
+	return nil
+}
+
+func splitList(s string) []string {
+	var list []string
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			list = append(list, item)
+		}
+	}
+	return list
+}
+
+func decodeApps(key string, target *[]AppConfig, raw any, fromEnv bool) *keyError {
+	if s, ok := raw.(string); ok && fromEnv {
+		list, err := parseYAML(s)
+		if err != nil {
+			return badKey(key, "is not a list in JSON or YAML")
+		}
+		raw = list
+	}
+	if raw == nil {
+		return nil
+	}
+	items, ok := raw.([]any)
+	if !ok {
+		return badKey(key, "is not a list of apps: - {name: …, id: …, secret: …}")
+	}
+	apps := make([]AppConfig, len(items))
+	for i, item := range items {
+		apps[i] = defaultApp()
+		if err := decodeStruct(fmt.Sprintf("%s[%d]", key, i), reflect.ValueOf(&apps[i]).Elem(), item); err != nil {
+			return err
+		}
+	}
+	*target = apps
+	return nil
+}
+
+// decodeStruct writes a mapping into a struct, for what stands inside a list.
+func decodeStruct(key string, v reflect.Value, raw any) *keyError {
+	mapping, ok := raw.(map[string]any)
+	if !ok {
+		return badKey(key, "is not a mapping: {name: …, id: …, secret: …}")
+	}
+	fields := map[string]reflect.Value{}
+	for i := range v.NumField() {
+		fields[v.Type().Field(i).Tag.Get("key")] = v.Field(i)
+	}
+	for _, name := range sortedKeys(mapping) {
+		field, ok := fields[name]
+		if !ok {
+			err := unknownKey(name, sortedKeys(fields))
+			err.Key = key + "." + name
+			return err
+		}
+		value := mapping[name]
+		if value == nil {
+			continue
+		}
+		if field.Kind() == reflect.Struct {
+			if err := decodeStruct(key+"."+name, field, value); err != nil {
+				return err
+			}
+		} else if err := decode(key+"."+name, field, value, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseYAML reads one value, which may be JSON, out of an environment variable.
+func parseYAML(s string) (any, error) {
+	v := viper.New()
+	v.SetConfigType("yaml")
+	text := "value:\n " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n ")
+	if err := v.ReadConfig(strings.NewReader(text)); err != nil {
+		return nil, err
+	}
+	return v.Get("value"), nil
+}
+
+// show quotes a wrong value for a message, in one short line.
+func show(raw any) string {
+	switch raw := raw.(type) {
+	case string:
+		return fmt.Sprintf("%.40q", raw)
+	case map[string]any, []any:
+		return "what stands here"
+	default:
+		return fmt.Sprintf("%.40s", fmt.Sprint(raw))
+	}
+}

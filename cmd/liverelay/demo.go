@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"liverelay/auth"
+	"liverelay/relay"
+)
+
+const (
+	demoPause = 2 * time.Second // before publishing again
+	demoTrial = 5 * time.Second // an ffmpeg that ends sooner cannot do it
+)
+
+func demoCommand(ctx context.Context, c *call) error {
+	set, config := c.flags("[--builtin]", "Runs the server and publishes a moving test picture with sound, made by ffmpeg when there is one,\n"+
+		"else by the program itself, and prints addresses to watch it.")
+	builtin := set.Bool("builtin", false, "do not use ffmpeg")
+	stream := set.String("stream", "demo", "the `stream` to publish")
+	cfg, err := c.load(set, config)
+	if err != nil {
+		return err
+	}
+	if !validStream(*stream) {
+		return usagef("demo: --stream %.40q is not 1 to 256 letters, digits, '-', '_' or '.'", *stream)
+	}
+	d := &demo{stream: *stream}
+	if !*builtin {
+		d.ffmpeg, _ = exec.LookPath("ffmpeg") // "": the generator does it
+	}
+	return serve(ctx, c, cfg, d.print, d.run)
+}
+
+// demo publishes the test picture beside a running server.
+type demo struct {
+	stream string
+	ffmpeg string // its path; "": the built-in generator
+}
+
+func (d *demo) print(s *server, c *call) {
+	var b strings.Builder
+	source := "ffmpeg"
+	if d.ffmpeg == "" {
+		source = "the built-in generator"
+	}
+	fmt.Fprintf(&b, "liverelay %s is ready, and %s publishes %s/%s.\n\n", versionText(), source, s.cfg.Apps[0].Name, d.stream)
+	s.writePlay(&b, d.stream)
+	s.writeAdmin(&b)
+	fmt.Fprint(c.stdout, b.String())
+}
+
+// run publishes until ctx ends, again and again: somebody may kick it to see what happens.
+func (d *demo) run(ctx context.Context, s *server) {
+	for ctx.Err() == nil {
+		begin := time.Now()
+		address := s.url("rtmp", d.stream, auth.ActionPublish)
+		var err error
+		if d.ffmpeg != "" && address != "" {
+			err = d.push(ctx, address)
+			if time.Since(begin) < demoTrial && ctx.Err() == nil {
+				s.log.Warn("demo: ffmpeg does not work here, using the built-in generator", "error", err)
+				d.ffmpeg = ""
+				continue
+			}
+		} else {
+			err = generate(ctx, s.relay, relay.Name{App: s.cfg.Apps[0].Name, Stream: d.stream})
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Info("demo: publishing ended, beginning again", "error", err)
+		select {
+		case <-time.After(demoPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// push runs ffmpeg until it ends or ctx does. It never outlives us: when this process
+// is killed, its connection breaks.
+func (d *demo) push(ctx context.Context, address string) error {
+	args := append([]string{"-nostdin", "-hide_banner", "-loglevel", "error"}, strings.Fields(testSource)...)
+	cmd := exec.CommandContext(ctx, d.ffmpeg, append(args, address)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 2 * time.Second
+	output := &tail{}
+	cmd.Stderr = output
+	if err := cmd.Run(); err != nil {
+		// ffmpeg names the address, and that is signed.
+		return fmt.Errorf("ffmpeg: %w: %s", err, strings.ReplaceAll(output.String(), address, "ADDRESS"))
+	}
+	return nil
+}
+
+// tail keeps the last line or so of what is written to it.
+type tail struct{ buf bytes.Buffer }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.buf.Write(p)
+	if extra := t.buf.Len() - 512; extra > 0 {
+		t.buf.Next(extra)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string { return strings.Join(strings.Fields(t.buf.String()), " ") }

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/viper"
+)
+
+const envPrefix = "LIVERELAY_"
+
+// envConfig names the configuration file where --config does not.
+const envConfig = envPrefix + "CONFIG"
+
+// keyError is a wrong key or value: one line that names the key and says where
+// it came from. It never holds a secret.
+type keyError struct {
+	Key     string // rtmp.listen, apps[0].secret
+	Source  string // the file, or the environment variable
+	Problem string
+}
+
+func (e *keyError) Error() string {
+	if e.Source == "" {
+		return e.Key + ": " + e.Problem
+	}
+	return fmt.Sprintf("%s: %s (from %s)", e.Key, e.Problem, e.Source)
+}
+
+func badKey(key, format string, args ...any) *keyError {
+	return &keyError{Key: key, Problem: fmt.Sprintf(format, args...)}
+}
+
+// loadConfig reads the YAML file at path, if one is named, and the
+// environment over it, and checks everything. Any error is a single line.
+func loadConfig(path string) (Config, error) {
+	if path == "" {
+		path = os.Getenv(envConfig)
+	}
+	cfg := defaultConfig()
+	v := viper.New()
+	if path != "" {
+		v.SetConfigFile(path)
+		v.SetConfigType("yaml")
+		if err := v.ReadInConfig(); err != nil {
+			return Config{}, fileError(path, err)
+		}
+	}
+	leaves := map[string]reflect.Value{}
+	collect(reflect.ValueOf(&cfg).Elem(), "", leaves)
+	if err := checkKeys(v, leaves); err != nil {
+		err.Source = path
+		return Config{}, err
+	}
+	if err := checkEnv(leaves); err != nil {
+		return Config{}, err
+	}
+
+	source := map[string]string{}
+	v.AllowEmptyEnv(true)
+	for _, key := range sortedKeys(leaves) {
+		name := envName(key)
+		_ = v.BindEnv(key, name) // fails only without a key
+		raw := v.Get(key)
+		if raw == nil {
+			continue
+		}
+		source[key] = path
+		fromEnv := false
+		if _, fromEnv = os.LookupEnv(name); fromEnv {
+			source[key] = name
+		}
+		if err := decode(key, leaves[key], raw, fromEnv); err != nil {
+			err.Source = source[key]
+			return Config{}, err
+		}
+	}
+	if err := cfg.check(); err != nil {
+		root, _, _ := strings.Cut(err.Key, "[")
+		err.Source = source[root]
+		return Config{}, err
+	}
+	return cfg, nil
+}
+
+// fileError makes one line of whatever reading or parsing the file gave.
+func fileError(path string, err error) error {
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+		return fmt.Errorf("config file %s: %w", path, pathErr.Err)
+	}
+	text := strings.TrimPrefix(err.Error(), "While parsing config: ")
+	return fmt.Errorf("config file %s: %s", path, strings.Join(strings.Fields(text), " "))
+}
+
+// envName returns the environment variable of a key.
+func envName(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// collect finds every settable key below v: sections are followed, lists are leaves.
+func collect(v reflect.Value, prefix string, into map[string]reflect.Value) {
+	for i := range v.NumField() {
+		key := prefix + v.Type().Field(i).Tag.Get("key")
+		if field := v.Field(i); field.Kind() == reflect.Struct {
+			collect(field, key+".", into)
+		} else {
+			into[key] = field
+		}
+	}
+}
+
+// checkKeys refuses keys of the file that mean nothing: most are typing errors.
+func checkKeys(v *viper.Viper, leaves map[string]reflect.Value) *keyError {
+	keys := v.AllKeys()
+	slices.Sort(keys)
+	for _, key := range keys {
+		if _, ok := leaves[key]; ok {
+			continue
+		}
+		if isSection(key, leaves) {
+			if v.Get(key) == nil {
+				continue // "rtmp:" with everything below commented out
+			}
+			return badKey(key, "is a section: write its keys below it")
+		}
+		return unknownKey(key, sortedKeys(leaves))
+	}
+	return nil
+}
+
+func isSection(key string, leaves map[string]reflect.Value) bool {
+	for leaf := range leaves {
+		if strings.HasPrefix(leaf, key+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// foreignEnv matches what Kubernetes and Docker links put into the environment
+// for a service called liverelay, or liverelay-something.
+var foreignEnv = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?|NAME|ENV_\w+)$`)
+
+// checkEnv refuses LIVERELAY_ variables that mean nothing.
+func checkEnv(leaves map[string]reflect.Value) error {
+	known := map[string]bool{envConfig: true}
+	for key := range leaves {
+		known[envName(key)] = true
+	}
+	var unknown []string
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, envPrefix) && !known[name] && !foreignEnv.MatchString(name) {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	slices.Sort(unknown)
+	return unknownKey(unknown[0], sortedKeys(known))
+}
+
+func unknownKey(key string, known []string) *keyError {
+	if near := nearest(key, known); near != "" {
+		return badKey(key, "unknown key; did you mean %s?", near)
+	}
+	return badKey(key, "unknown key")
+}
+
+// nearest returns the known word that is few typing errors away, or "".
+func nearest(word string, known []string) string {
+	best, limit := "", min(len(word)/4+1, 4) // further off it is another word
+	if len(word) > 64 {
+		return ""
+	}
+	for _, k := range known {
+		if d := distance(word, k); d <= limit {
+			best, limit = k, d-1
+		}
+	}
+	return best
+}
+
+// distance counts the typing errors from a to b: letters added, left out,
+// changed, or two neighbours swapped.
+func distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			changed := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				changed++
+			}
+			rows[i][j] = min(changed, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

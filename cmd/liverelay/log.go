@@ -1,0 +1,24 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"time"
+)
+
+// newLog returns the server's log. Its values are checked.
+func newLog(cfg LogConfig, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.Level)) // debug, info, warn, error: all known
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			a.Value = slog.StringValue(a.Value.Time().Format(time.RFC3339))
+		}
+		return a
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"liverelay/relay/flv"
+)
+
+// running is a server that a test started by run, as main does.
+type running struct {
+	t              *testing.T
+	stdout, stderr *output
+	cancel         context.CancelFunc
+	done           chan int
+}
+
+// startServer runs a command until the test ends. Every port is chosen by the system.
+func startServer(t *testing.T, args ...string) *running {
+	t.Helper()
+	for _, key := range []string{"RTMP", "HTTP", "ADMIN"} {
+		t.Setenv("LIVERELAY_"+key+"_LISTEN", "127.0.0.1:0")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &running{t: t, stdout: &output{}, stderr: &output{}, cancel: cancel, done: make(chan int, 1)}
+	go func() { r.done <- run(ctx, args, r.stdout, r.stderr) }()
+	t.Cleanup(func() {
+		if code := r.end(); code != 0 {
+			t.Errorf("exit code %d: %s", code, r.stderr)
+		}
+	})
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(r.stderr.String(), "msg=serving"); {
+		if time.Now().After(deadline) || len(r.done) > 0 {
+			t.Fatalf("the server does not start: %s", r.stderr)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return r
+}
+
+// end stops the server, once, and returns its exit code.
+func (r *running) end() int {
+	r.cancel()
+	select {
+	case code := <-r.done:
+		r.done <- code
+		return code
+	case <-time.After(20 * time.Second):
+		r.t.Fatalf("the server does not stop: %s", r.stderr)
+		return -1
+	}
+}
+
+// address returns where a listener is, from the log.
+func (r *running) address(key string) string {
+	r.t.Helper()
+	m := regexp.MustCompile(`msg=listening door=` + regexp.QuoteMeta(key) + ` address=(\S+)`).FindStringSubmatch(r.stderr.String())
+	if m == nil {
+		r.t.Fatalf("%s is not listening: %s", key, r.stderr)
+	}
+	return m[1]
+}
+
+// printed returns the first match of a pattern on standard output.
+func (r *running) printed(pattern string) string {
+	r.t.Helper()
+	s := regexp.MustCompile(pattern).FindString(r.stdout.String())
+	if s == "" {
+		r.t.Fatalf("nothing printed like %s: %s", pattern, r.stdout)
+	}
+	return s
+}
+
+// get asks over a connection of its own.
+func get(t *testing.T, url, authorization string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", authorization)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+func TestServeWithoutConfiguration(t *testing.T) {
+	r := startServer(t)
+	for _, pattern := range []string{
+		`ffmpeg -re .* \\\n    'rtmp://127\.0\.0\.1:\d+/live/demo\?token=\S+'`,
+		`Server      rtmp://127\.0\.0\.1:\d+/live\n`,
+		`Stream key  demo\?token=\S+\n`,
+		`ffplay .*'rtmp://127\.0\.0\.1:\d+/live/demo\?token=\S+'`,
+		`ffplay .*'http://127\.0\.0\.1:\d+/live/demo\.flv\?token=\S+'`,
+		`ws://127\.0\.0\.1:\d+/live/demo\.flv\?token=\S+`,
+		`curl -s -H 'Authorization: Bearer \S+' http://127\.0\.0\.1:\d+/api/v1/streams`,
+	} {
+		r.printed(pattern)
+	}
+	admin := "http://" + r.address("admin.listen")
+	bearer := strings.TrimPrefix(r.printed(`Authorization: Bearer [^']+`), "Authorization: ")
+	if resp, body := get(t, admin+"/api/v1/streams", bearer); resp.StatusCode != 200 || body != `{"streams":[]}`+"\n" {
+		t.Errorf("streams: %d %s", resp.StatusCode, body)
+	}
+	if resp, _ := get(t, admin+"/api/v1/streams", ""); resp.StatusCode != 401 {
+		t.Errorf("streams without the token: %d", resp.StatusCode)
+	}
+	if resp, body := get(t, admin+"/metrics", ""); resp.StatusCode != 200 || !strings.Contains(body, `liverelay_streams{state="live"} 0`) {
+		t.Errorf("metrics: %d", resp.StatusCode)
+	}
+	t.Setenv("LIVERELAY_ADMIN_LISTEN", r.address("admin.listen"))
+	if code, stdout, stderr := runOnce(t, "check", "--health"); code != 0 || stdout != "ready\n" {
+		t.Errorf("check --health: %d %s", code, stderr)
+	}
+	public := "http://" + r.address("http.listen")
+	for path, want := range map[string]int{"/": 200, "/nothing": 404, "/live/demo.flv": 403, "/live/demo": 404} {
+		if resp, body := get(t, public+path, ""); resp.StatusCode != want {
+			t.Errorf("%s: %d %s, want %d", path, resp.StatusCode, body, want)
+		}
+	}
+	if code := r.end(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, secret := range regexp.MustCompile(`(?:token=|Bearer )([^'\s]+)`).FindAllStringSubmatch(r.stdout.String(), -1) {
+		if strings.Contains(r.stderr.String(), secret[1]) {
+			t.Errorf("the log holds %s", secret[0])
+		}
+	}
+}
+
+func TestServeConfiguredPrintsNothing(t *testing.T) {
+	oneApp(t)
+	t.Setenv("LIVERELAY_ADMIN_TOKEN", "an-operator")
+	t.Setenv("LIVERELAY_LOG_FORMAT", "text")
+	r := startServer(t, "serve")
+	if r.stdout.String() != "" {
+		t.Errorf("printed %s", r.stdout)
+	}
+	if resp, _ := get(t, "http://"+r.address("admin.listen")+"/api/v1/streams", "Bearer an-operator"); resp.StatusCode != 200 {
+		t.Errorf("streams: %d", resp.StatusCode)
+	}
+}
+
+func TestServePortInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	address := taken.Addr().String()
+	for _, door := range []string{"rtmp.listen", "http.listen", "admin.listen"} {
+		for _, key := range []string{"rtmp.listen", "http.listen", "admin.listen"} {
+			t.Setenv(envName(key), "127.0.0.1:0")
+		}
+		t.Setenv(envName(door), address)
+		code, stdout, stderr := runOnce(t, "serve")
+		want := "liverelay: " + door + ": " + address + " is in use by another program: stop it or set another address\n"
+		if code != exitFailure || stdout != "" || !strings.HasSuffix("\n"+stderr, "\n"+want) {
+			t.Errorf("%s: code %d\n got %s\nwant %s", door, code, stderr, want)
+		}
+	}
+}
+
+func TestServeDemo(t *testing.T) {
+	r := startServer(t, "demo", "--builtin")
+	address := r.printed(`http://127\.0\.0\.1:\d+/live/demo\.flv\?token=[^']+`)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	reader := flv.NewReader(resp.Body, 1<<20)
+	if audio, video, err := reader.ReadHeader(); err != nil || !audio || !video {
+		t.Fatalf("audio %t, video %t, %v", audio, video, err)
+	}
+	keyframe, frames := false, map[flv.Kind]int{}
+	for frames[flv.Video] < 40 || frames[flv.Audio] < 40 {
+		tag, err := reader.ReadTag()
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames[tag.Kind]++
+		keyframe = keyframe || flv.ParseHeader(tag.Kind, tag.Payload).Keyframe
+	}
+	if !keyframe {
+		t.Error("no keyframe")
+	}
+	bearer := strings.TrimPrefix(r.printed(`Authorization: Bearer [^']+`), "Authorization: ")
+	_, body := get(t, "http://"+r.address("admin.listen")+"/api/v1/streams/live/demo", bearer)
+	for _, part := range []string{`"state":"live"`, `"codec":"avc1","width":640,"height":360`, `"codec":"mp4a"`, `"viewers":1`, `"protocol":"demo"`} {
+		if !strings.Contains(body, part) {
+			t.Errorf("no %s in %s", part, body)
+		}
+	}
+	// While somebody watches, the server must still end in time.
+	begin := time.Now()
+	if code := r.end(); code != 0 || time.Since(begin) > 5*time.Second {
+		t.Errorf("code %d after %s", code, time.Since(begin))
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("the player's connection ends with %v", err)
+	}
+}
+
+// SIGTERM lets a viewer stay until the drain timeout; nobody new may come.
+func TestServeDrains(t *testing.T) {
+	t.Setenv("LIVERELAY_NODE_DRAIN_TIMEOUT", "1s")
+	r := startServer(t, "demo", "--builtin")
+	admin, public := "http://"+r.address("admin.listen"), r.address("http.listen")
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if resp, body := get(t, admin+"/readyz", ""); resp.StatusCode == 503 && body == "draining\n" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("still ready")
+		}
+	}
+	if resp, _ := get(t, admin+"/healthz", ""); resp.StatusCode != 200 {
+		t.Errorf("healthz %d while draining", resp.StatusCode)
+	}
+	if conn, err := net.Dial("tcp", public); err == nil {
+		conn.Close()
+		t.Error("new connections are taken while draining")
+	}
+	select {
+	case code := <-r.done:
+		r.done <- code
+		if code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("does not end after the drain timeout")
+	}
+}
+
+func TestServeTLS(t *testing.T) {
+	cert, key := writeCertificate(t)
+	t.Setenv("LIVERELAY_TLS_CERT", cert)
+	t.Setenv("LIVERELAY_TLS_KEY", key)
+	t.Setenv("LIVERELAY_HTTP_TLS_LISTEN", "127.0.0.1:0")
+	t.Setenv("LIVERELAY_RTMP_TLS_LISTEN", "127.0.0.1:0")
+	r := startServer(t)
+	for _, door := range []string{"http.tls_listen", "rtmp.tls_listen"} {
+		conn, err := tls.Dial("tcp", r.address(door), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}})
+		if err != nil {
+			t.Errorf("%s: %v", door, err)
+			continue
+		}
+		if p := conn.ConnectionState().NegotiatedProtocol; p == "h2" {
+			t.Errorf("%s speaks %s", door, p)
+		}
+		conn.Close()
+	}
+	if code, stdout, _ := runOnce(t, "check"); code != 0 || !strings.Contains(stdout, "tls.cert is good until") {
+		t.Errorf("check: %d %s", code, stdout)
+	}
+}
+
+func writeCertificate(t *testing.T) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "localhost"},
+		DNSNames:     []string{"localhost"},
+		NotAfter:     time.Now().Add(24 * time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+func TestGeneratorLoopHasNoSeam(t *testing.T) {
+	headers, frames, err := readLoop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(headers) != 3 {
+		t.Errorf("%d headers, want metadata and two sequence headers", len(headers))
+	}
+	counts, last := map[flv.Kind]int{}, uint32(0)
+	for _, tag := range frames {
+		counts[tag.Kind]++
+		if tag.Timestamp < last {
+			t.Errorf("timestamp %d after %d", tag.Timestamp, last)
+		}
+		last = tag.Timestamp
+	}
+	if counts[flv.Video] != 160 || counts[flv.Audio] != 300 || last >= uint32(demoLoop.Milliseconds()) {
+		t.Errorf("%v, last at %d ms", counts, last)
+	}
+	if first := frames[0]; first.Kind != flv.Video || !flv.ParseHeader(first.Kind, first.Payload).Keyframe {
+		t.Error("the loop does not begin with a keyframe")
+	}
+}

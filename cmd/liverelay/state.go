@@ -1,0 +1,100 @@
+package main
+
+import (
+	"liverelay/admin"
+	"liverelay/relay"
+	"liverelay/relay/httpflv"
+)
+
+// view shows the server to package admin, in admin's words.
+type view struct{ *server }
+
+var _ admin.Relay = view{}
+
+func (v view) Streams() []admin.Stream {
+	states := v.relay.Streams()
+	streams := make([]admin.Stream, len(states))
+	for i, state := range states {
+		streams[i] = viewOf(state)
+	}
+	return streams
+}
+
+func (v view) Stream(app, stream string) (admin.Stream, bool) {
+	state, ok := v.relay.Stream(relay.Name{App: app, Stream: stream})
+	return viewOf(state), ok
+}
+
+func (v view) Kick(app, stream string) bool {
+	return v.relay.Kick(relay.Name{App: app, Stream: stream})
+}
+
+func viewOf(s relay.StreamState) admin.Stream {
+	out := admin.Stream{
+		App:       s.Name.App,
+		Stream:    s.Name.Stream,
+		State:     "live",
+		Kbps:      int(s.Video.Kbps + s.Audio.Kbps),
+		Protocols: s.Viewers,
+		BytesIn:   s.BytesIn,
+		BytesOut:  s.BytesOut,
+		Publisher: &admin.Publisher{
+			User:     s.Publisher.User,
+			Room:     s.Publisher.Room,
+			Protocol: s.Publisher.Protocol,
+			Since:    s.Publisher.Since,
+			Epoch:    s.Epoch,
+		},
+	}
+	if s.Publisher.Remote.IsValid() { // not so for what the program makes itself
+		out.Publisher.Remote = s.Publisher.Remote.String()
+	}
+	switch {
+	case !s.Live:
+		out.State = "waiting"
+	case s.Idle:
+		out.State = "idle"
+	}
+	for _, n := range s.Viewers {
+		out.Viewers += n
+	}
+	if v := s.Video; v.Codec != "" {
+		out.Video = &admin.Video{Codec: v.Codec, Width: v.Width, Height: v.Height, FPS: round(v.FrameRate), Kbps: int(v.Kbps)}
+	}
+	if a := s.Audio; a.Codec != "" {
+		out.Audio = &admin.Audio{Codec: a.Codec, Kbps: int(a.Kbps)}
+	}
+	return out
+}
+
+// round keeps one digit after the point: 29.97 is 30.0, and nobody measures closer.
+func round(f float64) float64 { return float64(int(f*10+0.5)) / 10 }
+
+// Counters gathers what the doors, the gate in front of them and the relay counted.
+func (v view) Counters() admin.Counters {
+	media, http, gate := v.rtmp.Stats(), v.flv.Stats(), v.gate.Stats()
+	_, httpSent := httpflv.Sent(httpflv.ProtocolHTTP)
+	_, wsSent := httpflv.Sent(httpflv.ProtocolWS)
+	refusals := map[string]uint64{}
+	for reason, n := range v.auth.Stats().Refused {
+		refusals[string(reason)] = n
+	}
+	return admin.Counters{
+		Drops:    v.relay.Drops(),
+		Refusals: refusals,
+		Open:     gate.Open,
+		Doors: []admin.Door{
+			{Name: "rtmp", Results: media.Results, BytesIn: media.BytesIn, BytesOut: media.BytesOut},
+			{Name: "http", Results: http.Results, BytesIn: http.BytesIn, BytesOut: httpSent + wsSent},
+			{Name: "gate", Results: map[string]uint64{
+				"accepted":        gate.Accepted,
+				"too_many":        gate.RefusedTotal,
+				"too_many_per_ip": gate.RefusedPerIP,
+				"rate_per_ip":     gate.RefusedRate,
+				"proxy_header":    gate.RefusedHeader,
+				"probe":           gate.Probes,
+				"accept_error":    gate.AcceptErrors,
+			}},
+		},
+	}
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"liverelay/relay"
+)
+
+// secretLength is what Token04 takes: the bytes of an AES-256 key.
+const secretLength = 32
+
+// check refuses values that can be read but cannot work. It returns the first
+// problem in the order of config.yaml.
+func (c *Config) check() *keyError {
+	checks := []*keyError{
+		checkHost("node.advertise", c.Node.Advertise),
+		checkApps(c.Apps),
+		checkListen("rtmp.listen", c.RTMP.Listen),
+		checkListen("rtmp.tls_listen", c.RTMP.TLSListen),
+		checkRange("rtmp.chunk_size", c.RTMP.ChunkSize, 128, 1<<24-1),
+		checkListen("http.listen", c.HTTP.Listen),
+		checkListen("http.tls_listen", c.HTTP.TLSListen),
+		c.checkTLS(),
+		checkListen("admin.listen", c.Admin.Listen),
+		checkOneOf("relay.start", c.Relay.Start, "gop", "fast", "live"),
+		checkAtLeast("relay.backlog", c.Relay.Backlog, 100*time.Millisecond),
+		checkAtMost("relay.flush_interval", c.Relay.FlushInterval, time.Second),
+		checkAtLeast("relay.publish_timeout", c.Relay.PublishTimeout, 100*time.Millisecond),
+		checkAtLeast("relay.idle_timeout", c.Relay.IdleTimeout, 100*time.Millisecond),
+		checkAtLeast("relay.write_timeout", c.Relay.WriteTimeout, 100*time.Millisecond),
+		checkEach("redis.addrs", c.Redis.Addrs, checkAddress),
+		c.checkRedis(),
+		checkURL("hooks.authorize", c.Hooks.Authorize),
+		checkURL("hooks.events", c.Hooks.Events),
+		checkAtLeast("hooks.timeout", c.Hooks.Timeout, 10*time.Millisecond),
+		checkOneOf("hooks.on_failure", c.Hooks.OnFailure, "deny", "allow"),
+		c.checkHooked(),
+		checkEach("proxy_protocol.trusted", c.Proxy.Trusted, checkPrefix),
+		checkOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
+		checkOneOf("log.format", c.Log.Format, "text", "json"),
+	}
+	for _, err := range checks {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkApps(apps []AppConfig) *keyError {
+	names, ids := map[string]bool{}, map[uint32]bool{}
+	for i, app := range apps {
+		key := func(name string) string { return fmt.Sprintf("apps[%d].%s", i, name) }
+		if app.Name == "" {
+			return badKey(key("name"), "is missing")
+		}
+		if _, err := relay.ParseName(app.Name, "x"); err != nil {
+			return badKey(key("name"), "%.40q is not 1 to 256 letters, digits, '-', '_' or '.'", app.Name)
+		}
+		if slices.Contains(reservedApps, app.Name) {
+			return badKey(key("name"), "%s is a path of the server's own", app.Name)
+		}
+		if names[app.Name] {
+			return badKey(key("name"), "%s is there twice", app.Name)
+		}
+		if app.ID == 0 {
+			return badKey(key("id"), "is missing: a number from 1, for the client SDK")
+		}
+		if ids[app.ID] {
+			return badKey(key("id"), "%d is there twice", app.ID)
+		}
+		names[app.Name], ids[app.ID] = true, true
+		if err := checkSecret(key("secret"), app.Secret); err != nil {
+			return err
+		}
+		for _, err := range []*keyError{
+			checkOneOf(key("publish"), app.Publish, "token", "open", "hook", "token+hook"),
+			checkOneOf(key("play"), app.Play, "token", "open", "hook", "token+hook"),
+			checkOneOf(key("takeover"), app.Takeover, "same-user", "any", "none"),
+			checkEach(key("origins"), app.Origins, checkOrigin),
+			checkURL(key("cdn.rtmp"), app.CDN.RTMP, "rtmp", "rtmps"),
+			checkURL(key("cdn.flv"), app.CDN.FLV),
+		} {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reservedApps are the first parts of public paths that are no app's.
+var reservedApps = []string{"api", "call", "signal"}
+
+func checkSecret(key string, secret Secret) *keyError {
+	if len(secret) == 0 {
+		return badKey(key, "is missing: %d characters, for example from: openssl rand -hex 16", secretLength)
+	}
+	for i, s := range secret {
+		at := key
+		if len(secret) > 1 {
+			at = fmt.Sprintf("%s[%d]", key, i)
+		}
+		if len(s) != secretLength {
+			return badKey(at, "has %d characters and needs %d, for example from: openssl rand -hex 16", len(s), secretLength)
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkTLS() *keyError {
+	for _, listen := range [][2]string{{"rtmp.tls_listen", c.RTMP.TLSListen}, {"http.tls_listen", c.HTTP.TLSListen}} {
+		if listen[1] != "" && c.TLS.Cert == "" {
+			return badKey("tls.cert", "is missing, %s needs it", listen[0])
+		}
+	}
+	if c.TLS.Cert == "" && c.TLS.Key == "" {
+		return nil
+	}
+	if c.TLS.Cert == "" {
+		return badKey("tls.cert", "is missing, tls.key is set")
+	}
+	if c.TLS.Key == "" {
+		return badKey("tls.key", "is missing, tls.cert is set")
+	}
+	if _, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key); err != nil {
+		return badKey("tls.cert", "%v", err)
+	}
+	return nil
+}
+
+func (c *Config) checkRedis() *keyError {
+	if c.Redis.MasterName != "" && len(c.Redis.Addrs) == 0 {
+		return badKey("redis.addrs", "is missing, redis.master_name is set")
+	}
+	if c.Redis.DB > 0 && c.Redis.MasterName == "" && len(c.Redis.Addrs) > 1 {
+		return badKey("redis.db", "a Redis Cluster has only database 0")
+	}
+	if c.Redis.Prefix == "" {
+		return badKey("redis.prefix", "is empty")
+	}
+	return nil
+}
+
+// checkHooked asks for the hook's address where an app relies on it.
+func (c *Config) checkHooked() *keyError {
+	for i, app := range c.Apps {
+		if (strings.HasSuffix(app.Publish, "hook") || strings.HasSuffix(app.Play, "hook")) && c.Hooks.Authorize == "" {
+			return badKey("hooks.authorize", "is missing, apps[%d] (%s) asks the hook", i, app.Name)
+		}
+	}
+	return nil
+}
+
+func checkOneOf(key, value string, allowed ...string) *keyError {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	last := len(allowed) - 1
+	return badKey(key, "%.40q is not %s or %s", value, strings.Join(allowed[:last], ", "), allowed[last])
+}
+
+func checkRange(key string, n, least, most int) *keyError {
+	if n < least || n > most {
+		return badKey(key, "%d is not between %d and %d", n, least, most)
+	}
+	return nil
+}
+
+func checkAtLeast(key string, d, least time.Duration) *keyError {
+	if d < least {
+		return badKey(key, "%s is too short, at least %s", d, least)
+	}
+	return nil
+}
+
+func checkAtMost(key string, d, most time.Duration) *keyError {
+	if d > most {
+		return badKey(key, "%s is too long, at most %s", d, most)
+	}
+	return nil
+}
+
+func checkEach(key string, list []string, check func(key, value string) *keyError) *keyError {
+	for i, value := range list {
+		if err := check(fmt.Sprintf("%s[%d]", key, i), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkListen takes "", ":1935", "127.0.0.1:0", "[::]:1935".
+func checkListen(key, value string) *keyError {
+	if value == "" {
+		return nil
+	}
+	return checkAddress(key, value)
+}
+
+func checkAddress(key, value string) *keyError {
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		return badKey(key, "%.60q is not an address such as \":1935\" or \"127.0.0.1:1935\"", value)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
+		return badKey(key, "%.60q has no port between 0 and 65535", value)
+	}
+	return nil
+}
+
+// checkHost takes a host name or address; the ports are the listeners'.
+func checkHost(key, value string) *keyError {
+	if strings.ContainsAny(value, "/ @?#[]") || strings.Contains(value, ":") && net.ParseIP(value) == nil {
+		return badKey(key, "%.60q is not a host name or address (no scheme, port or path)", value)
+	}
+	return nil
+}
+
+func checkURL(key, value string, schemes ...string) *keyError {
+	if value == "" {
+		return nil
+	}
+	if len(schemes) == 0 {
+		schemes = []string{"http", "https"}
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
+		return badKey(key, "is not an address that begins with %s://", strings.Join(schemes, ":// or "))
+	}
+	return nil
+}
+
+func checkOrigin(key, value string) *keyError {
+	if value == "*" {
+		return nil
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.TrimSuffix(u.Path, "/") != "" {
+		return badKey(key, "%.60q is not \"*\" or an origin such as \"https://example.com\"", value)
+	}
+	return nil
+}
+
+func checkPrefix(key, value string) *keyError {
+	if _, err := netip.ParsePrefix(value); err == nil {
+		return nil
+	}
+	if _, err := netip.ParseAddr(value); err == nil {
+		return nil
+	}
+	return badKey(key, "%.60q is not an address or network such as 10.0.0.0/8", value)
+}
