@@ -1,0 +1,330 @@
+package cluster
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"liverelay/room"
+)
+
+const memoryLog = 1024 // changes kept per room
+
+// Memory is the store of one process: of one node, or of several in a test.
+type Memory struct {
+	now func() time.Time // static
+
+	mu    sync.Mutex
+	rooms map[room.Key]*memoryRoom
+	rules map[string]map[string]room.Rule
+	buses map[*MemoryBus]struct{}
+}
+
+// memoryRoom is one room as the store has it. Guarded by Memory.mu.
+type memoryRoom struct {
+	pos    room.Position
+	fields map[string]string
+	log    []room.Record // the last is that of pos.Seq
+	leases map[string]room.Lease
+	fence  int64
+}
+
+var (
+	_ room.Store = (*Memory)(nil)
+	_ room.Bus   = (*MemoryBus)(nil)
+)
+
+// NewMemory makes an empty store.
+func NewMemory() *Memory {
+	return &Memory{
+		now: time.Now, rooms: map[room.Key]*memoryRoom{}, rules: map[string]map[string]room.Rule{},
+		buses: map[*MemoryBus]struct{}{},
+	}
+}
+
+// Read implements [room.Store].
+func (m *Memory) Read(_ context.Context, key room.Key, at room.Position) (room.View, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := room.View{Now: m.now().UnixMilli()}
+	r := m.rooms[key]
+	if r == nil {
+		return v, nil
+	}
+	v.Exists, v.Position = true, r.pos
+	for _, l := range r.leases {
+		v.Leases = append(v.Leases, l)
+	}
+	if n, ok := r.after(at); ok {
+		v.Log = append([]room.Record(nil), r.log[len(r.log)-n:]...)
+		return v, nil
+	}
+	v.Full, v.Fields = true, maps.Clone(r.fields)
+	return v, nil
+}
+
+// after is how many records of the log came after a position; false: the log does
+// not reach back to it, or it is of another history.
+func (r *memoryRoom) after(at room.Position) (int, bool) {
+	n := r.pos.Seq - at.Seq
+	switch {
+	case at.Incarnation != r.pos.Incarnation || n < 0 || n > int64(len(r.log)):
+		return 0, false
+	case at.Commit == "":
+		return int(n), true
+	case n == 0:
+		return 0, at.Commit == r.pos.Commit
+	case n == int64(len(r.log)): // the record at that position is no longer there
+		return 0, false
+	}
+	return int(n), r.log[len(r.log)-1-int(n)].Commit == at.Commit
+}
+
+// Commit implements [room.Store].
+func (m *Memory) Commit(_ context.Context, key room.Key, c *room.Commit) (int64, error) {
+	m.mu.Lock()
+	fence, err := m.commitLocked(key, c)
+	buses := m.busesLocked(key)
+	m.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	if len(c.Records) > 0 || c.Drop {
+		n := room.Notice{
+			Kind: room.NoticeCommit, Incarnation: c.Incarnation, Before: c.At, Seq: c.Seq, Commit: c.ID,
+			Records: c.Records, Dropped: c.Drop,
+		}
+		for _, b := range buses {
+			b.receive(key, n)
+		}
+	}
+	return fence, nil
+}
+
+func (m *Memory) commitLocked(key room.Key, c *room.Commit) (int64, error) {
+	now := m.now().UnixMilli()
+	r := m.rooms[key]
+	switch {
+	case r == nil && c.At.Incarnation != "", r != nil && r.pos != c.At:
+		return 0, room.ErrConflict
+	}
+	if r == nil {
+		if c.Drop {
+			return 0, nil
+		}
+		if c.Fence != 0 {
+			return 0, room.ErrFenced
+		}
+		r = &memoryRoom{fields: map[string]string{}, leases: map[string]room.Lease{}}
+		m.rooms[key] = r
+	}
+	for _, e := range c.Expired {
+		if l, ok := r.leases[e.Node]; ok && l.Fence == e.Fence && l.Expires > now {
+			return 0, room.ErrConflict
+		}
+	}
+	lease, held := r.leases[c.Node]
+	switch {
+	case c.Fence == 0:
+		r.fence = max(r.fence, c.LastFence) + 1
+		lease = room.Lease{Node: c.Node, Fence: r.fence}
+	case !held || lease.Fence != c.Fence:
+		return 0, room.ErrFenced
+	}
+	lease.Expires = now + c.TTL.Milliseconds()
+	r.leases[c.Node] = lease
+	for _, e := range c.Expired {
+		if e.End && r.leases[e.Node].Fence == e.Fence {
+			delete(r.leases, e.Node)
+		}
+	}
+	if c.Drop {
+		delete(m.rooms, key)
+		return lease.Fence, nil
+	}
+	if c.Replace {
+		r.fields, r.log = map[string]string{}, nil
+	}
+	for _, field := range c.Delete {
+		delete(r.fields, field)
+	}
+	maps.Copy(r.fields, c.Set)
+	for _, data := range c.Records {
+		r.log = append(r.log, room.Record{Commit: c.ID, Data: data})
+	}
+	if over := len(r.log) - memoryLog; over > 0 {
+		r.log = append([]room.Record(nil), r.log[over:]...)
+	}
+	r.pos.Incarnation = c.Incarnation
+	if len(c.Records) > 0 {
+		r.pos.Seq, r.pos.Commit = c.Last(), c.ID
+	}
+	return lease.Fence, nil
+}
+
+// Renew implements [room.Store].
+func (m *Memory) Renew(_ context.Context, node string, ttl time.Duration, holdings []room.Holding) ([]room.Standing, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now().UnixMilli()
+	standing := make([]room.Standing, len(holdings))
+	for i, h := range holdings {
+		st := &standing[i]
+		st.Now = now
+		r := m.rooms[h.Key]
+		if r == nil {
+			continue
+		}
+		st.Exists, st.Position = true, r.pos
+		if l, ok := r.leases[node]; ok && l.Fence == h.Fence {
+			l.Expires = now + ttl.Milliseconds()
+			r.leases[node] = l
+			st.Held = true
+		}
+		for _, l := range r.leases {
+			if l.Node != node && l.Expires < now {
+				st.Expired = append(st.Expired, l)
+			}
+		}
+	}
+	return standing, nil
+}
+
+// Release implements [room.Store].
+func (m *Memory) Release(_ context.Context, key room.Key, node string, fence int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.rooms[key]; r != nil && r.leases[node].Fence == fence {
+		delete(r.leases, node)
+	}
+	return nil
+}
+
+// PutRule implements [room.Store].
+func (m *Memory) PutRule(_ context.Context, app string, rule room.Rule) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rules[app] == nil {
+		m.rules[app] = map[string]room.Rule{}
+	}
+	m.expireRulesLocked(app)
+	if _, known := m.rules[app][rule.ID]; !known && len(m.rules[app]) >= maxRules {
+		return errManyRules
+	}
+	m.rules[app][rule.ID] = rule
+	return nil
+}
+
+// DeleteRule implements [room.Store].
+func (m *Memory) DeleteRule(_ context.Context, app, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.rules[app], id)
+	return nil
+}
+
+// Rules implements [room.Store].
+func (m *Memory) Rules(_ context.Context, app string) ([]room.Rule, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expireRulesLocked(app)
+	var list []room.Rule
+	for _, r := range m.rules[app] {
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+func (m *Memory) expireRulesLocked(app string) {
+	now := m.now().UnixMilli()
+	maps.DeleteFunc(m.rules[app], func(_ string, r room.Rule) bool { return r.Until <= now })
+}
+
+// MemoryBus is one node's end of the bus of a Memory.
+type MemoryBus struct {
+	store *Memory
+
+	mu     sync.Mutex
+	handle func(room.Key, room.Notice)
+	keys   map[room.Key]struct{}
+}
+
+// Bus makes an end of the bus for one more node.
+func (m *Memory) Bus() *MemoryBus {
+	b := &MemoryBus{store: m, keys: map[room.Key]struct{}{}}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.buses[b] = struct{}{}
+	return b
+}
+
+func (m *Memory) busesLocked(key room.Key) []*MemoryBus {
+	var list []*MemoryBus
+	for b := range m.buses {
+		if b.wants(key) {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+func (b *MemoryBus) wants(key room.Key) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.keys[key]
+	return ok && b.handle != nil
+}
+
+func (b *MemoryBus) receive(key room.Key, n room.Notice) {
+	b.mu.Lock()
+	handle := b.handle
+	b.mu.Unlock()
+	if handle != nil {
+		handle(key, n)
+	}
+}
+
+// Start implements [room.Bus].
+func (b *MemoryBus) Start(handle func(room.Key, room.Notice)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.handle = handle
+}
+
+// Subscribe implements [room.Bus]. Nothing is ever lost here, and a room is read
+// after it is subscribed to: there is no need for a resync.
+func (b *MemoryBus) Subscribe(key room.Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.keys[key] = struct{}{}
+}
+
+// Unsubscribe implements [room.Bus].
+func (b *MemoryBus) Unsubscribe(key room.Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.keys, key)
+}
+
+// Send implements [room.Bus].
+func (b *MemoryBus) Send(_ context.Context, key room.Key, payload []byte) error {
+	b.store.mu.Lock()
+	buses := b.store.busesLocked(key)
+	b.store.mu.Unlock()
+	for _, o := range buses {
+		o.receive(key, room.Notice{Kind: room.NoticeMessage, Payload: payload})
+	}
+	return nil
+}
+
+// Close implements [room.Bus].
+func (b *MemoryBus) Close() error {
+	b.store.mu.Lock()
+	delete(b.store.buses, b)
+	b.store.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.handle = nil
+	return nil
+}

@@ -1,0 +1,286 @@
+package room
+
+import (
+	"crypto/md5"
+	"crypto/subtle"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// OpenAPI is the description of the server API.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
+
+const (
+	maxAPIBody = 64 << 10
+	apiSkew    = 10 * time.Minute
+)
+
+// Codes of the server API; 0 is success.
+const (
+	apiParam       = 2
+	apiNoRoom      = 104
+	apiNoUser      = 105
+	apiRate        = 206
+	apiOffline     = 50003
+	apiListLong    = 50011
+	apiNoAction    = 100000001
+	apiNoApp       = 100000002
+	apiMissing     = 100000003
+	apiExpired     = 100000004
+	apiSignature   = 100000005
+	apiUnavailable = 100000006
+)
+
+type apiError struct {
+	code int
+	msg  string
+}
+
+func (e *apiError) Error() string { return e.msg }
+
+func apiFail(code int, format string, args ...any) error {
+	return &apiError{code, fmt.Sprintf(format, args...)}
+}
+
+// APISignature is the lowercase MD5 of app id, nonce, secret and time, joined.
+func APISignature(appID, nonce, secret, timestamp string) string {
+	sum := md5.Sum([]byte(appID + nonce + secret + timestamp))
+	return hex.EncodeToString(sum[:])
+}
+
+type apiReply struct {
+	Code      int    `json:"Code"`
+	Message   string `json:"Message"`
+	RequestID string `json:"RequestId"`
+	Data      any    `json:"Data,omitempty"`
+}
+
+// apiCall is one call of an app's backend.
+type apiCall struct {
+	svc  *Service
+	app  App
+	req  *http.Request
+	args map[string][]string
+}
+
+type apiAction struct {
+	do   func(*apiCall) (any, error)
+	rate float64 // per second and app
+}
+
+// API returns the handler of the server API: GET or POST /api/?Action=….
+func (s *Service) API() http.Handler {
+	limits := &apiLimits{byKey: map[string]*bucket{}}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodGet && strings.HasSuffix(req.URL.Path, "/openapi.yaml") {
+			w.Header().Set("Content-Type", "application/yaml")
+			_, _ = w.Write(OpenAPI)
+			return
+		}
+		rep := apiReply{Message: "success", RequestID: newID()}
+		data, err := s.call(w, req, limits)
+		if err != nil {
+			rep.Code, rep.Message = apiUnavailable, "temporarily unavailable"
+			if e, ok := err.(*apiError); ok {
+				rep.Code, rep.Message = e.code, e.msg
+			}
+		} else {
+			rep.Data = data
+		}
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = w.Write(encode(rep))
+	})
+}
+
+func (s *Service) call(w http.ResponseWriter, req *http.Request, limits *apiLimits) (any, error) {
+	q := req.URL.Query()
+	action, ok := apiActions[q.Get("Action")]
+	if !ok {
+		return nil, apiFail(apiNoAction, "unknown Action")
+	}
+	app, err := s.verifyCall(q.Get("AppId"), q.Get("SignatureNonce"), q.Get("Timestamp"), q.Get("Signature"))
+	if err != nil {
+		return nil, err
+	}
+	if !limits.take(app.Name+"/"+q.Get("Action"), action.rate, s.now()) {
+		return nil, apiFail(apiRate, "too many calls")
+	}
+	c := &apiCall{svc: s, app: app, req: req, args: map[string][]string{}}
+	for name, values := range q {
+		c.args[strings.TrimSuffix(name, "[]")] = values
+	}
+	switch req.Method {
+	case http.MethodGet:
+	case http.MethodPost:
+		if err := c.readBody(http.MaxBytesReader(w, req.Body, maxAPIBody)); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, apiFail(apiParam, "GET or POST")
+	}
+	return action.do(c)
+}
+
+// verifyCall finds the app and checks that the call is from its backend, now.
+func (s *Service) verifyCall(appID, nonce, timestamp, signature string) (App, error) {
+	if appID == "" || nonce == "" || timestamp == "" || signature == "" {
+		return App{}, apiFail(apiMissing, "AppId, SignatureNonce, Timestamp and Signature are needed")
+	}
+	id, err := strconv.ParseUint(appID, 10, 32)
+	if err != nil {
+		return App{}, apiFail(apiNoApp, "AppId unknown")
+	}
+	app, ok := s.cfg.App(uint32(id), "")
+	if !ok || id == 0 {
+		return App{}, apiFail(apiNoApp, "AppId unknown")
+	}
+	sec, err := strconv.ParseInt(timestamp, 10, 64)
+	if err != nil {
+		return App{}, apiFail(apiExpired, "Timestamp: seconds since 1970")
+	}
+	if d := s.now().Sub(time.Unix(sec, 0)); d > apiSkew || d < -apiSkew {
+		return App{}, apiFail(apiExpired, "signature expired")
+	}
+	for _, secret := range app.Secrets {
+		if secret != "" && subtle.ConstantTimeCompare([]byte(signature), []byte(APISignature(appID, nonce, secret, timestamp))) == 1 {
+			return app, nil
+		}
+	}
+	return App{}, apiFail(apiSignature, "signature error")
+}
+
+// readBody adds the fields of a JSON body. The signed ones stay those of the query.
+func (c *apiCall) readBody(body io.Reader) error {
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return apiFail(apiParam, "body: more than %d bytes", maxAPIBody)
+	}
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return apiFail(apiParam, "body: not a JSON object")
+	}
+	for name, raw := range fields {
+		name = strings.TrimSuffix(name, "[]")
+		switch name {
+		case "Action", "AppId", "SignatureNonce", "Timestamp", "Signature":
+			continue
+		}
+		var list []json.RawMessage
+		if json.Unmarshal(raw, &list) != nil {
+			list = []json.RawMessage{raw}
+		}
+		values := make([]string, 0, len(list))
+		for _, item := range list {
+			var s string
+			if json.Unmarshal(item, &s) != nil {
+				s = string(item) // a number or a bool
+			}
+			values = append(values, s)
+		}
+		c.args[name] = values
+	}
+	return nil
+}
+
+func (c *apiCall) str(name string) string {
+	if v := c.args[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+func (c *apiCall) bool(name string) bool {
+	v := c.str(name)
+	return v == "true" || v == "1"
+}
+
+// num reads an integer within bounds; missing: the default.
+func (c *apiCall) num(name string, def, low, high int64) (int64, error) {
+	v := c.str(name)
+	if v == "" {
+		return def, nil
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < low || n > high {
+		return 0, apiFail(apiParam, "%s: %d to %d", name, low, high)
+	}
+	return n, nil
+}
+
+func (c *apiCall) list(name string, most int) ([]string, error) {
+	v := c.args[name]
+	switch {
+	case len(v) == 0:
+		return nil, apiFail(apiParam, "%s: missing", name)
+	case len(v) > most:
+		return nil, apiFail(apiListLong, "%s: more than %d", name, most)
+	}
+	return v, nil
+}
+
+// key reads RoomId.
+func (c *apiCall) key() (Key, error) {
+	room := c.str("RoomId")
+	if err := roomRule.check(room); err != nil {
+		return Key{}, apiFail(apiParam, "RoomId: %s", err.Msg)
+	}
+	return Key{c.app.Name, room}, nil
+}
+
+func (c *apiCall) user(field string) (string, error) {
+	user := c.str(field)
+	if err := userRule.check(user); err != nil {
+		return "", apiFail(apiParam, "%s: %s", field, err.Msg)
+	}
+	return user, nil
+}
+
+func (c *apiCall) stream() (string, error) {
+	stream := c.str("StreamId")
+	if err := checkStream(stream); err != nil {
+		return "", apiFail(apiParam, "StreamId: %s", err.Msg)
+	}
+	return stream, nil
+}
+
+// in does something in a room that must exist.
+func (c *apiCall) in(key Key, do func(t *tx) error) error {
+	return c.svc.ask(key, command{message: true, apply: func(t *tx) error {
+		if !t.st.exists() {
+			return apiFail(apiNoRoom, "room does not exist")
+		}
+		return do(t)
+	}})
+}
+
+// apiLimits are rates per app and action.
+type apiLimits struct {
+	mu    sync.Mutex
+	byKey map[string]*bucket
+}
+
+func (l *apiLimits) take(key string, rate float64, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.byKey[key]
+	if b == nil {
+		fresh := newBucket(rate, rate)
+		b = &fresh
+		l.byKey[key] = b
+	}
+	return b.take(now)
+}

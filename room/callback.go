@@ -1,0 +1,311 @@
+package room
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxCallbacks       = 10000 // waiting, all rooms
+	maxCallbacksRoom   = 1000  // waiting, one room
+	callbacksAtOnce    = 32
+	callbackTimeout    = 5 * time.Second
+	callbackReplyBytes = 4 << 10
+)
+
+// callbacks tells apps' backends what happens in rooms: ordered per room, each until
+// it is answered or its tries are used up, and never in the rooms' way.
+type callbacks struct {
+	svc    *Service
+	client *http.Client
+	slots  chan struct{}
+	sent   atomic.Uint64
+	lost   atomic.Uint64
+
+	mu      sync.Mutex
+	chains  map[Key]*chain
+	waiting int
+	hurry   chan struct{} // closed: no more waits between tries
+	hurried bool
+}
+
+// chain is one room's callbacks, oldest first.
+type chain struct{ items []callback }
+
+type callback struct {
+	url   string
+	event string
+	body  []byte
+}
+
+func newCallbacks(s *Service) *callbacks {
+	return &callbacks{
+		svc: s, slots: make(chan struct{}, callbacksAtOnce), chains: map[Key]*chain{}, hurry: make(chan struct{}),
+		client: &http.Client{
+			Timeout:   callbackTimeout,
+			Transport: http.DefaultTransport.(*http.Transport).Clone(),
+			CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse
+			},
+		},
+	}
+}
+
+// CallbackSignature is the lowercase SHA-1 of secret, timestamp and nonce, sorted
+// and joined.
+func CallbackSignature(secret, timestamp, nonce string) string {
+	parts := []string{secret, timestamp, nonce}
+	slices.Sort(parts)
+	sum := sha1.Sum([]byte(strings.Join(parts, "")))
+	return hex.EncodeToString(sum[:])
+}
+
+func (c *callbacks) pending() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting
+}
+
+// add queues one event of a room.
+func (c *callbacks) add(key Key, event string, fields map[string]any) {
+	app, ok := c.svc.cfg.App(0, key.App)
+	if !ok || app.Callback == "" {
+		return
+	}
+	secret := app.CallbackSecret
+	if secret == "" && len(app.Secrets) > 0 {
+		secret = app.Secrets[0]
+	}
+	timestamp, nonce := strconv.FormatInt(c.svc.now().Unix(), 10), newID()
+	fields["event"], fields["appid"], fields["timestamp"], fields["nonce"] = event, strconv.FormatUint(uint64(app.ID), 10), timestamp, nonce
+	fields["signature"] = CallbackSignature(secret, timestamp, nonce)
+	fields["room_id"] = key.Room
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return // cannot be: strings and numbers
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ch := c.chains[key]
+	if c.waiting >= maxCallbacks || ch != nil && len(ch.items) >= maxCallbacksRoom {
+		c.lose(key, event, "queue full")
+		return
+	}
+	c.waiting++
+	cb := callback{app.Callback, event, body}
+	if ch != nil {
+		ch.items = append(ch.items, cb)
+		return
+	}
+	ch = &chain{items: []callback{cb}}
+	c.chains[key] = ch
+	if !c.svc.spawn(func() { c.run(key, ch) }) {
+		delete(c.chains, key)
+		c.waiting--
+		c.lose(key, event, "shutting down")
+	}
+}
+
+func (c *callbacks) lose(key Key, event, why string) {
+	c.lost.Add(1)
+	c.svc.log.Error("callback lost", "room", key, "event", event, "why", why)
+}
+
+// run sends one room's callbacks until none is left.
+func (c *callbacks) run(key Key, ch *chain) {
+	for {
+		c.mu.Lock()
+		if len(ch.items) == 0 {
+			delete(c.chains, key)
+			c.mu.Unlock()
+			return
+		}
+		cb := ch.items[0]
+		ch.items = ch.items[1:]
+		c.mu.Unlock()
+		err := c.deliver(cb)
+		c.mu.Lock()
+		c.waiting--
+		c.mu.Unlock()
+		if err != nil {
+			c.lose(key, cb.event, err.Error())
+		} else {
+			c.sent.Add(1)
+		}
+	}
+}
+
+// deliver tries until the backend answers 2xx.
+func (c *callbacks) deliver(cb callback) error {
+	err := c.post(cb)
+	for _, wait := range c.svc.cfg.CallbackRetry {
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(wait):
+		case <-c.hurry:
+			return fmt.Errorf("shutting down after: %w", err)
+		}
+		err = c.post(cb)
+	}
+	return err
+}
+
+func (c *callbacks) post(cb callback) error {
+	select {
+	case c.slots <- struct{}{}:
+	case <-c.svc.ctx.Done():
+		return c.svc.ctx.Err()
+	}
+	defer func() { <-c.slots }()
+	ctx, cancel := context.WithTimeout(c.svc.ctx, callbackTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, cb.url, bytes.NewReader(cb.body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, callbackReplyBytes))
+	_ = resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("backend answers %s", resp.Status)
+	}
+	return nil
+}
+
+// drain gives what waits a last chance until ctx ends. What is between two tries is
+// tried no more.
+func (c *callbacks) drain(ctx context.Context) {
+	c.mu.Lock()
+	if !c.hurried {
+		c.hurried = true
+		close(c.hurry)
+	}
+	c.mu.Unlock()
+	for c.pending() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	c.client.CloseIdleConnections()
+}
+
+// created and closed tell of the room itself.
+func (c *callbacks) created(r *Room, now int64) {
+	c.add(r.key, "room_create", map[string]any{
+		"room_session_id": r.st.Incarnation, "room_create_time": now, "id_name": r.key.Room,
+	})
+}
+
+func (c *callbacks) closed(r *Room, now int64, changes []*Change, quiet bool) {
+	if quiet {
+		return
+	}
+	reason := 0
+	for _, ch := range changes {
+		if ch.Op == OpLeave {
+			reason = logoutReason(ch)
+		}
+	}
+	c.add(r.key, "room_close", map[string]any{
+		"room_session_id": r.st.Incarnation, "close_reason": min(reason, 3), "room_close_time": now,
+	})
+}
+
+// logoutReason: 0 normal, 1 heartbeat timeout, 2 connection lost, 3 kicked, 4 token expired.
+func logoutReason(ch *Change) int {
+	switch {
+	case ch.Code == CodeTokenExpired:
+		return 4
+	case ch.Code != 0:
+		return 3
+	case ch.Reason == ReasonHeartbeat:
+		return 1
+	case ch.Reason == ReasonLost:
+		return 2
+	}
+	return 0
+}
+
+// closeType: 0 normal, 1 heartbeat, 2 relogin, 3 kick, 4 connection lost, 100 removed by the API.
+func closeType(why Reason) int {
+	switch why {
+	case ReasonHeartbeat:
+		return 1
+	case ReasonRelogin:
+		return 2
+	case ReasonKicked:
+		return 3
+	case ReasonLost:
+		return 4
+	case ReasonRemoved:
+		return 100
+	}
+	return 0
+}
+
+// change tells of one change that this node has made.
+func (c *callbacks) change(r *Room, ch *Change) {
+	switch ch.Op {
+	case OpMember:
+		m := ch.Member
+		f := c.userFields(r, m, ch.Seq)
+		f["login_time"], f["relogin"], f["auth_level"], f["callback_data"] = m.Login, btoi(!ch.Shown), 4, ""
+		c.add(r.key, "room_login", f)
+	case OpLeave:
+		f := c.userFields(r, ch.Member, ch.Seq)
+		f["login_time"], f["logout_time"], f["reason"] = ch.Member.Login, ch.Time, logoutReason(ch)
+		c.add(r.key, "room_logout", f)
+	case OpStream, OpUnstream:
+		if !ch.Shown {
+			return
+		}
+		s := ch.Stream
+		none := []string{}
+		f := map[string]any{
+			"room_session_id": r.st.Incarnation, "user_id": s.User.ID, "user_name": s.User.Name, "channel_id": s.ID,
+			"stream_id": s.ID, "stream_sid": r.st.Incarnation + "-" + strconv.FormatInt(s.Created, 10), "title": "", "stream_alias": s.ID,
+			"stream_attr": `{"cid":0}`, "stream_seq": ch.Seq, "extra_info": s.Extra, "publish_id": s.User.ID, "publish_name": s.User.Name,
+			"rtmp_url": none, "hls_url": none, "hdl_url": none, "pic_url": none,
+		}
+		if ch.Op == OpStream && s.Live {
+			f["create_time"], f["create_time_ms"], f["recreate"] = s.Created/1000, s.Created, 0
+			c.add(r.key, "stream_create", f)
+			return
+		}
+		f["type"], f["third_define_data"], f["destroy_timemillis"] = closeType(ch.Reason), "", ch.Time
+		c.add(r.key, "stream_close", f)
+	}
+}
+
+func (c *callbacks) userFields(r *Room, m *Member, seq int64) map[string]any {
+	return map[string]any{
+		"room_name": r.key.Room, "room_seq": r.st.Incarnation, "room_session_id": r.st.Incarnation, "user_account": m.User.ID,
+		"user_nickname": m.User.Name, "session_id": mediaSession(m.Session), "user_role": 2, "user_update_seq": seq,
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,160 @@
+package room
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// App is what the service knows of one app.
+type App struct {
+	Name    string
+	ID      uint32
+	Secrets []string // of the server API's signatures and the callbacks; the first signs
+	Origins []string // that may connect: host patterns, "*" for all; empty: only pages without an Origin
+
+	Callback       string // URL of the app's backend; empty: no callbacks
+	CallbackSecret string // empty: the first of Secrets
+	ExtraKeys      int    // room extra info keys per room; 0: 1
+}
+
+// Token is what a verified login token permits.
+type Token struct {
+	Login   bool
+	Publish bool
+	Streams []string // that may be published; empty: any
+	Expires time.Time
+}
+
+func (t Token) mayPublish(stream string) bool {
+	if !t.Publish {
+		return false
+	}
+	for _, s := range t.Streams {
+		if s == stream {
+			return true
+		}
+	}
+	return len(t.Streams) == 0
+}
+
+// ErrTokenExpired is what Config.Verify returns, with the Token, for one that is
+// genuine but too old.
+var ErrTokenExpired = errors.New("token expired")
+
+// URLRequest asks for signed media addresses.
+type URLRequest struct {
+	App, Stream string
+	Publish     bool
+	User, Room  string
+	Session     string        // the session that asks; empty: a device's URL, by the server API
+	Source      string        // "BGP": this relay, "CDN"
+	Params      string        // the application's own query
+	Host        string        // as the client addressed this server: host[:port]
+	Secure      bool          // it came over TLS
+	TTL         time.Duration // 0: default
+}
+
+// URLs are signed media addresses, best first.
+type URLs struct {
+	ID   string   `json:"-"` // of the grant in them, for revocation
+	RTMP []string `json:"rtmp,omitempty"`
+	FLV  []string `json:"flv,omitempty"`
+	WS   []string `json:"ws,omitempty"`
+	WHEP []string `json:"whep,omitempty"`
+	WHIP []string `json:"whip,omitempty"`
+}
+
+func (u URLs) first() string {
+	for _, list := range [...][]string{u.RTMP, u.FLV, u.WS, u.WHEP, u.WHIP} {
+		if len(list) > 0 {
+			return list[0]
+		}
+	}
+	return ""
+}
+
+// StreamRef is one publisher's stream on this node, for Config.EndStream.
+type StreamRef struct {
+	App, Stream string
+	Epoch       uint64 // as in StreamPublished: a newer one is another publisher's
+}
+
+// Config is what a Service is made of. Zero durations and sizes take the defaults
+// in brackets.
+type Config struct {
+	Node  string // id of this process's run, unique; default random
+	Store Store
+	Bus   Bus
+	Log   *slog.Logger
+
+	// App finds an app by id, name or both; what is zero is not asked for.
+	App    func(id uint32, name string) (App, bool)
+	Verify func(app App, token, user, room string, now time.Time) (Token, error)
+	Sign   func(URLRequest) (URLs, error)
+	// Revoke makes signed URLs worthless, by their ids. Optional. It must not block.
+	Revoke func(app string, ids []string)
+	// EndStream ends a publisher on this node; EndPlayers ends a user's players of a
+	// stream (user "": all). Optional. They must not block.
+	EndStream  func(StreamRef, Reason)
+	EndPlayers func(app, stream, user string)
+	// StreamLive reports whether a stream has media anywhere in the service. Optional.
+	StreamLive func(app, stream string) bool
+	// Banned is asked at login, besides the server API's rules. Optional.
+	Banned func(app, user, room string, remote netip.Addr) bool
+
+	Grace        time.Duration // how long a lost connection's session waits [90 s]
+	MediaGrace   time.Duration // how long a dead node's streams stay announced [10 s]
+	Heartbeat    time.Duration // of clients [20 s]
+	LoginTimeout time.Duration // for the first login of a connection [15 s]
+	LeaseTTL     time.Duration // of a node's lease in a room [15 s]
+	StoreTimeout time.Duration // for one step at the store [2 s]
+	WriteTimeout time.Duration // for one frame to a client [10 s]
+	Tick         time.Duration // of the housekeeping [1 s]
+	CountEvery   time.Duration // user counts to members [30 s]
+	MaxMembers   int           // per room; 0: no limit
+	MaxRooms     int           // per connection [5]
+	MaxPlays     int           // per session [50]
+	MaxConns     int           // signalling connections of this node [0: no limit]
+
+	// CallbackRetry are the waits between tries of a callback [2, 4, 8, 16, 32 s].
+	CallbackRetry []time.Duration
+	// Now is the clock [time.Now].
+	Now func() time.Time
+}
+
+func (c *Config) defaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&c.Grace, 90*time.Second)
+	set(&c.MediaGrace, 10*time.Second)
+	set(&c.Heartbeat, 20*time.Second)
+	set(&c.LoginTimeout, 15*time.Second)
+	set(&c.LeaseTTL, 15*time.Second)
+	set(&c.StoreTimeout, 2*time.Second)
+	set(&c.WriteTimeout, 10*time.Second)
+	set(&c.Tick, time.Second)
+	set(&c.CountEvery, 30*time.Second)
+	if c.MaxRooms <= 0 {
+		c.MaxRooms = 5
+	}
+	if c.MaxPlays <= 0 {
+		c.MaxPlays = 50
+	}
+	if c.CallbackRetry == nil {
+		c.CallbackRetry = []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Node == "" {
+		c.Node = newID()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}

@@ -1,0 +1,516 @@
+package room
+
+import (
+	"log/slog"
+	"strconv"
+	"time"
+)
+
+// reply is every reply in one.
+type reply struct {
+	ID    int64  `json:"id"`
+	Error *fault `json:"error,omitempty"`
+
+	Stream string `json:"streamID,omitempty"`
+	URL    string `json:"url,omitempty"`
+	URLs   *URLs  `json:"urls,omitempty"`
+
+	MessageID any      `json:"messageID,omitempty"`
+	SendTime  int64    `json:"sendTime,omitempty"`
+	Failed    []string `json:"failed,omitempty"`
+	Expires   *int     `json:"tokenExpires,omitempty"`
+	Time      int64    `json:"time,omitempty"`
+}
+
+type fault struct {
+	*Error
+	After int64 `json:"after,omitempty"`
+}
+
+// receive takes one frame. data is nil when it was not UTF-8.
+func (c *Conn) receive(data []byte) {
+	now := c.svc.now()
+	c.svc.stats.Requests.Add(1)
+	if !c.rate.take(now) {
+		if c.floods++; c.floods > maxFlood {
+			c.svc.stats.Floods.Add(1)
+			c.close(closeFlood, "flood")
+			return
+		}
+		req, _ := parseRequest(data)
+		c.fail(req.ID, &Error{Code: CodeTooFrequent, Msg: "too many requests", Retryable: true, After: time.Second})
+		return
+	}
+	if c.floods > 0 {
+		c.floods--
+	}
+	req, err := parseRequest(data)
+	if err != nil {
+		if c.malformed++; c.malformed >= maxMalformed {
+			c.close(closeMalformed, "malformed frames")
+			return
+		}
+		if err.Code == CodeMalformed {
+			c.send(encode(&reply{Error: &fault{Error: err}}), false) // it has no id to refer to: 0
+			return
+		}
+		c.fail(req.ID, err)
+		return
+	}
+	if err := c.handle(req, now); err != nil {
+		c.fail(req.ID, err)
+	}
+}
+
+// fail refuses a request; one without an id gets no reply.
+func (c *Conn) fail(id int64, err *Error) {
+	c.svc.stats.Errors.Add(1)
+	if id != 0 {
+		c.send(encode(&reply{ID: id, Error: &fault{err, err.After.Milliseconds()}}), false)
+	}
+}
+
+func (c *Conn) reply(r *reply) {
+	if r.ID != 0 {
+		c.send(encode(r), false)
+	}
+}
+
+// handle does one request. What it returns refuses it; else the reply is sent, now
+// or when the room has done it.
+func (c *Conn) handle(req *request, now time.Time) *Error {
+	switch req.Type {
+	case "login":
+		return c.login(req, now)
+	case "ping":
+		c.reply(&reply{ID: req.ID, Time: now.UnixMilli()})
+		return nil
+	case "log":
+		c.logLines(req, now)
+		c.reply(&reply{ID: req.ID})
+		return nil
+	}
+	do := handlers[req.Type]
+	if do == nil {
+		return refuse(CodeUnknownRequest, "unknown request %.32q", req.Type)
+	}
+	s, err := c.session(req.Room)
+	if err != nil {
+		return err
+	}
+	return do(c, s, req, now)
+}
+
+var handlers = map[string]func(*Conn, *Session, *request, time.Time) *Error{
+	"logout":          (*Conn).logout,
+	"publish":         (*Conn).publish,
+	"play":            (*Conn).play,
+	"stopPublish":     (*Conn).stopPublish,
+	"stopPlay":        (*Conn).stopPlay,
+	"publisherState":  (*Conn).report,
+	"playerState":     (*Conn).report,
+	"quality":         (*Conn).report,
+	"broadcast":       (*Conn).broadcast,
+	"barrage":         (*Conn).barrage,
+	"custom":          (*Conn).custom,
+	"streamExtraInfo": (*Conn).streamExtra,
+	"roomExtraInfo":   (*Conn).roomExtra,
+	"renewToken":      (*Conn).renewToken,
+}
+
+// then is the end of a command: its reply, or why not.
+func (c *Conn) then(id int64, ok func() *reply) func(error) {
+	return func(err error) {
+		if err != nil {
+			c.fail(id, asError(err))
+			return
+		}
+		r := &reply{}
+		if ok != nil {
+			r = ok()
+		}
+		r.ID = id
+		c.reply(r)
+	}
+}
+
+// do queues a command of a session to its room.
+func (c *Conn) do(s *Session, cmd command) *Error {
+	if !s.room.do(cmd) {
+		return refuse(CodeNotInRoom, "not logged in to this room")
+	}
+	return nil
+}
+
+func (c *Conn) logout(s *Session, req *request, _ time.Time) *Error {
+	// Wait: the next request of this connection may be a login to the same room.
+	done := make(chan struct{})
+	err := c.do(s, s.room.leaving(s, ReasonStopped, 0, "", func(error) {
+		c.reply(&reply{ID: req.ID})
+		close(done)
+	}))
+	if err == nil {
+		c.svc.waitFor(done)
+	}
+	return err
+}
+
+// waitFor waits until done, or the service ends.
+func (s *Service) waitFor(done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-s.ctx.Done():
+	}
+}
+
+func (c *Conn) urls(s *Session, req *request, publish bool) (URLs, *Error) {
+	switch {
+	case req.Source != "" && req.Source != "BGP" && req.Source != "CDN":
+		return URLs{}, refuse(CodeParam, "source: BGP or CDN")
+	case len(req.Params) > 1024:
+		return URLs{}, refuse(CodeParam, "params: more than 1024 bytes")
+	}
+	u, err := c.svc.cfg.Sign(URLRequest{
+		App: s.room.key.App, Stream: req.Stream, Publish: publish, User: s.user.ID, Room: s.room.key.Room, Session: mediaSession(s.id),
+		Source: req.Source, Params: req.Params, Host: c.host, Secure: c.secure,
+	})
+	if err != nil {
+		c.svc.log.Error("sign media URL", "room", s.room.key, "stream", req.Stream, "err", err)
+		return URLs{}, refuse(CodeInternal, "internal error")
+	}
+	return u, nil
+}
+
+func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
+	if err := checkStream(req.Stream); err != nil {
+		return err
+	}
+	if req.ExtraInfo != nil && len(*req.ExtraInfo) > 128 {
+		return refuse(CodeExtraLong, "extraInfo: more than 128 bytes")
+	}
+	s.mu.Lock()
+	token := s.token
+	s.mu.Unlock()
+	switch {
+	case !token.Expires.IsZero() && now.After(token.Expires):
+		return refuse(CodeTokenExpired, "token expired")
+	case !token.mayPublish(req.Stream):
+		return refuse(CodePublishDenied, "the token does not permit this stream")
+	case c.svc.rules.forbids(s.room.key, s.user.ID, c.remote, privilegePublish), c.svc.rules.streamForbidden(s.room.key.App, req.Stream):
+		return refuse(CodePublishForbidden, "publishing is forbidden")
+	}
+	u, err := c.urls(s, req, true)
+	if err != nil {
+		return err
+	}
+	answer := c.then(req.ID, func() *reply { return &reply{Stream: req.Stream, URL: u.first(), URLs: &u} })
+	return c.do(s, command{
+		message: true,
+		apply: func(t *tx) error {
+			st := &Stream{ID: req.Stream, User: s.user, Session: s.id, Created: t.now}
+			if old := t.st.streams[req.Stream]; old != nil {
+				if old.User.ID != s.user.ID {
+					return refuse(CodeStreamTaken, "the stream belongs to another user")
+				}
+				*st = *old
+				st.Session, st.User = s.id, s.user
+			}
+			if m := t.st.members[s.user.ID]; m == nil || m.Session != s.id {
+				return refuse(CodeNotInRoom, "not logged in to this room")
+			}
+			if req.ExtraInfo != nil {
+				st.Extra = *req.ExtraInfo
+			}
+			if old := t.st.streams[req.Stream]; old == nil || *old != *st {
+				t.stream(st, 0)
+			}
+			return nil
+		},
+		done: func(err error) {
+			e := error(nil)
+			if err != nil && asError(err).Code != CodeUnavailable {
+				e = err // else: existing sessions go on; the stream is announced when the store is back
+			}
+			if e == nil {
+				s.granted(req.Stream, u.ID)
+			}
+			answer(e)
+		},
+	})
+}
+
+func (c *Conn) stopPublish(s *Session, req *request, _ time.Time) *Error {
+	if err := checkStream(req.Stream); err != nil {
+		return err
+	}
+	c.svc.revoke(s.room.key.App, s.ungrant(req.Stream))
+	return c.do(s, command{
+		message: true,
+		apply: func(t *tx) error {
+			if st := t.st.streams[req.Stream]; st != nil && st.User.ID == s.user.ID && st.Session == s.id {
+				t.unstream(st, ReasonStopped)
+			}
+			return nil
+		},
+		done: func(err error) {
+			if err != nil {
+				s.room.stopMedia(req.Stream, s.user.ID)
+			}
+			c.reply(&reply{ID: req.ID})
+		},
+	})
+}
+
+func (c *Conn) play(s *Session, req *request, _ time.Time) *Error {
+	if err := checkStream(req.Stream); err != nil {
+		return err
+	}
+	if c.svc.rules.streamForbidden(s.room.key.App, req.Stream) {
+		return refuse(CodePlayForbidden, "playing is forbidden")
+	}
+	s.mu.Lock()
+	if s.plays == nil {
+		s.plays = map[string]struct{}{}
+	}
+	_, known := s.plays[req.Stream]
+	full := !known && len(s.plays) >= c.svc.cfg.MaxPlays
+	if !full {
+		s.plays[req.Stream] = struct{}{}
+	}
+	s.mu.Unlock()
+	if full {
+		return refuse(CodePlayLimit, "more than %d plays", c.svc.cfg.MaxPlays)
+	}
+	u, err := c.urls(s, req, false)
+	if err != nil {
+		return err
+	}
+	c.reply(&reply{ID: req.ID, Stream: req.Stream, URL: u.first(), URLs: &u})
+	return nil
+}
+
+func (c *Conn) stopPlay(s *Session, req *request, _ time.Time) *Error {
+	if err := checkStream(req.Stream); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	_, known := s.plays[req.Stream]
+	delete(s.plays, req.Stream)
+	s.mu.Unlock()
+	if known && c.svc.cfg.EndPlayers != nil {
+		c.svc.cfg.EndPlayers(s.room.key.App, req.Stream, s.user.ID)
+	}
+	c.reply(&reply{ID: req.ID})
+	return nil
+}
+
+func (c *Conn) broadcast(s *Session, req *request, now time.Time) *Error {
+	if err := checkMessage(req.Message); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	ok := s.messages.take(now)
+	s.mu.Unlock()
+	if !ok {
+		return refuse(CodeBroadcastRate, "more than 2 broadcasts a second")
+	}
+	ch := &Change{Op: OpBroadcast, Message: &Message{From: s.user, Text: req.Message}}
+	return c.say(s, req, ch, &s.room.broadcasts, CodeBroadcastRate)
+}
+
+// say adds a message to the room, if its rate allows.
+func (c *Conn) say(s *Session, req *request, ch *Change, limit *bucket, code Code) *Error {
+	var failed []string
+	var taken bool
+	return c.do(s, command{
+		message: true,
+		apply: func(t *tx) error {
+			if r := s.room; r.sessions[s.user.ID] != s {
+				return refuse(CodeNotInRoom, "not logged in to this room")
+			}
+			if !taken && !limit.take(c.svc.now()) {
+				return refuse(code, "too many messages in this room")
+			}
+			taken = true
+			if ch.Op == OpCustom {
+				all := ch.Message.To
+				ch.Message.To, failed = nil, nil
+				for _, user := range all {
+					if t.st.members[user] != nil {
+						ch.Message.To = append(ch.Message.To, user)
+					} else {
+						failed = append(failed, user)
+					}
+				}
+				defer func() { ch.Message = &Message{From: s.user, Text: req.Message, To: all} }()
+				if len(ch.Message.To) == 0 {
+					return nil
+				}
+			}
+			sent := *ch
+			t.add(&sent)
+			ch.Seq, ch.Time = t.st.Seq+int64(len(t.changes)), t.now
+			return nil
+		},
+		done: c.then(req.ID, func() *reply { return &reply{MessageID: ch.Seq, SendTime: ch.Time, Failed: failed} }),
+	})
+}
+
+func (c *Conn) custom(s *Session, req *request, _ time.Time) *Error {
+	if err := checkMessage(req.Message); err != nil {
+		return err
+	}
+	if len(req.To) < 1 || len(req.To) > 500 {
+		return refuse(CodeParam, "to: 1 to 500 users")
+	}
+	for _, user := range req.To {
+		if err := userRule.check(user); err != nil {
+			return err
+		}
+	}
+	limit := &s.room.customs
+	if len(req.To) > 1 {
+		limit = &s.room.customMany
+	}
+	ch := &Change{Op: OpCustom, Message: &Message{From: s.user, Text: req.Message, To: req.To}}
+	return c.say(s, req, ch, limit, CodeMessageRate)
+}
+
+func (c *Conn) barrage(s *Session, req *request, _ time.Time) *Error {
+	if err := checkMessage(req.Message); err != nil {
+		return err
+	}
+	var id string
+	var at int64
+	return c.do(s, command{
+		message: true,
+		apply: func(t *tx) error {
+			if id != "" {
+				return nil // evaluated before
+			}
+			if !s.room.barrages.take(c.svc.now()) {
+				return refuse(CodeMessageRate, "too many messages in this room")
+			}
+			id, at = newID(), t.now
+			return nil
+		},
+		done: c.then(req.ID, func() *reply {
+			s.room.sendBarrage(s.user, req.Message, id, at)
+			return &reply{MessageID: id, SendTime: at}
+		}),
+	})
+}
+
+func (c *Conn) streamExtra(s *Session, req *request, now time.Time) *Error {
+	if err := checkStream(req.Stream); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	ok := s.infos.take(now)
+	s.mu.Unlock()
+	switch {
+	case req.ExtraInfo == nil:
+		return refuse(CodeParam, "extraInfo: missing")
+	case len(*req.ExtraInfo) > 128:
+		return refuse(CodeExtraLong, "extraInfo: more than 128 bytes")
+	case !ok:
+		return refuse(CodeMessageRate, "more than 10 extra infos a second")
+	}
+	return c.do(s, command{
+		message: true,
+		apply: func(t *tx) error {
+			old := t.st.streams[req.Stream]
+			if old == nil || old.User.ID != s.user.ID {
+				return refuse(CodeNoOwnStream, "no such own stream")
+			}
+			if old.Extra != *req.ExtraInfo {
+				st := *old
+				st.Extra = *req.ExtraInfo
+				t.stream(&st, 0)
+			}
+			return nil
+		},
+		done: c.then(req.ID, nil),
+	})
+}
+
+func (c *Conn) roomExtra(s *Session, req *request, _ time.Time) *Error {
+	switch {
+	case req.Key == "" || len(req.Key) > 10:
+		return refuse(CodeParam, "key: 1 to 10 bytes")
+	case len(req.Value) > 128:
+		return refuse(CodeExtraLong, "value: more than 128 bytes")
+	}
+	var taken bool
+	keys := 1
+	if app, ok := c.svc.cfg.App(0, s.room.key.App); ok && app.ExtraKeys > 0 {
+		keys = app.ExtraKeys
+	}
+	return c.do(s, command{
+		message: true,
+		apply: func(t *tx) error {
+			if !taken && !s.room.infos.take(c.svc.now()) {
+				return refuse(CodeMessageRate, "too many room extra infos")
+			}
+			taken = true
+			old := t.st.extra[req.Key]
+			switch {
+			case old == nil && req.Value == "":
+				return nil
+			case old == nil && len(t.st.extra) >= keys:
+				return refuse(CodeExtraKeys, "more than %d keys", keys)
+			}
+			t.add(&Change{Op: OpExtra, Extra: &Extra{Key: req.Key, Value: req.Value, User: s.user, Time: t.now}})
+			return nil
+		},
+		done: c.then(req.ID, nil),
+	})
+}
+
+func (c *Conn) renewToken(s *Session, req *request, now time.Time) *Error {
+	app, ok := c.svc.cfg.App(0, s.room.key.App)
+	if !ok {
+		return refuse(CodeApp, "unknown app")
+	}
+	token, err := c.svc.cfg.Verify(app, req.Token, s.user.ID, s.room.key.Room, now)
+	if err != nil {
+		return tokenError(err)
+	}
+	s.mu.Lock()
+	s.token, s.warned = token, false
+	s.mu.Unlock()
+	c.reply(&reply{ID: req.ID, Expires: secondsLeft(token, now)})
+	return nil
+}
+
+func (c *Conn) logLines(req *request, now time.Time) {
+	if len(req.Lines) > 20 || !c.logs.take(now) {
+		return
+	}
+	c.mu.Lock()
+	user := c.user
+	c.mu.Unlock()
+	for _, line := range req.Lines {
+		c.svc.log.Log(c.svc.ctx, slog.LevelInfo, "client", "user", user, "level", req.Level[:min(len(req.Level), 8)],
+			"line", strconv.QuoteToASCII(line[:min(len(line), 512)]))
+	}
+}
+
+// report keeps what the client's components said, for operators.
+func (c *Conn) report(s *Session, req *request, now time.Time) *Error {
+	if err := checkStream(req.Stream); err != nil {
+		return err
+	}
+	for _, raw := range [...][]byte{req.Video, req.Audio, req.Net} {
+		if err := checkQuality(raw); err != nil {
+			return err
+		}
+	}
+	if len(req.State) > 32 || len(req.Message) > 256 {
+		return refuse(CodeParam, "state, message: too long")
+	}
+	publish := req.Type == "publisherState" || req.Role == "publish"
+	s.room.keepReport(s, req, publish, now)
+	c.reply(&reply{ID: req.ID})
+	return nil
+}

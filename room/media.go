@@ -1,0 +1,305 @@
+package room
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/netip"
+	"time"
+)
+
+// StreamEvent is what the media path tells of a publisher on this node.
+type StreamEvent struct {
+	App, Stream string
+	User, Room  string // of the signed URL; without a room it is none of ours
+	Session     string // URLRequest.Session; empty: a device
+	Protocol    string
+	Remote      netip.AddrPort
+	Epoch       uint64 // of the publisher; a later one has a higher number
+	Reason      Reason // StreamEnded: why
+}
+
+// PlayerEvent is what the media path tells of a player on this node.
+type PlayerEvent struct {
+	App, Stream string
+	User, Room  string
+	Session     string
+	Protocol    string
+	Remote      netip.AddrPort
+	ID          uint64 // of the player on this node
+	Code        Code   // PlayerEnded: 0 as asked, else CodePlayInterrupted, CodePlayForbidden
+}
+
+// media is a publisher on this node. Owned by the room's goroutine.
+type media struct {
+	StreamEvent
+	since     time.Time
+	announced bool
+	ended     bool // the relay was asked to end it
+}
+
+// mediaSession is how a session is called in media URLs: the id itself would let
+// whoever sees the URL resume it.
+func mediaSession(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// StreamPublished is told when media of a publisher has really arrived, also after
+// a takeover or a resume. Events of one stream come in order. It does not block.
+func (s *Service) StreamPublished(ev StreamEvent) {
+	s.streamEvent(ev, func(r *Room) {
+		if m := r.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
+			return
+		}
+		r.media[ev.Stream] = &media{StreamEvent: ev, since: s.now()}
+		if ev.Session == "" {
+			r.deviceUp(ev.User, "publish/"+ev.Stream)
+		}
+	})
+}
+
+// StreamEnded is told when a publisher has ended for good.
+func (s *Service) StreamEnded(ev StreamEvent) {
+	s.streamEvent(ev, func(r *Room) {
+		if m := r.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
+			delete(r.media, ev.Stream)
+			if m.Session == "" {
+				r.deviceDown(m.User, "publish/"+ev.Stream)
+			}
+		}
+	})
+}
+
+func (s *Service) streamEvent(ev StreamEvent, note func(*Room)) {
+	if ev.Room == "" || ev.User == "" {
+		return
+	}
+	key := Key{ev.App, ev.Room}
+	s.do(key, command{
+		apply: func(t *tx) error {
+			r := t.room
+			note(r)
+			if m := r.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
+				r.announce(t, m)
+			} else if st := t.st.streams[ev.Stream]; st != nil && st.Live && st.Node == s.node && st.Epoch == ev.Epoch {
+				why := ev.Reason
+				if why == 0 {
+					why = ReasonLost
+				}
+				t.silence(st, why)
+			}
+			r.device(t, ev.User)
+			return nil
+		},
+		done: func(err error) {
+			if r := s.loaded(key); err != nil && r != nil {
+				note(r) // asserted when the store is back
+			}
+		},
+	})
+}
+
+// PlayerStarted is told when a player gets its stream, PlayerEnded when it has gone.
+func (s *Service) PlayerStarted(ev PlayerEvent) { s.playerEvent(ev, true) }
+
+// PlayerEnded is told when a player has gone.
+func (s *Service) PlayerEnded(ev PlayerEvent) { s.playerEvent(ev, false) }
+
+func (s *Service) playerEvent(ev PlayerEvent, playing bool) {
+	if ev.Room == "" || ev.User == "" {
+		return
+	}
+	key := Key{ev.App, ev.Room}
+	if ev.Session != "" {
+		s.tellUser(key, ev.User, playerEvent(ev.Room, ev.Stream, playing, ev.Code).frame())
+		return
+	}
+	id := "play/" + string(encode(ev.ID))
+	note := func(r *Room) {
+		if playing {
+			r.deviceUp(ev.User, id)
+		} else {
+			r.deviceDown(ev.User, id)
+		}
+	}
+	s.do(key, command{
+		apply: func(t *tx) error {
+			r := t.room
+			note(r)
+			r.device(t, ev.User)
+			return nil
+		},
+		done: func(err error) {
+			if r := s.loaded(key); err != nil && r != nil {
+				note(r)
+			}
+		},
+	})
+}
+
+// announce puts a stream into the room, if its user is in it and may.
+func (r *Room) announce(t *tx, m *media) {
+	if m.ended {
+		return
+	}
+	old := t.st.streams[m.Stream]
+	if old != nil && old.User.ID != m.User || r.svc.rules.streamForbidden(r.key.App, m.Stream) ||
+		r.svc.rules.forbids(r.key, m.User, m.Remote.Addr(), privilegePublish) {
+		r.endMedia(m, ReasonRemoved)
+		return
+	}
+	st := &Stream{ID: m.Stream, User: User{m.User, m.User}, Node: r.svc.node, Epoch: m.Epoch, Live: true, Created: t.now}
+	member := t.st.members[m.User]
+	if member != nil {
+		st.User = member.User
+	}
+	if m.Session != "" {
+		if member == nil {
+			if m.announced {
+				m.announced, m.since = false, r.svc.now()
+			}
+			return // its user is on the way, or its time is running out
+		}
+		st.Session = member.Session
+	} else {
+		r.device(t, m.User)
+	}
+	m.announced = true
+	if old != nil {
+		st.Extra = old.Extra
+		if old.Live {
+			if old.Node == st.Node && old.Epoch == st.Epoch && old.Session == st.Session {
+				return
+			}
+			st.Created = old.Created
+		}
+	}
+	t.stream(st, 0)
+}
+
+// expireMedia ends publishers whose user did not come.
+func (r *Room) expireMedia(now time.Time) {
+	for _, m := range r.media {
+		if !m.announced && !m.ended && now.Sub(m.since) > r.svc.cfg.Grace {
+			r.endMedia(m, ReasonHeartbeat)
+		}
+	}
+}
+
+// endMedia has the relay end a publisher.
+func (r *Room) endMedia(m *media, why Reason) {
+	if m.ended {
+		return
+	}
+	m.ended, m.announced = true, true
+	if end := r.svc.cfg.EndStream; end != nil {
+		ref := StreamRef{m.App, m.Stream, m.Epoch}
+		r.svc.spawn(func() { end(ref, why) })
+	}
+}
+
+// stopMedia ends a user's publisher while the store cannot be told.
+func (r *Room) stopMedia(stream, user string) {
+	if m := r.media[stream]; m != nil && m.User == user {
+		r.endMedia(m, ReasonStopped)
+	}
+}
+
+func (r *Room) deviceUp(user, id string) {
+	if r.devices[user] == nil {
+		r.devices[user] = map[string]struct{}{}
+	}
+	r.devices[user][id] = struct{}{}
+}
+
+func (r *Room) deviceDown(user, id string) {
+	delete(r.devices[user], id)
+	if len(r.devices[user]) == 0 {
+		delete(r.devices, user)
+	}
+}
+
+// device makes the room say whether a user is there by media connections to this node.
+func (r *Room) device(t *tx, user string) {
+	known := t.st.devices[deviceField(user, r.svc.node)]
+	switch here := r.devices[user] != nil; {
+	case here && known == nil:
+		t.device(&Device{User: User{user, user}, Node: r.svc.node})
+	case !here && known != nil:
+		t.undevice(known)
+	}
+}
+
+// transient is a message between nodes that is in no log.
+type transient struct {
+	Node   string          `json:"k"`
+	To     string          `json:"to,omitempty"` // one user; empty: all
+	Except string          `json:"x,omitempty"`
+	Frame  json.RawMessage `json:"f"`
+}
+
+type outMessage struct {
+	key     Key
+	payload []byte
+}
+
+// sendOut sends transient messages to other nodes, in order.
+func (s *Service) sendOut() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case m := <-s.outbox:
+			ctx, cancel := s.storeTime()
+			_ = s.guard(func() error { return s.cfg.Bus.Send(ctx, m.key, m.payload) }) // it may be lost
+			cancel()
+		}
+	}
+}
+
+func (s *Service) sendToNodes(key Key, t *transient) {
+	t.Node = s.node
+	select {
+	case s.outbox <- outMessage{key, encode(t)}:
+	default: // it may be lost
+	}
+}
+
+// tellUser brings a transient event to one user's session, wherever it is.
+func (s *Service) tellUser(key Key, user string, frame []byte) {
+	if r := s.loaded(key); r != nil && r.tellSession(user, frame) {
+		return
+	}
+	s.sendToNodes(key, &transient{To: user, Frame: frame})
+}
+
+func (r *Room) tellSession(user string, frame []byte) bool {
+	r.mu.Lock()
+	own := r.sessions[user]
+	r.mu.Unlock()
+	if own != nil {
+		own.send(frame)
+	}
+	return own != nil
+}
+
+func (r *Room) sendBarrage(from User, text, id string, at int64) {
+	e := &event{Type: "barrage", Room: r.key.Room, Messages: []messageView{{From: from, Text: text, Time: at, ID: id}}}
+	frame := e.frame()
+	r.all(frame, func(s *Session) bool { return s.user.ID != from.ID })
+	r.svc.sendToNodes(r.key, &transient{Except: from.ID, Frame: frame})
+}
+
+// relayMessage takes another node's transient message to the sessions here.
+func (r *Room) relayMessage(payload []byte) {
+	var t transient
+	if json.Unmarshal(payload, &t) != nil || t.Node == r.svc.node {
+		return
+	}
+	if t.To != "" {
+		r.tellSession(t.To, t.Frame)
+		return
+	}
+	r.all(t.Frame, func(s *Session) bool { return s.user.ID != t.Except })
+}

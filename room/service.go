@@ -1,0 +1,445 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Service is the rooms of one node.
+type Service struct {
+	cfg   Config       // static
+	node  string       // static
+	store Store        // static
+	log   *slog.Logger // static
+	ctx   context.Context
+	stop  context.CancelFunc
+
+	callbacks *callbacks
+	rules     *rules
+	stats     stats
+	ids       atomic.Uint64
+	downUntil atomic.Int64 // unix ms: the store failed; do not ask before
+	wait      sync.WaitGroup
+	conns     sync.Map // *Conn -> struct{}
+	outbox    chan outMessage
+	admitted  atomic.Int64
+
+	// guarded by mu
+	mu       sync.Mutex
+	rooms    map[Key]*Room
+	retry    map[*Room]struct{}
+	closing  bool // no new connections
+	closed   bool // no new goroutines
+	draining bool
+}
+
+// stats are counters since the start.
+type stats struct {
+	Logins, Resumes, Requests, Errors, Sent, Slow, Floods, Refused, StoreErrors atomic.Uint64
+}
+
+// New makes a service and starts its housekeeping. Close ends it.
+func New(cfg Config) (*Service, error) {
+	cfg.defaults()
+	if cfg.Store == nil || cfg.Bus == nil || cfg.App == nil || cfg.Verify == nil || cfg.Sign == nil {
+		return nil, errors.New("room: Store, Bus, App, Verify and Sign must be set")
+	}
+	s := &Service{
+		cfg: cfg, node: cfg.Node, store: cfg.Store, log: cfg.Log,
+		rooms: map[Key]*Room{}, retry: map[*Room]struct{}{},
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.callbacks = newCallbacks(s)
+	s.rules = newRules(s)
+	cfg.Bus.Start(s.receive)
+	s.outbox = make(chan outMessage, 1024)
+	s.spawn(s.sendOut)
+	s.spawn(s.keepHouse)
+	return s, nil
+}
+
+// Close says goodbye to all clients (4001), waits for what is under way until ctx
+// ends, and returns when every goroutine is gone. Members are not logged out: they
+// resume on another node, or their lease runs out.
+func (s *Service) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.conns.Range(func(k, _ any) bool {
+		k.(*Conn).close(closeShutdown, "shutting down")
+		return true
+	})
+	for s.admitted.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	s.conns.Range(func(k, _ any) bool { _ = k.(*Conn).ws.CloseNow(); return true })
+	s.callbacks.drain(ctx)
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	s.wait.Wait()
+	return ctx.Err()
+}
+
+// Drain tells all clients to connect elsewhere within the given time, and closes
+// what is left after it.
+func (s *Service) Drain(within time.Duration) {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	e := &event{Type: "reconnect", Within: within.Milliseconds()}
+	frame := e.frame()
+	s.conns.Range(func(k, _ any) bool { k.(*Conn).send(frame, false); return true })
+	s.spawn(func() {
+		select {
+		case <-s.ctx.Done():
+		case <-time.After(within):
+			s.conns.Range(func(k, _ any) bool { k.(*Conn).close(closeShutdown, "moving"); return true })
+		}
+	})
+}
+
+// spawn runs f on a goroutine that Close waits for; false: it is too late.
+func (s *Service) spawn(f func()) bool {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return false
+	}
+	s.wait.Add(1)
+	s.mu.Unlock()
+	go func() {
+		defer s.wait.Done()
+		f()
+	}()
+	return true
+}
+
+func (s *Service) now() time.Time { return s.cfg.Now() }
+
+// nextID names a commit: this node's, and never used again.
+func (s *Service) nextID() string { return s.node + "/" + strconv.FormatUint(s.ids.Add(1), 36) }
+
+// admit counts a connection in, before its handshake.
+func (s *Service) admit() bool {
+	s.mu.Lock()
+	refuse := s.closing || s.draining
+	s.mu.Unlock()
+	if refuse {
+		return false
+	}
+	if n := s.admitted.Add(1); s.cfg.MaxConns > 0 && n > int64(s.cfg.MaxConns) {
+		s.admitted.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (s *Service) enter(c *Conn) bool {
+	s.conns.Store(c, struct{}{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.closing
+}
+
+func (s *Service) dismiss(c *Conn) {
+	if c != nil {
+		s.conns.Delete(c)
+	}
+	s.admitted.Add(-1)
+}
+
+// room returns the room, loading it when need be. nil: the service is closed.
+func (s *Service) room(key Key) *Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	r := s.rooms[key]
+	if r == nil {
+		r = newRoom(s, key)
+		s.rooms[key] = r
+		s.cfg.Bus.Subscribe(key)
+	}
+	return r
+}
+
+// loaded returns the room if this node has it.
+func (s *Service) loaded(key Key) *Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rooms[key]
+}
+
+// forget unloads a room; it has set itself closed.
+func (s *Service) forget(r *Room) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rooms[r.key] == r {
+		delete(s.rooms, r.key)
+		delete(s.retry, r)
+		s.cfg.Bus.Unsubscribe(r.key)
+	}
+}
+
+// do queues a command to a room, loading it when need be.
+func (s *Service) do(key Key, c command) {
+	for {
+		r := s.room(key)
+		if r == nil {
+			if c.done != nil {
+				c.done(errClosed)
+			}
+			return
+		}
+		if r.do(c) {
+			return
+		}
+		s.forget(r)
+	}
+}
+
+// ask is do and waits for the outcome.
+func (s *Service) ask(key Key, c command) error {
+	result := make(chan error, 1)
+	told := c.done
+	c.done = func(err error) {
+		if told != nil {
+			told(err)
+		}
+		result <- err
+	}
+	s.do(key, c)
+	select {
+	case err := <-result:
+		return err
+	case <-s.ctx.Done():
+		return errClosed
+	}
+}
+
+// receive takes a notice of the bus to its room.
+func (s *Service) receive(key Key, n Notice) {
+	if r := s.loaded(key); r != nil {
+		r.notice(n)
+	}
+}
+
+// guard keeps the callers of a store that fails from waiting for it one by one.
+func (s *Service) guard(f func() error) error {
+	if s.now().UnixMilli() < s.downUntil.Load() {
+		return ErrUnavailable
+	}
+	err := f()
+	if err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrFenced) {
+		if s.stats.StoreErrors.Add(1); s.downUntil.Swap(s.now().Add(250*time.Millisecond).UnixMilli()) == 0 {
+			s.log.Warn("room store unavailable", "err", err)
+		}
+		return errors.Join(ErrUnavailable, err)
+	}
+	if s.downUntil.Swap(0) != 0 {
+		s.log.Info("room store answers")
+	}
+	return err
+}
+
+// Ready reports whether the store answers.
+func (s *Service) Ready() bool { return s.downUntil.Load() == 0 }
+
+func (s *Service) retryLater(r *Room) {
+	s.mu.Lock()
+	s.retry[r] = struct{}{}
+	s.mu.Unlock()
+}
+
+func (s *Service) revoke(app string, ids []string) {
+	if s.cfg.Revoke != nil && len(ids) > 0 {
+		s.cfg.Revoke(app, ids)
+	}
+}
+
+// keepHouse looks after rooms, sessions, connections and leases.
+func (s *Service) keepHouse() {
+	tick := time.NewTicker(s.cfg.Tick)
+	defer tick.Stop()
+	renewEvery := s.cfg.LeaseTTL / 3
+	renewed, counted := s.now(), s.now()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := s.now()
+		s.mu.Lock()
+		rooms := make([]*Room, 0, len(s.rooms))
+		for _, r := range s.rooms {
+			rooms = append(rooms, r)
+		}
+		var retry []*Room
+		if now.UnixMilli() >= s.downUntil.Load() {
+			for r := range s.retry {
+				retry = append(retry, r)
+			}
+			clear(s.retry)
+		}
+		s.mu.Unlock()
+		for _, r := range retry {
+			r.refresh()
+		}
+		count := now.Sub(counted) >= s.cfg.CountEvery
+		for _, r := range rooms {
+			r.sweep(now, count)
+		}
+		if count {
+			counted = now
+		}
+		s.conns.Range(func(k, _ any) bool { k.(*Conn).check(now); return true })
+		if now.Sub(renewed) >= renewEvery {
+			renewed = now
+			s.renew(rooms)
+		}
+		s.rules.refresh(now)
+	}
+}
+
+// renew prolongs the leases, and finds rooms that have gone on without us.
+func (s *Service) renew(rooms []*Room) {
+	const page = 500
+	for len(rooms) > 0 {
+		n := min(page, len(rooms))
+		var held []*Room
+		var holdings []Holding
+		for _, r := range rooms[:n] {
+			r.mu.Lock()
+			fence := r.held
+			r.mu.Unlock()
+			if fence != 0 {
+				held = append(held, r)
+				holdings = append(holdings, Holding{r.key, fence})
+			}
+		}
+		rooms = rooms[n:]
+		if len(held) == 0 {
+			continue
+		}
+		ctx, cancel := s.storeTime()
+		var standing []Standing
+		err := s.guard(func() (err error) {
+			standing, err = s.store.Renew(ctx, s.node, s.cfg.LeaseTTL, holdings)
+			return err
+		})
+		cancel()
+		if err != nil {
+			return // the next round, or the rooms' own steps, will see
+		}
+		for i, st := range standing {
+			held[i].stand(st)
+		}
+	}
+}
+
+// stand compares what Renew found with the room.
+func (r *Room) stand(st Standing) {
+	r.mu.Lock()
+	behind := r.held != 0 && !r.running && (!st.Exists || !st.Held || st.Position != r.pos)
+	r.mu.Unlock()
+	dead := false
+	for _, l := range st.Expired {
+		dead = dead || time.Duration(st.Now-l.Expires)*time.Millisecond >= r.svc.cfg.MediaGrace
+	}
+	if behind || dead {
+		r.refresh()
+	}
+}
+
+// sweep looks after the room's sessions.
+func (r *Room) sweep(now time.Time, count bool) {
+	grace := r.svc.cfg.Grace
+	var over []*Session
+	r.mu.Lock()
+	for _, s := range r.sessions {
+		s.mu.Lock()
+		if s.conn == nil && !s.ended && now.Sub(s.away) > grace {
+			over = append(over, s)
+		}
+		left := s.token.Expires.Sub(now)
+		warn := s.conn != nil && !s.warned && !s.token.Expires.IsZero() && left <= 30*time.Second
+		s.warned = s.warned || warn
+		s.mu.Unlock()
+		if warn {
+			seconds := max(0, int(left.Seconds()))
+			e := &event{Type: "tokenWillExpire", Room: r.key.Room, Seconds: &seconds}
+			s.send(e.frame())
+		}
+	}
+	r.trimLocked(now.Add(-grace - 30*time.Second).UnixMilli())
+	orphans := r.haveOrphans && !r.running
+	pending := r.pendingMedia
+	r.mu.Unlock()
+	for _, s := range over {
+		r.do(r.leaving(s, ReasonHeartbeat, 0, "", nil))
+	}
+	if orphans {
+		r.refresh()
+	}
+	if pending {
+		r.do(command{apply: func(*tx) error { r.expireMedia(now); return nil }})
+	}
+	if count {
+		r.do(command{apply: func(*tx) error { r.tellCount(); return nil }})
+	}
+}
+
+// tellCount tells the members how many users there are, when that has changed.
+func (r *Room) tellCount() {
+	if n := r.st.users; n != r.countTold {
+		r.countTold = n
+		e := &event{Type: "userCount", Room: r.key.Room, Count: &n}
+		r.all(e.frame(), nil)
+	}
+}
+
+// leaving is the command that ends a session's membership.
+func (r *Room) leaving(s *Session, why Reason, code Code, text string, done func(error)) command {
+	return command{
+		apply: func(t *tx) error {
+			if code == CodeHeartbeat || why == ReasonHeartbeat {
+				s.mu.Lock()
+				back := s.conn != nil
+				s.mu.Unlock()
+				if back {
+					return nil
+				}
+			}
+			if m := t.st.members[s.user.ID]; m != nil && m.Session == s.id {
+				t.leave(m, why, code, text)
+			} else if r.sessions[s.user.ID] == s {
+				r.drop(s)
+				s.end(nil)
+			}
+			return nil
+		},
+		done: func(err error) {
+			if err != nil && r.sessions[s.user.ID] == s {
+				// The store will be told when it is back; the session ends now.
+				r.gone[s.user.ID] = leaving{s.id, why}
+				r.drop(s)
+				s.end(nil)
+			}
+			if done != nil {
+				done(nil)
+			}
+		},
+	}
+}

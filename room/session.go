@@ -1,0 +1,177 @@
+package room
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"sync"
+	"time"
+)
+
+// newID is 128 bits nobody can guess.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see its documentation
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+const maxGrantIDs = 8 // URLs of one stream and session that are remembered for revocation
+
+// Session is one member's stay in a room, on this node. It outlives its connection
+// by the grace.
+type Session struct {
+	id       string // static
+	previous string // static
+	room     *Room  // static
+	user     User   // static
+	login    int64  // static; ms
+
+	// owned by the room's goroutine
+	since      int64 // what its client has been told as a whole, by a snapshot or by a replay
+	wantsUsers bool
+
+	// guarded by mu
+	mu       sync.Mutex
+	conn     *Conn // nil: away
+	away     time.Time
+	ended    bool
+	token    Token
+	warned   bool                // of the token's end
+	grants   map[string][]string // ids of publish URLs, by stream
+	plays    map[string]struct{} // streams asked for
+	messages bucket              // broadcasts
+	infos    bucket
+	reports  map[reportKey]report
+}
+
+func newSession(r *Room, u User, previous string, now int64) *Session {
+	return &Session{
+		id: newID(), previous: previous, room: r, user: u, login: now,
+		messages: newBucket(2, 2), infos: newBucket(10, 10),
+	}
+}
+
+// member is the session as the store knows it.
+func (s *Session) member(node string) *Member {
+	return &Member{User: s.user, Session: s.id, Previous: s.previous, Node: node, Login: s.login}
+}
+
+// send queues a frame to the client; one that is away gets it when it returns, if
+// it is a change.
+func (s *Session) send(frame []byte) {
+	s.mu.Lock()
+	c := s.conn
+	s.mu.Unlock()
+	if c != nil {
+		c.send(frame, false)
+	}
+}
+
+// sendLarge is send for a snapshot, which may be larger than the queue's limit.
+func (s *Session) sendLarge(frame []byte) {
+	s.mu.Lock()
+	c := s.conn
+	s.mu.Unlock()
+	if c != nil {
+		c.send(frame, true)
+	}
+}
+
+// attach gives the session a connection; the one it had before loses it.
+func (s *Session) attach(c *Conn, token Token) bool {
+	s.mu.Lock()
+	old := s.conn
+	s.conn, s.token, s.warned = c, token, false
+	s.away = s.room.svc.now()
+	s.mu.Unlock()
+	if old != nil && old != c {
+		old.lose(s, closeResumed)
+	}
+	if !c.gain(s) {
+		s.detach(c, s.room.svc.now())
+		return false
+	}
+	return true
+}
+
+// detach notes that the connection is gone, heard of last at the given time.
+func (s *Session) detach(c *Conn, heard time.Time) {
+	s.mu.Lock()
+	if s.conn == c {
+		s.conn, s.away = nil, heard
+	}
+	s.mu.Unlock()
+}
+
+// end takes the session from its connection, which stays; last is its last event.
+func (s *Session) end(last *event) {
+	s.mu.Lock()
+	c := s.conn
+	s.conn, s.ended = nil, true
+	ids := s.grantIDsLocked()
+	s.mu.Unlock()
+	if c != nil {
+		if last != nil {
+			c.send(last.frame(), false)
+		}
+		c.lose(s, 0)
+	}
+	s.room.svc.revoke(s.room.key.App, ids)
+}
+
+// moved ends the session here because its client came to another node with it.
+func (s *Session) moved() {
+	s.mu.Lock()
+	c := s.conn
+	s.conn, s.ended = nil, true
+	s.mu.Unlock()
+	if c != nil {
+		c.lose(s, closeResumed)
+	}
+}
+
+func (s *Session) grantIDsLocked() []string {
+	var all []string
+	for _, ids := range s.grants {
+		all = append(all, ids...)
+	}
+	s.grants = nil
+	return all
+}
+
+func (s *Session) granted(stream, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	if s.grants == nil {
+		s.grants = map[string][]string{}
+	}
+	ids := append(s.grants[stream], id)
+	s.grants[stream] = ids[max(0, len(ids)-maxGrantIDs):]
+}
+
+// ungrant forgets a stream's URLs and returns their ids.
+func (s *Session) ungrant(stream string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := s.grants[stream]
+	delete(s.grants, stream)
+	return ids
+}
+
+// drop takes a session out of the room's own. Owned by run.
+func (r *Room) drop(s *Session) {
+	r.mu.Lock()
+	if r.sessions[s.user.ID] == s {
+		delete(r.sessions, s.user.ID)
+	}
+	r.mu.Unlock()
+}
+
+// adopt makes a session one of the room's own. Owned by run.
+func (r *Room) adopt(s *Session) {
+	r.mu.Lock()
+	r.sessions[s.user.ID] = s
+	r.mu.Unlock()
+}

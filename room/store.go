@@ -1,0 +1,158 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Key names a room within the service.
+type Key struct{ App, Room string }
+
+func (k Key) String() string { return k.App + "/" + k.Room }
+
+// What a Store answers besides success. Any other error means "unavailable" too.
+var (
+	ErrConflict    = errors.New("room is at another position")
+	ErrFenced      = errors.New("lease was given up for dead")
+	ErrUnavailable = errors.New("store unavailable")
+)
+
+// Position is one exact state of a room. Two nodes at the same Position have the
+// same copy: Commit tells histories apart that have the same length after a store
+// came back with older content.
+type Position struct {
+	Incarnation string // from the room's creation to its end
+	Seq         int64
+	Commit      string // the commit that led here
+}
+
+// Lease is one node's claim to be alive in a room. Fence numbers the claims: it
+// only grows, and what carries an older one is refused.
+type Lease struct {
+	Node    string
+	Fence   int64
+	Expires int64 // ms, the store's clock
+}
+
+// Record is one change of a room, in its log.
+type Record struct {
+	Commit string // the commit it came with
+	Data   []byte // JSON, no line break
+}
+
+// View is what Read finds.
+type View struct {
+	Position
+	Exists bool
+	Full   bool              // Fields is everything; else Log has what came after the position asked for
+	Fields map[string]string // the room's records by field
+	Log    []Record
+	Leases []Lease
+	Now    int64 // ms, the store's clock
+}
+
+// Commit is one atomic step of a room: if the room is at At, and the node's lease
+// stands, the fields and records are written and the position moves on.
+type Commit struct {
+	At          Position // zero: the room must not exist
+	Incarnation string   // of the room from now on
+	ID          string   // of this commit; unique
+	Seq         int64    // of the first record
+	Replace     bool     // forget all fields and the log first (a node restores the room)
+	Drop        bool     // the room ends: nothing is kept
+	Set         map[string]string
+	Delete      []string
+	Records     [][]byte
+	Node        string
+	Fence       int64         // of the node's lease; 0: take one
+	TTL         time.Duration // of the lease, from now on
+	LastFence   int64         // a new lease gets a higher number than this
+	Expired     []Expired     // leases found expired: all must still be
+}
+
+// Expired is another node's lease that a Commit relies on having run out.
+type Expired struct {
+	Lease
+	End bool // and it ends by this commit
+}
+
+// Last is the sequence after the commit.
+func (c *Commit) Last() int64 {
+	if len(c.Records) == 0 {
+		return c.At.Seq
+	}
+	return c.Seq + int64(len(c.Records)) - 1
+}
+
+// Holding is a room that a node has a lease in, for Renew.
+type Holding struct {
+	Key   Key
+	Fence int64
+}
+
+// Standing is what Renew finds of one Holding.
+type Standing struct {
+	Position
+	Exists  bool
+	Held    bool    // the lease stood and was renewed
+	Expired []Lease // of other nodes
+	Now     int64
+}
+
+// Store keeps the rooms. Implementations: package cluster. Every method is bounded
+// in time by its context and safe for concurrent use.
+type Store interface {
+	// Read returns the changes after at, or everything when the log does not reach
+	// back to exactly that position. at.Commit may be empty: any history will do.
+	Read(ctx context.Context, key Key, at Position) (View, error)
+	// Commit does one step or none: ErrConflict, ErrFenced. Any other error leaves
+	// open whether it was done. It returns the fence of the node's lease.
+	Commit(ctx context.Context, key Key, c *Commit) (fence int64, err error)
+	// Renew prolongs a node's leases, and says where the rooms are.
+	Renew(ctx context.Context, node string, ttl time.Duration, h []Holding) ([]Standing, error)
+	// Release ends a lease of a node that has nothing in the room any more.
+	Release(ctx context.Context, key Key, node string, fence int64) error
+
+	// PutRule, DeleteRule and Rules keep what backends have forbidden in an app.
+	PutRule(ctx context.Context, app string, r Rule) error
+	DeleteRule(ctx context.Context, app, id string) error
+	Rules(ctx context.Context, app string) ([]Rule, error)
+}
+
+// NoticeKind says what a Notice is.
+type NoticeKind uint8
+
+// The kinds of notices.
+const (
+	NoticeCommit  NoticeKind = iota // a commit was made: a hint, it may be lost, late or repeated
+	NoticeMessage                   // Payload, sent by another node (or this one)
+	NoticeResync                    // notices may have been lost: read again
+)
+
+// Notice is what a Bus brings.
+type Notice struct {
+	Kind        NoticeKind
+	Incarnation string
+	Before      Position // of a commit: where it began
+	Seq         int64    // of the first record
+	Commit      string
+	Records     [][]byte // may be missing: read
+	Dropped     bool
+	Payload     []byte
+}
+
+// Bus carries notices between the nodes that have a room in use. Nothing it
+// brings, or fails to bring, can make a copy of a room wrong for long.
+type Bus interface {
+	// Start names the one receiver, which never blocks.
+	Start(receive func(Key, Notice))
+	// Subscribe asks for a room's notices; once they flow, and whenever they flow
+	// again after an interruption, a NoticeResync comes. Neither method blocks.
+	Subscribe(Key)
+	Unsubscribe(Key)
+	// Send brings a transient message to all subscribers of the room, this node
+	// included, or to some of them, or to none.
+	Send(ctx context.Context, key Key, payload []byte) error
+	Close() error
+}

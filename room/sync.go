@@ -1,0 +1,292 @@
+package room
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+// sync brings the copy in line with the store: by the changes it has missed, or,
+// when they are not to be had, by everything. A store that has lost the room, or
+// has come back with an older one, gets it from the first node that notices.
+func (r *Room) sync() error {
+	for attempt := 0; attempt < maxAttempts; attempt++ {
+		ctx, cancel := r.svc.storeTime()
+		var v View
+		err := r.svc.guard(func() (err error) {
+			v, err = r.svc.store.Read(ctx, r.key, r.st.Position)
+			return err
+		})
+		cancel()
+		if err != nil {
+			return err
+		}
+		r.seen = r.seen[:0]
+		lost := r.st.exists() && r.owns() &&
+			(!v.Exists || v.Full && v.Incarnation == r.st.Incarnation && v.Seq < r.st.Seq)
+		switch {
+		case lost:
+			if err := r.restore(v); errors.Is(err, ErrConflict) {
+				continue
+			} else if err != nil {
+				return err
+			}
+			r.assertOwn = true
+		case !v.Exists:
+			r.st = newState()
+			r.forgetLog()
+			r.fence = 0
+			r.assertOwn = true
+		case v.Full:
+			if err := r.replace(v); err != nil {
+				return err
+			}
+		default:
+			r.follow(v)
+		}
+		r.loaded = true
+		r.standing(v.Leases, v.Now)
+		r.position()
+		return nil
+	}
+	return ErrConflict
+}
+
+// owns reports whether this node has anything in the room.
+func (r *Room) owns() bool {
+	return len(r.sessions) > 0 || len(r.media) > 0 || len(r.devices) > 0
+}
+
+// restore gives the store this node's copy, with a sequence ahead of any that was
+// given out. Members and media of other nodes are in it as last known: those nodes
+// assert theirs when they notice, and the leases of dead ones are not renewed.
+func (r *Room) restore(v View) error {
+	c := &Commit{
+		At: v.Position, Incarnation: r.st.Incarnation, ID: r.svc.nextID(), Seq: r.st.Seq + restoreJump,
+		Replace: true, Set: r.st.fields(), Node: r.svc.node, LastFence: r.lastFence, TTL: r.svc.cfg.LeaseTTL,
+	}
+	if !v.Exists {
+		c.At = Position{}
+	}
+	c.Records = [][]byte{[]byte(`{"o":"restore"}`)}
+	ctx, cancel := r.svc.storeTime()
+	defer cancel()
+	fence, err := r.svc.store.Commit(ctx, r.key, c)
+	if err != nil {
+		return err
+	}
+	r.svc.log.Warn("room restored to the store", "room", r.key, "store_had", v.Seq, "was", r.st.Seq, "now", c.Seq)
+	r.fence, r.lastFence = fence, max(fence, r.lastFence)
+	r.st.Seq, r.st.Commit = c.Seq, c.ID
+	return nil
+}
+
+// follow applies other nodes' changes, in order.
+func (r *Room) follow(v View) {
+	seq := r.st.Seq
+	var foreign, own []*Change
+	flush := func() {
+		if len(foreign) > 0 {
+			r.tell(foreign, false)
+			foreign = nil
+		}
+		if len(own) > 0 {
+			r.tell(own, true)
+			own = nil
+		}
+	}
+	for _, rec := range v.Log {
+		seq++
+		r.seen = append(r.seen, rec.Commit)
+		ch, ok := parseChange(rec.Data, seq)
+		if !ok {
+			continue
+		}
+		r.st.apply(ch)
+		r.st.Seq = seq
+		r.remember(ch, rec.Data)
+		if mine := strings.HasPrefix(rec.Commit, r.svc.node+"/"); mine {
+			if len(foreign) > 0 {
+				flush()
+			}
+			own = append(own, ch)
+		} else {
+			if len(own) > 0 {
+				flush()
+			}
+			foreign = append(foreign, ch)
+		}
+	}
+	flush()
+	r.st.Position = v.Position
+}
+
+// replace takes the store's copy for ours; sessions here get it as a snapshot.
+func (r *Room) replace(v View) error {
+	st, err := parseState(v)
+	if err != nil {
+		return err
+	}
+	r.st = st
+	r.forgetLog()
+	r.users = userMerge{}
+	r.assertOwn = true
+	r.checkSessions()
+	r.snapshots = len(r.sessions) > 0
+	return nil
+}
+
+// hear takes one notice of the bus.
+func (r *Room) hear(n Notice) {
+	switch n.Kind {
+	case NoticeMessage:
+		r.relayMessage(n.Payload)
+		return
+	case NoticeResync:
+		r.loaded = false
+		return
+	}
+	if !r.loaded {
+		return
+	}
+	last := n.Seq + int64(len(n.Records)) - 1
+	switch {
+	case n.Commit == r.st.Commit:
+		return // known
+	case n.Incarnation == r.st.Incarnation && len(n.Records) > 0 && last <= r.st.Seq:
+		return // late or repeated
+	case n.Before == r.st.Position && n.Incarnation == r.st.Incarnation && !n.Dropped && len(n.Records) > 0 && n.Seq == r.st.Seq+1:
+		v := View{Position: Position{Incarnation: n.Incarnation, Seq: last, Commit: n.Commit}}
+		for _, data := range n.Records {
+			v.Log = append(v.Log, Record{Commit: n.Commit, Data: data})
+		}
+		r.follow(v)
+		r.position()
+	default:
+		r.loaded = false // a gap: read
+	}
+}
+
+// assert makes the room say what this node owns, after both may have gone apart.
+func (r *Room) assert(t *tx) {
+	me := r.svc.node
+	for user, s := range r.sessions {
+		if t.st.members[user] == nil {
+			t.member(s.member(me))
+			delete(r.gone, user)
+		}
+	}
+	for user, m := range t.st.members {
+		if m.Node == me && r.sessions[user] == nil {
+			why := ReasonHeartbeat
+			if l, ok := r.gone[user]; ok && l.session == m.Session {
+				why = l.why
+			}
+			t.leave(m, why, 0, "")
+		}
+	}
+	for _, d := range t.st.devices {
+		if d.Node == me && r.devices[d.User.ID] == nil {
+			t.undevice(d)
+		}
+	}
+	for user := range r.devices {
+		r.device(t, user)
+	}
+	for _, s := range t.st.streams {
+		if md := r.media[s.ID]; s.Node == me && s.Live && !s.Manual && (md == nil || md.ended || md.Epoch != s.Epoch) {
+			t.silence(s, ReasonLost)
+		}
+		if s.Session != "" && t.st.members[s.User.ID] == nil {
+			t.unstream(s, ReasonHeartbeat)
+		}
+	}
+	for _, m := range r.media {
+		r.announce(t, m)
+	}
+}
+
+// standing notes which nodes seem dead: their lease has run out, or, after the
+// store had lost the room, they have not taken a new one.
+func (r *Room) standing(leases []Lease, now int64) {
+	r.expired = nil
+	alive := map[string]bool{r.svc.node: true}
+	for _, l := range leases {
+		alive[l.Node] = true
+		if l.Node != r.svc.node && l.Expires < now {
+			r.expired = append(r.expired, expired{l, time.Duration(now-l.Expires) * time.Millisecond})
+		}
+	}
+	orphans := map[string]time.Time{}
+	seen := func(node string) {
+		if node == "" || alive[node] {
+			return
+		}
+		if _, ok := orphans[node]; ok {
+			return
+		}
+		first, ok := r.orphans[node]
+		if !ok {
+			first = r.svc.now()
+		}
+		orphans[node] = first
+	}
+	for _, m := range r.st.members {
+		seen(m.Node)
+	}
+	for _, d := range r.st.devices {
+		seen(d.Node)
+	}
+	for _, s := range r.st.streams {
+		if s.Live && !s.Manual {
+			seen(s.Node)
+		}
+	}
+	r.orphans = orphans
+	for node, first := range orphans {
+		if age := r.svc.now().Sub(first) - r.svc.cfg.LeaseTTL; age > 0 {
+			r.expired = append(r.expired, expired{Lease{Node: node}, age})
+		}
+	}
+}
+
+// expired is a lease that has run out, and how long ago that was.
+type expired struct {
+	Lease
+	age time.Duration
+}
+
+// bury withdraws what dead nodes had: their media soon, for it is gone; their
+// members after the grace in which the clients may have come to another node.
+func (r *Room) bury(t *tx) {
+	if !t.st.exists() {
+		return
+	}
+	for _, l := range r.expired {
+		if l.age < r.svc.cfg.MediaGrace {
+			continue
+		}
+		n := len(t.changes)
+		for _, s := range t.st.streams {
+			if s.Live && !s.Manual && s.Node == l.Node {
+				t.silence(s, ReasonLost)
+			}
+		}
+		for _, d := range t.st.devices {
+			if d.Node == l.Node {
+				t.undevice(d)
+			}
+		}
+		final := l.age >= r.svc.cfg.Grace-r.svc.cfg.LeaseTTL
+		if final {
+			for _, m := range t.st.members {
+				if m.Node == l.Node {
+					t.leave(m, ReasonHeartbeat, 0, "")
+				}
+			}
+		}
+		if l.Fence != 0 && (final || len(t.changes) > n) {
+			t.expired = append(t.expired, Expired{l.Lease, final})
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package room
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// tell brings changes that were just applied to this node's sessions and media, in
+// order, and, when this node made them, to the app's backend. It only queues.
+func (r *Room) tell(changes []*Change, own bool) {
+	for _, ch := range changes {
+		switch ch.Op {
+		case OpMember:
+			r.memberCame(ch)
+		case OpLeave:
+			if s := r.sessions[ch.Member.User.ID]; s != nil && s.id == ch.Member.Session {
+				r.drop(s)
+				if ch.Code != 0 {
+					s.end(&event{Type: "kicked", Room: r.key.Room, Code: ch.Code, Msg: kickText(ch.Code), Custom: ch.Text})
+				} else {
+					s.end(nil)
+				}
+			}
+			if ch.Shown {
+				r.users.add(ch.Member.User, "DELETE", ch.Seq)
+			}
+		case OpDevice:
+			if ch.Shown {
+				r.users.add(ch.Device.User, "ADD", ch.Seq)
+			}
+		case OpUndevice:
+			if ch.Shown {
+				r.users.add(ch.Device.User, "DELETE", ch.Seq)
+			}
+		case OpStream, OpUnstream:
+			r.streamChanged(ch)
+		case OpExtra:
+			e := &event{Type: "roomExtraInfo", Room: r.key.Room, Seq: ch.Seq, Extra: []*Extra{ch.Extra}}
+			r.broadcast(ch.Seq, e.frame(), nil)
+		case OpBroadcast:
+			from := ch.Message.From.ID
+			r.broadcast(ch.Seq, messageEvent(r.key.Room, ch).frame(), func(s *Session) bool { return s.user.ID != from })
+		case OpCustom:
+			r.flushUsers()
+			frame := messageEvent(r.key.Room, ch).frame()
+			for _, user := range ch.Message.To {
+				if s := r.sessions[user]; s != nil {
+					r.send(s, ch.Seq, frame)
+				}
+			}
+		}
+		if own {
+			r.svc.callbacks.change(r, ch)
+		}
+	}
+	if r.st.users <= largeRoom {
+		r.flushUsers()
+	} else {
+		r.flushUsersLater()
+	}
+}
+
+// memberCame looks whether a session of this node is that member, was replaced by
+// it, or has moved to another node.
+func (r *Room) memberCame(ch *Change) {
+	m := ch.Member
+	if s := r.sessions[m.User.ID]; s != nil {
+		switch {
+		case s.id != m.Session:
+			r.drop(s)
+			s.end(&event{Type: "kicked", Room: r.key.Room, Code: CodeReplaced, Msg: kickText(CodeReplaced)})
+		case m.Node != r.svc.node:
+			r.drop(s)
+			s.moved()
+		}
+	}
+	if ch.Shown {
+		r.users.add(m.User, "ADD", ch.Seq)
+	}
+	for _, md := range r.media {
+		if md.User == m.User.ID && !md.announced {
+			r.assertOwn = true // it waited for its user
+		}
+	}
+}
+
+func kickText(code Code) string {
+	switch code {
+	case CodeReplaced:
+		return "the same user logged in elsewhere"
+	case CodeHeartbeat:
+		return "away for too long"
+	case CodeTokenExpired:
+		return "token expired"
+	}
+	return "removed by the server"
+}
+
+func (r *Room) streamChanged(ch *Change) {
+	s := ch.Stream
+	live := s.Live && ch.Op == OpStream
+	if ch.Shown {
+		r.broadcast(ch.Seq, streamEvent(r.key.Room, ch).frame(), nil)
+		if own := r.sessions[s.User.ID]; own != nil {
+			own.send(publisherEvent(r.key.Room, s.ID, live, ch.Reason).frame())
+		}
+	}
+	switch {
+	case ch.Info:
+		r.broadcast(ch.Seq, streamExtraEvent(r.key.Room, ch).frame(), nil)
+	case live && !ch.Shown: // another connection of the same user has taken over
+		if own := r.sessions[s.User.ID]; own != nil {
+			own.send(publisherEvent(r.key.Room, s.ID, true, 0).frame())
+		}
+	}
+	md := r.media[s.ID]
+	if md == nil {
+		return
+	}
+	switch {
+	case live && s.Node == r.svc.node && s.Epoch == md.Epoch:
+	case live && s.User.ID == md.User:
+		md.announced, md.since = false, r.svc.now() // its user publishes through another node now
+	case !live && ch.Shown && s.User.ID == md.User && ch.Reason != ReasonLost:
+		r.endMedia(md, ch.Reason)
+	}
+}
+
+// broadcast sends one sequenced frame to all sessions that want it, after the user
+// events before it.
+func (r *Room) broadcast(seq int64, frame []byte, want func(*Session) bool) {
+	r.flushUsers()
+	for _, s := range r.sessions {
+		if want == nil || want(s) {
+			r.send(s, seq, frame)
+		}
+	}
+}
+
+// send gives a session what it does not have yet.
+func (r *Room) send(s *Session, seq int64, frame []byte) {
+	if !r.snapshots && seq > s.since {
+		s.send(frame)
+	}
+}
+
+// all sends a transient frame to every session.
+func (r *Room) all(frame []byte, want func(*Session) bool) {
+	for _, s := range r.sessions {
+		if want == nil || want(s) {
+			s.send(frame)
+		}
+	}
+}
+
+func (r *Room) sendSnapshots() {
+	var plain, full []byte
+	r.users = userMerge{}
+	for _, s := range r.sessions {
+		which, withUsers := &plain, s.wantsUsers
+		if withUsers {
+			which = &full
+		}
+		if *which == nil {
+			e := &event{Type: "snapshot", Room: r.key.Room, Seq: r.st.Seq, Snapshot: r.st.snapshot(withUsers)}
+			*which = e.frame()
+		}
+		s.since = r.st.Seq
+		s.sendLarge(*which)
+	}
+}
+
+// checkSessions ends the sessions that a replaced copy no longer knows as ours.
+func (r *Room) checkSessions() {
+	for user, s := range r.sessions {
+		if m := r.st.members[user]; m != nil && (m.Session != s.id || m.Node != r.svc.node) {
+			r.memberCame(&Change{Op: OpMember, Member: m})
+		}
+	}
+}
+
+// userMerge holds user events back: until the end of a commit, in a large room for
+// some seconds.
+type userMerge struct{ items []userItem }
+
+type userItem struct {
+	user   User
+	update string
+	seq    int64
+}
+
+func (m *userMerge) add(u User, update string, seq int64) {
+	m.items = append(m.items, userItem{u, update, seq})
+}
+
+// net keeps each user's last item, and drops who came and went unnoticed.
+func net(items []userItem) []userItem {
+	first, last := map[string]int{}, map[string]int{}
+	for i, it := range items {
+		if _, ok := first[it.user.ID]; !ok {
+			first[it.user.ID] = i
+		}
+		last[it.user.ID] = i
+	}
+	var kept []userItem
+	for i, it := range items {
+		if last[it.user.ID] == i && (it.update == "ADD" || items[first[it.user.ID]].update != "ADD") {
+			kept = append(kept, it)
+		}
+	}
+	return kept
+}
+
+// userFrames makes one event of each run of the same kind. Its seq is that of its
+// last change, so that a client that returns is told the next ones, and only those.
+func userFrames(room string, items []userItem) [][]byte {
+	var frames [][]byte
+	for len(items) > 0 {
+		n := 1
+		for n < len(items) && n < largeRoom && items[n].update == items[0].update {
+			n++
+		}
+		e := &event{Type: "userUpdate", Room: room, Seq: items[n-1].seq, Update: items[0].update}
+		for _, it := range items[:n] {
+			e.Users = append(e.Users, it.user)
+		}
+		frames = append(frames, e.frame())
+		items = items[n:]
+	}
+	return frames
+}
+
+// flushUsers tells the user events held back, to each session those it does not know.
+func (r *Room) flushUsers() {
+	items := r.users.items
+	r.users.items = nil
+	if len(items) == 0 || r.snapshots {
+		return
+	}
+	large := r.st.users > largeRoom
+	made := map[int][][]byte{} // by how many items are known
+	for _, s := range r.sessions {
+		if !s.wantsUsers {
+			continue
+		}
+		known, _ := slices.BinarySearchFunc(items, s.since+1, func(it userItem, seq int64) int { return cmp.Compare(it.seq, seq) })
+		frames, ok := made[known]
+		if !ok {
+			fresh := items[known:]
+			if large {
+				fresh = net(fresh)
+			}
+			frames = userFrames(r.key.Room, fresh)
+			made[known] = frames
+		}
+		for _, f := range frames {
+			s.send(f)
+		}
+	}
+}
+
+// flushUsersLater tells them at the latest after mergeFor.
+func (r *Room) flushUsersLater() {
+	if len(r.users.items) == 0 || r.flushDue {
+		return
+	}
+	r.flushDue = true
+	time.AfterFunc(mergeFor, func() {
+		r.do(command{apply: func(*tx) error {
+			r.flushDue = false
+			r.flushUsers()
+			return nil
+		}})
+	})
+}
