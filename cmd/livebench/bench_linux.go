@@ -17,6 +17,7 @@ type rig struct {
 	pacer     *pacer
 	loops     []*loop
 	players   []*player
+	sending   bool // until told otherwise
 	rssBefore int64
 	stalled   []*player
 	progress  *progress
@@ -156,6 +157,7 @@ func (b *rig) publish() error {
 	}
 	b.pacer = newPacer(b.Media, publishers)
 	b.pacer.play(-1)
+	b.sending = true
 	return nil
 }
 
@@ -180,7 +182,7 @@ func (b *rig) arrive() error {
 			}
 			endpoints[key] = e
 		}
-		p := &player{endpoint: e, stream: stream, fd: -1, parse: i%every == 0 || b.Rooms > 0}
+		p := &player{endpoint: e, stream: stream, fd: -1, parse: i%every == 0 || b.Rooms > 0 && i%(b.Members-1) == 0}
 		switch {
 		case stalled > 0 && i*stalled/b.Players != (i+1)*stalled/b.Players: // spread evenly
 			p.role, p.parse = stalling, true

@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // endpoint is a URL to push to or to play from, taken apart.
@@ -15,8 +15,7 @@ type endpoint struct {
 	scheme string // rtmp, http, ws; raw is an FLV push to the floor
 	host   string // with port
 	path   string // without leading slash, with query
-	addr   syscall.Sockaddr
-	family int
+	addr   netip.AddrPort
 }
 
 var defaultPort = map[string]string{"rtmp": "1935", "http": "80", "ws": "80", "raw": "80"}
@@ -41,11 +40,8 @@ func parseEndpoint(raw string) (endpoint, error) {
 	if err != nil {
 		return endpoint{}, fmt.Errorf("resolve %s: %w", e.host, err)
 	}
-	if v4 := a.IP.To4(); v4 != nil {
-		e.addr, e.family = &syscall.SockaddrInet4{Port: a.Port, Addr: [4]byte(v4)}, syscall.AF_INET
-	} else {
-		e.addr, e.family = &syscall.SockaddrInet6{Port: a.Port, Addr: [16]byte(a.IP.To16())}, syscall.AF_INET6
-	}
+	e.addr = a.AddrPort()
+	e.addr = netip.AddrPortFrom(e.addr.Addr().Unmap(), e.addr.Port())
 	return e, nil
 }
 

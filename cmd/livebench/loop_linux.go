@@ -18,16 +18,17 @@ type loop struct {
 	calls []func()
 
 	// owned by run
-	players  []*player // by slot; nil: free
-	free     []int32
-	waiting  map[*player]struct{} // not playing yet
-	buffer   []byte
-	stop     bool
-	time     int64 // of the batch of events in work
-	nextTick int64
-	joins    joiner
-	slow     []*player
-	totals   totals
+	players    []*player // by slot; nil: free
+	free       []int32
+	generation int32                // of the last player: tells a slot's new owner from the one before in a batch of events
+	waiting    map[*player]struct{} // not playing yet
+	buffer     []byte
+	stop       bool
+	time       int64 // of the batch of events in work
+	nextTick   int64
+	joins      joiner
+	slow       []*player
+	totals     totals
 }
 
 // totals are a loop's figures of the window in work.
@@ -167,18 +168,14 @@ func (l *loop) add(p *player) {
 		p.slot = int32(len(l.players))
 		l.players = append(l.players, p)
 	}
-	generation++
-	p.generation = generation & 0x7fffffff
+	l.generation++
+	p.generation = l.generation
 	p.session = newSession(p.endpoint, false, p)
 	p.session.open()
 	p.beatAt = p.started + int64(beatEvery)
 	l.waiting[p] = struct{}{}
 	l.watch(p, syscall.EPOLL_CTL_ADD, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP)
 }
-
-// generation tells a descriptor's new owner from its last one in a batch of events. It is owned by whoever adds players:
-// loops are filled one after the other.
-var generation int32
 
 func (l *loop) watch(p *player, operation int, events uint32) {
 	e := syscall.EpollEvent{Events: events | epollET, Fd: p.slot, Pad: p.generation}

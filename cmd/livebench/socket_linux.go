@@ -16,7 +16,12 @@ const epollET = 1 << 31
 
 // dial starts a connection and does not wait for it.
 func dial(e endpoint) (int, error) {
-	fd, err := syscall.Socket(e.family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	var to syscall.Sockaddr = &syscall.SockaddrInet6{Port: int(e.addr.Port()), Addr: e.addr.Addr().As16()}
+	family := syscall.AF_INET6
+	if e.addr.Addr().Is4() {
+		to, family = &syscall.SockaddrInet4{Port: int(e.addr.Port()), Addr: e.addr.Addr().As4()}, syscall.AF_INET
+	}
+	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open socket: %w", err)
 	}
@@ -24,7 +29,7 @@ func dial(e endpoint) (int, error) {
 		syscall.Close(fd)
 		return -1, fmt.Errorf("set TCP_NODELAY: %w", err)
 	}
-	if err := syscall.Connect(fd, e.addr); err != nil && !errors.Is(err, syscall.EINPROGRESS) {
+	if err := syscall.Connect(fd, to); err != nil && !errors.Is(err, syscall.EINPROGRESS) {
 		syscall.Close(fd)
 		return -1, fmt.Errorf("connect %s: %w", e.host, err)
 	}

@@ -1,3 +1,277 @@
 package main
-import "io"
-func table(args []string, out io.Writer) error { return nil }
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// row is one server in one scenario: its reports, one of each round.
+type row struct {
+	label, scenario string
+	reports         []Report
+}
+
+// table prints reports as markdown: medians, and ratios to the floor taken round by round, since a machine's figures
+// drift from one minute to the next but hardly within one round.
+func table(args []string, out io.Writer) error {
+	f := flag.NewFlagSet("livebench table", flag.ContinueOnError)
+	floor := f.String("floor", "floor", "label of the floor, which ratios refer to")
+	ours := f.String("ours", "liverelay", "what labels of the server begin with whose promises are to be checked")
+	if err := f.Parse(args); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	var rows []*row
+	for _, name := range f.Args() {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("read report: %w", err)
+		}
+		var r Report
+		if err := json.Unmarshal(b, &r); err != nil {
+			return fmt.Errorf("read report %s: %w", name, err)
+		}
+		rows = addReport(rows, r)
+	}
+	t := tables{rows: rows, floor: *floor, ours: *ours, out: out}
+	t.fanOut()
+	t.rooms()
+	t.stalled()
+	t.promises()
+	t.remarks()
+	return nil
+}
+
+func addReport(rows []*row, r Report) []*row {
+	for _, have := range rows {
+		if have.label == r.Label && have.scenario == r.Scenario {
+			have.reports = append(have.reports, r)
+			return rows
+		}
+	}
+	return append(rows, &row{r.Label, r.Scenario, []Report{r}})
+}
+
+// value is the median of a figure over the rounds.
+func (r *row) value(field func(*Report) float64) float64 {
+	var v []float64
+	for i := range r.reports {
+		v = append(v, field(&r.reports[i]))
+	}
+	return middle(v)
+}
+
+// ratio is the median of a figure's ratio to other's of the same round.
+func (r *row) ratio(other *row, field func(*Report) float64) float64 {
+	if other == nil {
+		return 0
+	}
+	var v []float64
+	for i := range r.reports {
+		if i < len(other.reports) {
+			if base := field(&other.reports[i]); base > 0 {
+				v = append(v, field(&r.reports[i])/base)
+			}
+		}
+	}
+	return middle(v)
+}
+
+// faults are frames lost, out of order or foreign, and players that ended or got too few bytes, in all rounds.
+func (r *row) faults() string {
+	var lost, disorder, short, ended int
+	for _, p := range r.reports {
+		w := p.Window
+		lost, disorder, short, ended = lost+w.Lost+w.Foreign, disorder+w.Disorder, short+w.Short, ended+w.Ended
+	}
+	if lost+disorder+short+ended == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d lost, %d out of order, %d short, %d ended", lost, disorder, short, ended)
+}
+
+func perGB(r *Report) float64     { return r.Window.PerGB }
+func perM(r *Report) float64      { return r.Window.PerM }
+func cores(r *Report) float64     { return r.Window.Cores }
+func p50(r *Report) float64       { return r.Window.Latency.P50 }
+func p99(r *Report) float64       { return r.Window.Latency.P99 }
+func keyframe(r *Report) float64  { return r.Window.Keyframe.P99 }
+func kibPlayer(r *Report) float64 { return r.KiBPlayer }
+
+type tables struct {
+	rows        []*row
+	floor, ours string
+	out         io.Writer
+}
+
+// find is the first row whose label begins so in a scenario, or nil.
+func (t *tables) find(label, scenario string) *row {
+	for _, r := range t.rows {
+		if r.scenario == scenario && strings.HasPrefix(r.label, label) {
+			return r
+		}
+	}
+	return nil
+}
+
+func (t *tables) line(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
+
+// cell writes a figure, or a dash when there is none.
+func cell(v float64, digits int) string {
+	if v == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.*f", digits, v)
+}
+
+func (t *tables) fanOut() {
+	floor := t.find(t.floor, "standard")
+	first := true
+	for _, r := range t.rows {
+		if r.scenario == "rooms" || r.scenario == "stalled" {
+			continue
+		}
+		if first {
+			p := r.reports[0]
+			t.line("One stream, %d+%d kbit/s, %d players; windows of %.0f s, median of %d:\n", p.Video, p.Audio, p.Players,
+				p.Window.Seconds, len(r.reports)*len(p.Runs))
+			t.line("| server | CPU-s per delivered GB | × floor | p50 ms | p99 ms | p99 × floor | first keyframe p99 ms | KiB RSS per player | faults |")
+			t.line("|---|---|---|---|---|---|---|---|---|")
+			first = false
+		}
+		name := r.label
+		if r.scenario == "joins" {
+			name += ", 50 joins/s on top"
+		}
+		memory := cell(r.value(kibPlayer), 1)
+		if r.label == t.floor {
+			memory = "–"
+		}
+		t.line("| %s | %s | %s | %s | %s | %s | %s | %s | %s |", name, cell(r.value(perGB), 2), cell(r.ratio(floor, perGB), 2),
+			cell(r.value(p50), 1), cell(r.value(p99), 1), cell(r.ratio(floor, p99), 2), cell(r.value(keyframe), 1), memory, r.faults())
+	}
+	if !first {
+		t.line("")
+	}
+}
+
+func (t *tables) rooms() {
+	first := true
+	for _, r := range t.rows {
+		if r.scenario != "rooms" {
+			continue
+		}
+		if first {
+			p := r.reports[0]
+			t.line("Small rooms: %d streams of %d+%d kbit/s, %d players, each member publishes one and plays the others':\n",
+				p.Streams, p.Video, p.Audio, p.Players)
+			t.line("| server | cores | CPU-s per million delivered messages | p50 ms | p99 ms | KiB RSS per player | faults |")
+			t.line("|---|---|---|---|---|---|---|")
+			first = false
+		}
+		t.line("| %s | %s | %s | %s | %s | %s | %s |", r.label, cell(r.value(cores), 2), cell(r.value(perM), 1), cell(r.value(p50), 1),
+			cell(r.value(p99), 1), cell(r.value(kibPlayer), 1), r.faults())
+	}
+	if !first {
+		t.line("")
+	}
+}
+
+func (t *tables) stalled() {
+	first := true
+	for _, r := range t.rows {
+		if r.scenario != "stalled" {
+			continue
+		}
+		for i := range r.reports {
+			s := r.reports[i].Stall
+			if s == nil {
+				continue
+			}
+			if first {
+				t.line("Players that stop reading, and read again:\n")
+				t.line("| server | stalled | others' p99 ms before, during | others' faults | server RSS MiB before, during | back at live p50, p99 ms | resumed on a keyframe | ended by server |")
+				t.line("|---|---|---|---|---|---|---|---|")
+				first = false
+			}
+			resumed := fmt.Sprintf("%d of %d", s.OnKeyframe, s.OnKeyframe+s.OffKeyframe)
+			if s.Gapless > 0 {
+				resumed += fmt.Sprintf(", %d without a gap", s.Gapless)
+			}
+			t.line("| %s | %d | %.1f, %.1f | %d lost, %d short | %.1f, %.1f | %.0f, %.0f | %s | %d |", r.label, s.Players,
+				r.reports[i].Window.Latency.P99, s.Others.Latency.P99, s.Others.Lost, s.Others.Short, s.RSSBefore, s.RSSAfter,
+				s.CatchUp.P50, s.CatchUp.P99, resumed, s.Ended)
+		}
+	}
+	if !first {
+		t.line("")
+	}
+}
+
+// promises sets what was measured beside what is promised.
+func (t *tables) promises() {
+	floor := t.find(t.floor, "standard")
+	standard := t.find(t.ours, "standard")
+	if standard == nil {
+		return
+	}
+	t.line("| promise | target | measured | |")
+	t.line("|---|---|---|---|")
+	check := func(name string, target, measured float64, digits int, unit string) {
+		verdict := "kept"
+		switch {
+		case measured == 0:
+			verdict = "not measured"
+		case measured > target:
+			verdict = "**missed**"
+		}
+		t.line("| %s | ≤ %g%s | %s%s | %s |", name, target, unit, cell(measured, digits), unit, verdict)
+	}
+	check("CPU per delivered GB, × floor", 1.15, standard.ratio(floor, perGB), 2, "")
+	check("p50, × floor", 1, standard.ratio(floor, p50), 2, "")
+	check("p99, × floor", 1.5, standard.ratio(floor, p99), 2, "")
+	for _, r := range t.rows {
+		if r != standard && r.scenario == "standard" && strings.HasPrefix(r.label, t.ours) {
+			check("CPU per delivered GB, "+r.label+" × "+standard.label, 1.1, r.ratio(standard, perGB), 2, "")
+			check("memory per player, "+r.label, 8, r.value(kibPlayer), 1, " KiB")
+		}
+	}
+	check("memory per player, "+standard.label, 8, standard.value(kibPlayer), 1, " KiB")
+	if r := t.find(t.ours, "flush"); r != nil {
+		check("throughput mode, × floor", 0.3, r.ratio(floor, perGB), 2, "")
+		check("throughput mode, p50", 70, r.value(p50), 0, " ms")
+	}
+	if r := t.find(t.ours, "joins"); r != nil {
+		check("first keyframe p99 with 50 joins/s on top", 20, r.value(keyframe), 1, " ms")
+	}
+	if r := t.find(t.ours, "stalled"); r != nil {
+		check("others' p99 with stalled players, × before", 1.2, r.value(func(r *Report) float64 {
+			if r.Stall == nil {
+				return 0
+			}
+			return r.Stall.P99Ratio
+		}), 2, "")
+	}
+	if r := t.find(t.ours, "rooms"); r != nil {
+		check("small rooms, CPU-s per million delivered messages", 5.9, r.value(perM), 1, "")
+		check("small rooms, p99", 2, r.value(p99), 1, " ms")
+	}
+	t.line("")
+}
+
+// remarks gathers what makes figures doubtful.
+func (t *tables) remarks() {
+	for _, r := range t.rows {
+		for i, p := range r.reports {
+			for _, text := range p.Warnings {
+				t.line("- %s, %s, round %d: %s", r.label, r.scenario, i+1, text)
+			}
+			for _, text := range sortedKeys(p.Failures) {
+				t.line("- %s, %s, round %d: %d × %s", r.label, r.scenario, i+1, p.Failures[text], text)
+			}
+		}
+	}
+}

@@ -69,9 +69,12 @@ func (b *rig) quiet() error {
 	if !b.publishes() {
 		return nil
 	}
-	b.pacer.pause()
-	if err := b.pacer.await(); err != nil {
-		return err
+	if b.sending {
+		b.pacer.pause()
+		if err := b.pacer.await(); err != nil {
+			return err
+		}
+		b.sending = false
 	}
 	b.settle()
 	return nil
