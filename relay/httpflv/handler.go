@@ -166,7 +166,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 			return err
 		}
 	}
-	if flag(query.Get("publish")) {
+	publish, err := parseFlag(query, "publish")
+	if err != nil {
+		return err
+	}
+	if publish != nil && *publish {
 		access.Action = relay.ActionPublish
 		if !websocket {
 			w.Header().Set("Upgrade", "websocket")
@@ -177,7 +181,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 	}
 	options, err := parseOptions(query, h.Start)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errBadRequest, err)
+		return err
 	}
 	grant, err := h.authorize(ctx, access)
 	if err != nil {
@@ -311,9 +315,6 @@ func (h *Handler) headerTimeout() time.Duration {
 	return defaultAwaitFLV
 }
 
-// flag reads "1" and "true" as true.
-func flag(s string) bool { return s == "1" || s == "true" }
-
 // options are what a player chose in its URL.
 type options struct {
 	relay.PlayOptions
@@ -324,7 +325,7 @@ func parseOptions(q url.Values, start relay.StartMode) (options, error) {
 	var o options
 	var err error
 	if o.PlayOptions, err = relay.ParsePlayOptions(q, start); err != nil {
-		return o, err
+		return o, fmt.Errorf("%w: %w", errBadRequest, err)
 	}
 	if o.hasAudio, err = parseFlag(q, "hasAudio"); err != nil {
 		return o, err
@@ -343,7 +344,7 @@ func parseFlag(q url.Values, key string) (*bool, error) {
 	case "0", "false":
 		return new(bool), nil
 	default:
-		return nil, fmt.Errorf("%s %.20q: want 0 or 1", key, v)
+		return nil, fmt.Errorf("%w: %s %.20q: want 0 or 1", errBadRequest, key, v)
 	}
 }
 

@@ -55,7 +55,7 @@ func TestLateJoin(t *testing.T) {
 	if err := c.tags(tags[:103]); err != nil { // 3 headers, 50 pairs: the keyframe at 25 is the last
 		t.Fatal(err)
 	}
-	eventually(t, "published", func() bool { s, _ := d.relay.Stream(relay.Name{App: "live", Stream: "s"}); return s.BytesIn > 0 })
+	eventually(t, "published", func() bool { s, _ := d.relay.Stream(live); return s.BytesIn > 0 })
 	time.Sleep(50 * time.Millisecond)
 	want := append(append([]flv.Tag(nil), tags[:3]...), tags[53:]...)
 	for name, play := range map[string]func(*testing.T, string) *viewer{"http": get, "ws": watch} {
@@ -149,8 +149,8 @@ func TestResume(t *testing.T) {
 	for round := range 3 {
 		c.conn.Close() // no close frame
 		eventually(t, "publisher gone", func() bool {
-			s, ok := d.relay.Stream(relay.Name{App: "live", Stream: "s"})
-			return ok && !s.Live
+			s, ok := d.relay.Stream(live)
+			return ok && !s.Live && s.Epoch == uint64(round+1)
 		})
 		c = cast(t, d, "s", "")
 		if err := c.tags(sample(uint32(round), 30)); err != nil {
@@ -174,7 +174,7 @@ func TestResume(t *testing.T) {
 			}
 			last[tag.Kind] = tag.Timestamp
 		}
-		if keyframes != 1+3*2 {
+		if keyframes != 1+3*2 && keyframes != 2+3*2 { // the first two may both have come before the player
 			t.Errorf("%d keyframes", keyframes)
 		}
 	}
@@ -188,7 +188,7 @@ func TestManyPlayersOfOnePeer(t *testing.T) {
 	if err := c.tags(tags[:20]); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "live", func() bool { s, _ := d.relay.Stream(relay.Name{App: "live", Stream: "s"}); return s.Audio.Codec != "" })
+	eventually(t, "live", func() bool { s, _ := d.relay.Stream(live); return s.Audio.Codec != "" })
 	var viewers []*viewer
 	for range 40 {
 		viewers = append(viewers, watch(t, d.play("s", "")))

@@ -80,6 +80,12 @@ func outcomeOf(err error) outcome {
 			return o
 		}
 	}
+	if closed := (peerClosed{}); errors.As(err, &closed) {
+		if closed.clean() {
+			return outcome{err: err, status: 500, code: noFarewell, result: "ended"}
+		}
+		return outcome{err: err, status: 500, code: noFarewell, result: "lost"}
+	}
 	var op *net.OpError
 	var errno syscall.Errno // of the relay's own writes
 	switch {

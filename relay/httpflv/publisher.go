@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -38,6 +39,7 @@ type publisher struct {
 	relay  *relay.Publisher // nil before the FLV file header
 	heard  time.Time        // last byte
 	budget budget
+	over   bool // the budget is spent
 
 	limit    atomic.Pointer[time.Time] // reading ends then; nil: never
 	awaitFLV *time.Time                // the limit before the file header
@@ -103,14 +105,7 @@ func (p *publisher) run(early []byte, a relay.Access) {
 	p.conn.Close()
 
 	p.h.stats.publishers.Add(-1)
-	o := outcomeOf(err)
-	switch {
-	case clean:
-		o.result = "ended"
-	case closed.code != 0:
-		o.result = "lost"
-	}
-	p.h.stats.result(o.result)
+	p.h.stats.result(outcomeOf(err).result)
 	p.h.log.Info("publisher ended", "stream", p.name.String(), "protocol", ProtocolWS, "remote", p.remote,
 		"after", time.Since(p.started).Round(time.Millisecond), "clean", clean, "reason", err)
 }
@@ -164,6 +159,9 @@ func copyTags(tags *flv.Reader, write func(flv.Kind, uint32, []byte) error) erro
 // that is gone is noticed: the ping wants an acknowledgement of the peer's kernel (or,
 // where ours does not watch that, an answer).
 func (p *publisher) Read(b []byte) (int, error) {
+	if p.over {
+		return 0, fmt.Errorf("%w: more than %d kbit/s", relay.ErrLimit, p.grant.PublishKbps)
+	}
 	for {
 		now := time.Now()
 		deadline := now.Add(p.quiet)
@@ -173,11 +171,10 @@ func (p *publisher) Read(b []byte) (int, error) {
 		p.conn.SetReadDeadline(deadline)
 		n, err := p.conn.Read(b)
 		if n > 0 {
+			now = time.Now()
 			p.heard = now
 			p.h.stats.bytesIn.Add(uint64(n))
-			if !p.budget.take(n, time.Now()) {
-				return n, relay.ErrLimit
-			}
+			p.over = !p.budget.take(n, now)
 			return n, nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -232,9 +229,10 @@ func (p *publisher) farewell(err error, closed peerClosed) {
 	if o.code == noFarewell {
 		return
 	}
-	p.budget = budget{}
-	p.setLimit(farewellTimeout)
 	p.sayClose(o.code, o.text)
+	p.budget, p.over = budget{}, false
+	limit := time.Now().Add(farewellTimeout)
+	p.limit.Store(&limit)
 	if errors.Is(err, errFrame) { // nobody knows where a frame begins
 		io.Copy(io.Discard, readOnly{p})
 		return

@@ -146,15 +146,15 @@ func (f *frameReader) next() error {
 	if h.OpCode.IsControl() {
 		return f.control(h)
 	}
-	if f.skip == 0 && h.OpCode == ws.OpText {
-		return errNotBinary
-	}
 	if h.Fin {
 		f.state = f.state.Clear(ws.StateFragmented)
 	} else {
 		f.state = f.state.Set(ws.StateFragmented)
 	}
 	f.header, f.left, f.read = h, h.Length, 0
+	if f.skip == 0 && h.OpCode == ws.OpText {
+		return errNotBinary
+	}
 	if f.skip > 0 {
 		return f.pass()
 	}
