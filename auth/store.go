@@ -42,9 +42,10 @@ type Entry struct {
 }
 
 // Store keeps revocations and bans until they expire. [Memory] is the one for a
-// single node; a cluster's has the same methods. Its Check is asked for every
-// publish and play: a store whose network is away answers from its own copy and
-// fails only when it never had one.
+// single node; a cluster's has the same methods. Check is asked for every
+// publish and play, and for live sessions under a stream's lock: it answers from
+// memory, never from the network. A store whose network is away uses the copy
+// it has, and fails only when it never had one.
 type Store interface {
 	// Revoke makes a grant id useless. Until is the grant's expiry: after that nobody needs to know.
 	Revoke(ctx context.Context, app, id string, until time.Time, reason string) error
@@ -57,7 +58,7 @@ type Store interface {
 	// List returns what is in force, at most limit entries (0: all).
 	List(ctx context.Context, limit int) ([]Entry, error)
 	// Watch calls fn for each new entry, in order, until ctx ends. It returns
-	// when fn is not called any more. Who has live sessions ends those that match.
+	// when fn is not called any more. See Authorizer.Watch, which ends live sessions.
 	Watch(ctx context.Context, fn func(Entry)) error
 }
 
@@ -143,7 +144,7 @@ func Keys(app, stream, user, room, id string, ip netip.Addr) []Key {
 	return keys
 }
 
-// Matches tells whether an entry from Watch ends a session that has these keys.
+// Matches tells whether an entry is about a session that has these keys.
 func (e Entry) Matches(keys []Key) bool {
 	for _, k := range keys {
 		if k == e.Key {
