@@ -7,6 +7,8 @@ export default defineConfig({
   define: { __VERSION__: JSON.stringify(version) },
   test: {
     include: ["test/*.test.ts"],
+    globalSetup: "test/setup.ts",
+    testTimeout: 20000,
     coverage: {
       provider: "v8",
       include: ["src/**/*.ts"],

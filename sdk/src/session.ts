@@ -119,16 +119,15 @@ export class Session {
       // Without a wait nothing is awaited: requests leave in the order of the calls.
       while (!room.joined) await within(room.ready(), end);
       if (option.still && !option.still()) return {};
+      const link = this.link;
       try {
-        const link = this.link;
         if (!link) throw new LiveRelayError(code.networkBroken, "connection lost");
         return await link.request(type, { ...fields, room: room.id }, Math.min(timing.attempt, end - Date.now()));
       } catch (thrown) {
         const error = asError(thrown);
-        if (!option.repeat) {
-          throw error.code === code.networkBroken ? new LiveRelayError(code.messageFailed, "the connection was lost while sending") : error;
-        }
-        const lost = error.code === code.networkBroken;
+        // The link's own word, not the code's: a server may say anything.
+        const lost = !link || !link.up;
+        if (!option.repeat) throw lost ? new LiveRelayError(code.messageFailed, "the connection was lost while sending") : error;
         const pause = lost || error.code === code.timeout ? 0 : error.after || jitter(timing.pause * attempt);
         if ((!lost && !error.retryable) || Date.now() + pause >= end) throw error;
         if (pause) await sleep(pause);

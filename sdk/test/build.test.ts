@@ -4,18 +4,13 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import vm from "node:vm";
 import { gzipSync } from "node:zlib";
-import { execFileSync } from "node:child_process";
 import { transformSync } from "esbuild";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { FakeServer } from "./fake/server.js";
 import { FakeWx } from "./fake/wx.js";
 
 const root = join(__dirname, "..");
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
-
-beforeAll(() => {
-  execFileSync("node", [join(root, "script/build.mjs")]);
-}, 120000);
 
 describe("builds", () => {
   it("are at most 25 KiB minified and gzipped", () => {

@@ -429,6 +429,13 @@ describe("servers that misbehave", () => {
     expect(ann.states.slice(-1)).toEqual(["CONNECTED/0"]);
   });
 
+  it("says the network is broken: that is its error, not ours", async () => {
+    await settle(ann.login());
+    server.refuse.set("play", { code: 1000017, msg: "?" });
+    expect(await settle(ann.engine.startPlayingStream("s1"), 100)).toMatchObject({ code: 1000017 });
+    expect(server.asked("play")).toHaveLength(1);
+  });
+
   it("lies in its replies: a code, never a stuck state", async () => {
     for (const [lie, result] of [
       [{ error: { code: "x" } }, { code: 1002099 }],

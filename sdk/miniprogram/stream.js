@@ -1,0 +1,118 @@
+// What live-push and live-play share: a stream that is wanted until it is not,
+// over failures of the network, of the room and of the component itself.
+const { LiveRelayEngine } = require("./index");
+
+/** The first pause after a failure, and the longest, ms. */
+const pause = 1000;
+const longestPause = 15000;
+
+/** Codes of a start that come from the network: worth another try when the room is back. */
+const network = [1000002, 1000017, 1002014, 1100002, 1100003];
+
+/**
+ * One wanted stream of a component.
+ *
+ *   start(id)   asks the engine for a URL, resolves to {url}
+ *   end(id)     tells the engine that it is over
+ *   show(url)   puts the URL into the component and (re)starts it; "" takes it away
+ *   tell(name, detail)  triggers an event of the component
+ */
+class WantedStream {
+  constructor(event, working, { start, end, show, tell }) {
+    this.event = event;
+    this.working = working;
+    this.start = start;
+    this.end = end;
+    this.show = show;
+    this.tell = tell;
+    this.id = "";
+    this.state = "";
+    this.retries = 10;
+    this.failures = 0;
+    this.turn = 0;
+    this.timer = 0;
+    this.engine = undefined;
+    this.onStream = (result) => result.streamID === this.id && this.changed(result);
+    this.onRoom = (roomID, state) => state === "CONNECTED" && this.back();
+  }
+
+  /** Uses an engine; the current one when none is named. */
+  use(engine) {
+    if (engine === this.engine) return;
+    this.release();
+    this.engine = engine;
+    if (!engine) return;
+    engine.on(this.event, this.onStream);
+    engine.on("roomStateUpdate", this.onRoom);
+  }
+
+  /** Wants this stream from now on; "" for none. */
+  want(id) {
+    if (id === this.id) return;
+    this.drop();
+    this.id = id;
+    this.failures = 0;
+    if (id) this.begin();
+  }
+
+  /** Wants nothing any more. */
+  drop() {
+    clearTimeout(this.timer);
+    this.turn++;
+    const id = this.id;
+    this.id = "";
+    this.state = "";
+    if (!id) return;
+    this.show("");
+    if (this.engine) this.end(id);
+  }
+
+  /** Starts, or starts again with a fresh URL. */
+  begin() {
+    clearTimeout(this.timer);
+    if (!this.engine) this.use(LiveRelayEngine.current);
+    if (!this.engine) return this.tell("error", { code: 1000002, message: "no engine: create one before the component" });
+    const turn = ++this.turn;
+    this.start(this.id).then(
+      ({ url }) => turn === this.turn && this.show(url),
+      (error) => {
+        if (turn !== this.turn) return;
+        this.tell("error", { code: error.code, message: error.msg });
+        // Without a room nothing can be done until it is back; see back().
+        if (network.indexOf(error.code) >= 0) this.again();
+      },
+    );
+  }
+
+  /** Starts again after a pause that grows. */
+  again() {
+    clearTimeout(this.timer);
+    if (!this.id || this.failures >= this.retries) return;
+    const wait = Math.min(longestPause, pause * Math.pow(2, this.failures++));
+    this.timer = setTimeout(() => this.begin(), wait);
+  }
+
+  /** The room is connected (again): what does not flow is started now. */
+  back() {
+    if (!this.id || this.state === this.working) return;
+    this.failures = 0;
+    this.begin();
+  }
+
+  changed(result) {
+    this.state = result.state;
+    if (result.state === this.working) this.failures = 0;
+    this.tell("state", result);
+    // Kicked or forbidden: the component must not go on.
+    if (result.state.slice(0, 3) === "NO_" && result.errorCode > 1000000 && network.indexOf(result.errorCode) < 0) this.show("");
+  }
+
+  release() {
+    if (!this.engine) return;
+    this.engine.off(this.event, this.onStream);
+    this.engine.off("roomStateUpdate", this.onRoom);
+    this.engine = undefined;
+  }
+}
+
+module.exports = { WantedStream };
