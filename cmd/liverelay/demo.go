@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -89,24 +89,29 @@ func (d *demo) push(ctx context.Context, address string) error {
 	cmd := exec.CommandContext(ctx, d.ffmpeg, append(args, address)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
-	output := &tail{}
+	output := &head{}
 	cmd.Stderr = output
 	if err := cmd.Run(); err != nil {
-		// ffmpeg names the address, and that is signed.
-		return fmt.Errorf("ffmpeg: %w: %s", err, strings.ReplaceAll(output.String(), address, "ADDRESS"))
+		return fmt.Errorf("ffmpeg: %w: %s", err, output)
 	}
 	return nil
 }
 
-// tail keeps the last line or so of what is written to it.
-type tail struct{ buf bytes.Buffer }
+// head keeps the beginning of what is written to it.
+type head struct{ text []byte }
 
-func (t *tail) Write(p []byte) (int, error) {
-	t.buf.Write(p)
-	if extra := t.buf.Len() - 512; extra > 0 {
-		t.buf.Next(extra)
-	}
+const maxHead = 512
+
+func (h *head) Write(p []byte) (int, error) {
+	h.text = append(h.text, p[:min(len(p), maxHead-len(h.text))]...)
 	return len(p), nil
 }
 
-func (t *tail) String() string { return strings.Join(strings.Fields(t.buf.String()), " ") }
+// signedAddress matches the address that ffmpeg names in its errors, also one
+// that was cut off: the log must not hold it.
+var signedAddress = regexp.MustCompile(`\S*token=\S*`)
+
+// String returns one line without the address.
+func (h *head) String() string {
+	return signedAddress.ReplaceAllString(strings.Join(strings.Fields(string(h.text)), " "), "(address)")
+}

@@ -55,6 +55,7 @@ func serve(ctx context.Context, c *call, cfg Config, banner func(*server, *call)
 	s.log.Info("serving", "version", versionText(), "node", s.cfg.Node.ID)
 
 	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if beside != nil {
 		s.running.Go(func() { beside(inner, s) })
 	}
@@ -64,6 +65,7 @@ func serve(ctx context.Context, c *call, cfg Config, banner func(*server, *call)
 		s.log.Error("stopping", "error", err)
 	case sig := <-signals:
 		s.log.Info("stopping", "signal", sig.String())
+		cancel() // what runs beside is ours: nobody waits for it
 		if sig == syscall.SIGTERM {
 			s.drain(ctx, signals)
 		}

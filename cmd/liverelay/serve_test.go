@@ -22,6 +22,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
 	"liverelay/relay/flv"
 )
 
@@ -47,13 +50,18 @@ func startServer(t *testing.T, args ...string) *running {
 			t.Errorf("exit code %d: %s", code, r.stderr)
 		}
 	})
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(r.stderr.String(), "msg=serving"); {
-		if time.Now().After(deadline) || len(r.done) > 0 {
-			t.Fatalf("the server does not start: %s", r.stderr)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	r.await("msg=serving")
 	return r
+}
+
+// await waits until the log says something.
+func (r *running) await(text string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(r.stderr.String(), text); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) || len(r.done) > 0 {
+			r.t.Fatalf("the server does not say %s: %s", text, r.stderr)
+		}
+	}
 }
 
 // end stops the server, once, and returns its exit code.
@@ -233,11 +241,24 @@ func TestServeDemo(t *testing.T) {
 	}
 }
 
-// SIGTERM lets a viewer stay until the drain timeout; nobody new may come.
+// SIGTERM lets a publisher stay until the drain timeout; nobody new may come.
 func TestServeDrains(t *testing.T) {
+	oneApp(t)
 	t.Setenv("LIVERELAY_NODE_DRAIN_TIMEOUT", "1s")
-	r := startServer(t, "demo", "--builtin")
+	r := startServer(t)
 	admin, public := "http://"+r.address("admin.listen"), r.address("http.listen")
+	t.Setenv("LIVERELAY_HTTP_LISTEN", public)
+	_, address, _ := runOnce(t, "url", "--stream", "s", "--publish", "--proto", "ws")
+	conn, _, _, err := ws.Dial(t.Context(), strings.TrimSpace(address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := wsutil.WriteClientBinary(conn, demoFLV[:100_000]); err != nil {
+		t.Fatal(err)
+	}
+	r.await("stream=live/s")
+	begin := time.Now()
 	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -259,8 +280,8 @@ func TestServeDrains(t *testing.T) {
 	select {
 	case code := <-r.done:
 		r.done <- code
-		if code != 0 {
-			t.Errorf("exit code %d", code)
+		if took := time.Since(begin); code != 0 || took < time.Second {
+			t.Errorf("exit code %d after %s", code, took)
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("does not end after the drain timeout")
@@ -341,5 +362,23 @@ func TestGeneratorLoopHasNoSeam(t *testing.T) {
 	}
 	if first := frames[0]; first.Kind != flv.Video || !flv.ParseHeader(first.Kind, first.Payload).Keyframe {
 		t.Error("the loop does not begin with a keyframe")
+	}
+}
+
+func TestDemoLogHoldsNoAddress(t *testing.T) {
+	line := "Error closing file rtmp://127.0.0.1:1935/live/demo?token=eyJhbGciOiJIUzI1NiJ9.secret: Operation not permitted\n"
+	for cut := range line {
+		var h head
+		h.Write([]byte(line[:cut]))
+		h.Write([]byte(line[cut:]))
+		if got := h.String(); strings.Contains(got, "eyJ") || !strings.HasPrefix(got, "Error closing file (address)") {
+			t.Errorf("%s", got)
+		}
+		h = head{}
+		h.Write([]byte(strings.Repeat("x ", maxHead/2)[:maxHead-min(cut, maxHead)]))
+		h.Write([]byte(line))
+		if got := h.String(); strings.Contains(got, "eyJ") || len(got) > maxHead {
+			t.Errorf("%s", got)
+		}
 	}
 }
