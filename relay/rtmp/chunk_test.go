@@ -69,6 +69,19 @@ const (
 	videoType = message.TypeIDVideoMessage
 )
 
+// aggregateOf is splitAggregate's inverse.
+func aggregateOf(timestamp uint32, list ...Message) Message {
+	var b []byte
+	for _, m := range list {
+		n := len(m.Payload)
+		b = append(b, byte(m.Type), byte(n>>16), byte(n>>8), byte(n),
+			byte(m.Timestamp>>16), byte(m.Timestamp>>8), byte(m.Timestamp), byte(m.Timestamp>>24), 0, 0, 0)
+		b = append(b, m.Payload...)
+		b = binary.BigEndian.AppendUint32(b, uint32(11+n))
+	}
+	return Message{message.TypeIDAggregateMessage, streamID, timestamp, b}
+}
+
 // golden is the table that decoding, encoding and fuzzing share. Rows with own
 // set are also what appendChunks makes of the messages.
 var golden = []struct {

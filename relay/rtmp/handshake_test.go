@@ -14,11 +14,6 @@ import (
 	"github.com/yutopp/go-rtmp/handshake"
 )
 
-type pipe struct {
-	io.Reader
-	io.Writer
-}
-
 // signedC1 is what a Flash Player 10 sends, in either scheme.
 func signedC1(scheme int) []byte {
 	c1 := make([]byte, handshakeSize)

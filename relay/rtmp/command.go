@@ -1,0 +1,226 @@
+package rtmp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/yutopp/go-rtmp/message"
+)
+
+// command is one decoded command message (RTMP 1.0 §7.1.1): its name, its
+// transaction, and what follows; args[0] is the command object, mostly null.
+type command struct {
+	name        string
+	transaction float64
+	args        []any
+}
+
+// parseCommand decodes an AMF0 command, or one in AMF3's wrapping, whose first
+// byte only says that AMF0 follows (E-RTMP, "Action Message Format"). Values that are
+// really AMF3 end the list.
+func parseCommand(m Message) (command, error) {
+	b := unwrapAMF3(m)
+	if err := guard(b); err != nil && !errors.Is(err, errAMF3) {
+		return command{}, fmt.Errorf("%w: command: %w", errProtocol, err)
+	}
+	w := amfWalker{b: b, left: amfDecoded}
+	var values []any
+	for len(w.b) > 0 {
+		v, err := w.decode(amfDepth)
+		if errors.Is(err, errAMF3) {
+			break
+		}
+		if err != nil {
+			return command{}, fmt.Errorf("%w: command: %w", errProtocol, err)
+		}
+		values = append(values, v)
+	}
+	if len(values) == 0 {
+		return command{}, nil // nothing was said
+	}
+	name, ok := values[0].(string)
+	if !ok {
+		return command{}, violation("command without a name")
+	}
+	c := command{name: name}
+	if len(values) > 1 {
+		c.transaction, _ = values[1].(float64)
+		c.args = values[2:]
+	}
+	return c, nil
+}
+
+// unwrapAMF3 drops the format selector of message types 15, 16 and 17.
+func unwrapAMF3(m Message) []byte {
+	switch m.Type {
+	case message.TypeIDDataMessageAMF3, message.TypeIDSharedObjectMessageAMF3, message.TypeIDCommandMessageAMF3:
+		if len(m.Payload) > 0 && m.Payload[0] == 0 {
+			return m.Payload[1:]
+		}
+	}
+	return m.Payload
+}
+
+func (c command) arg(i int) any {
+	if i < len(c.args) {
+		return c.args[i]
+	}
+	return nil
+}
+
+func (c command) text(i int) string {
+	s, _ := c.arg(i).(string)
+	return s
+}
+
+func (c command) object(i int) map[string]any {
+	m, _ := c.arg(i).(map[string]any)
+	return m
+}
+
+// values are what go-rtmp calls a body: AMF0 values one after the other.
+type values []any
+
+func (v values) FromArgs(...any) error                      { return nil }
+func (v values) ToArgs(message.EncodingType) ([]any, error) { return v, nil }
+
+// output gathers what a session says at once, as chunks.
+type output struct {
+	bytes     []byte
+	chunkSize int
+}
+
+// command appends a command message. Its values are our own, so that encoding
+// them cannot fail.
+func (o *output) command(stream uint32, name string, transaction float64, args ...any) {
+	var body bytes.Buffer
+	e := message.NewAMFEncoder(&body, message.EncodingTypeAMF0)
+	if err := message.EncodeBodyAnyValues(e, values(args)); err != nil {
+		panic(fmt.Sprintf("rtmp: encode %s: %v", name, err))
+	}
+	o.message(csidCommand, stream, &message.CommandMessage{
+		CommandName:   name,
+		TransactionID: int64(transaction),
+		Encoding:      message.EncodingTypeAMF0,
+		Body:          &body,
+	})
+}
+
+// control appends a protocol control message (§5.4) or a user control message (§6.2).
+func (o *output) control(m message.Message) { o.message(csidControl, 0, m) }
+
+func (o *output) event(e message.UserCtrlEvent) { o.control(&message.UserCtrl{Event: e}) }
+
+func (o *output) message(csid byte, stream uint32, m message.Message) {
+	var body bytes.Buffer
+	if err := message.NewEncoder(&body).Encode(m); err != nil {
+		panic(fmt.Sprintf("rtmp: encode %T: %v", m, err))
+	}
+	o.bytes = appendChunks(o.bytes, csid, m.TypeID(), stream, 0, body.Bytes(), o.chunkSize)
+	if m, ok := m.(*message.SetChunkSize); ok {
+		o.chunkSize = int(m.ChunkSize)
+	}
+}
+
+// status appends onStatus (§7.2.2). Codes at level "error" end the session.
+func (o *output) status(level, code, description string) {
+	o.command(streamID, "onStatus", 0, nil, map[string]any{"level": level, "code": code, "description": description})
+}
+
+const (
+	levelStatus = "status"
+	levelError  = "error"
+)
+
+// User control events (§7.1.7).
+const (
+	eventStreamEOF    = 1
+	eventPingRequest  = 6
+	eventPingResponse = 7
+)
+
+// userControl reads a user control message; value is only there for events with
+// one, which are those that matter.
+func userControl(b []byte) (event uint16, value uint32, err error) {
+	if len(b) < 2 {
+		return 0, 0, violation("user control message with %d bytes", len(b))
+	}
+	event = binary.BigEndian.Uint16(b)
+	if len(b) >= 6 {
+		return event, binary.BigEndian.Uint32(b[2:]), nil
+	}
+	if event == eventPingRequest || event == eventPingResponse {
+		return 0, 0, violation("ping with %d bytes", len(b))
+	}
+	return event, 0, nil
+}
+
+// Acknowledgement windows (§5.4.4). Ours is what most servers say. A peer may want
+// acknowledgements more often, within reason: an answer per few bytes would only
+// be a way to make us work.
+const (
+	ackWindow    = 2_500_000
+	minAckWindow = 8 << 10
+)
+
+// peerWindow reads a peer's Window Acknowledgement Size and returns how often to
+// acknowledge: at half of it, before the peer has to wait.
+func peerWindow(b []byte) (uint32, error) {
+	if len(b) < 4 {
+		return 0, violation("Window Acknowledgement Size with %d bytes", len(b))
+	}
+	return min(max(binary.BigEndian.Uint32(b)/2, minAckWindow), ackWindow/2), nil
+}
+
+// controlSize checks the control messages that are read for their size only.
+func controlSize(m Message) error {
+	want := 0
+	switch m.Type {
+	case message.TypeIDAck:
+		want = 4
+	case message.TypeIDSetPeerBandwidth:
+		want = 5
+	}
+	if len(m.Payload) < want {
+		return violation("message of type %d with %d bytes", m.Type, len(m.Payload))
+	}
+	return nil
+}
+
+// E-RTMP v2, "Enhancing NetConnection connect Command": we pass on every codec
+// as it is (CanForward), and multitrack, ModEx and nanosecond offsets with it.
+const (
+	canForward     = 0x04
+	capsMultitrack = 0x02
+	capsModEx      = 0x04
+	capsNanoOffset = 0x08
+)
+
+// connectResult answers connect (§7.2.1.1). A peer that says what it can do in E-RTMP
+// terms is told the same of us.
+func connectResult(request map[string]any) (properties, info map[string]any) {
+	properties = map[string]any{"fmsVer": "FMS/3,5,7,7009", "capabilities": 31, "mode": 1}
+	enhanced := false
+	for _, key := range []string{"fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"} {
+		if _, ok := request[key]; ok {
+			enhanced = true
+		}
+	}
+	if enhanced {
+		any4CC := map[string]any{"*": canForward}
+		properties["videoFourCcInfoMap"] = any4CC
+		properties["audioFourCcInfoMap"] = any4CC
+		properties["capsEx"] = capsMultitrack | capsModEx | capsNanoOffset
+		if _, ok := request["fourCcList"]; ok {
+			properties["fourCcList"] = []any{"*"}
+		}
+	}
+	return properties, map[string]any{
+		"level":          levelStatus,
+		"code":           "NetConnection.Connect.Success",
+		"description":    "Connection succeeded.",
+		"objectEncoding": 0,
+	}
+}

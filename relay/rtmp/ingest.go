@@ -1,0 +1,207 @@
+package rtmp
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/yutopp/go-rtmp/message"
+
+	"liverelay/relay"
+	"liverelay/relay/flv"
+)
+
+// ingest is a session's publication. It is owned by run.
+type ingest struct {
+	server    *Server
+	name      relay.Name
+	publisher *relay.Publisher
+	rate      rate
+	closed    bool
+}
+
+// close ends the publication; only the first call counts.
+func (in *ingest) close(clean bool) {
+	if in.closed {
+		return
+	}
+	in.closed = true
+	in.publisher.Close(clean)
+	in.server.stats.publishers.Add(-1)
+}
+
+// publish answers publish (§7.2.2.6). Its type, live, record or none, makes no
+// difference. Media that comes before the answer waits in the socket.
+func (s *session) publish(c command) error {
+	if s.phase == phasePublish {
+		return s.refuse(c.name, fmt.Errorf("%w: publish twice", errOrder))
+	}
+	name, query, err := s.target(c.text(1))
+	if err != nil {
+		return s.refuse(c.name, err)
+	}
+	access := relay.Access{Action: relay.ActionPublish, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote}
+	grant, err := s.server.authorize(s.server.context, access)
+	if err != nil {
+		return s.refuse(c.name, fmt.Errorf("%s: %w", name, err))
+	}
+	s.mu.Lock()
+	s.epoch++
+	epoch := s.epoch
+	s.mu.Unlock()
+	publisher, err := s.server.Relay.Publish(name, relay.PublishOptions{
+		Grant:    grant,
+		Protocol: s.protocol,
+		Remote:   s.remote,
+		OnEnd:    func(why error) { s.end(epoch, why) },
+	})
+	if err != nil {
+		return s.refuse(c.name, fmt.Errorf("%s: %w", name, err))
+	}
+	s.ingest = &ingest{server: s.server, name: name, publisher: publisher, rate: newRate(grant.PublishKbps)}
+	s.server.stats.publishers.Add(1)
+	s.server.stats.result("publish")
+	s.server.Log.Info("publisher started", "stream", name.String(), "protocol", s.protocol, "remote", s.remote.String(), "user", grant.User)
+
+	s.chunks.limits = limitsPublish
+	s.heartbeat = newHeartbeat(s.conn, s.server.PublishTimeout)
+	s.enter(phasePublish, s.heartbeat.tick)
+	o := s.output()
+	o.event(&message.UserCtrlEventStreamBegin{StreamID: streamID})
+	o.status(levelStatus, codePublishStart, "publishing "+name.String())
+	return s.write(o)
+}
+
+// unpublish ends the publication in good order: the name is free at once, and the same
+// connection may publish again.
+func (s *session) unpublish(o *output) {
+	if s.phase != phasePublish {
+		return
+	}
+	s.mu.Lock()
+	s.epoch++ // the relay's end of the old one must not end what comes
+	s.mu.Unlock()
+	s.ingest.close(true)
+	s.server.Log.Info("publisher ended", "stream", s.ingest.name.String(), "protocol", s.protocol, "remote", s.remote.String(), "result", "ended")
+	o.status(levelStatus, codeUnpublish, "unpublished "+s.ingest.name.String())
+	s.ingest = nil
+	s.chunks.limits = limitsBefore
+	s.enter(phaseUnpublished, s.server.CommandTimeout)
+}
+
+// media takes audio, video, data and aggregates of them.
+func (s *session) media(m Message) error {
+	switch s.phase {
+	case phasePublish:
+	case phaseUnpublished:
+		return nil // still under way when it ended
+	default:
+		switch m.Type {
+		case message.TypeIDDataMessageAMF0, message.TypeIDDataMessageAMF3:
+			return nil
+		}
+		return violation("media before publish")
+	}
+	if !s.ingest.rate.take(len(m.Payload), time.Now()) {
+		return fmt.Errorf("%w: more than %d kbit/s", errRate, s.ingest.rate.kbps)
+	}
+	return s.deliver(m)
+}
+
+func (s *session) deliver(m Message) error {
+	switch m.Type {
+	case message.TypeIDAudioMessage:
+		return s.ingest.publisher.Write(flv.Audio, m.Timestamp, m.Payload)
+	case message.TypeIDVideoMessage:
+		return s.ingest.publisher.Write(flv.Video, m.Timestamp, m.Payload)
+	case message.TypeIDDataMessageAMF0, message.TypeIDDataMessageAMF3:
+		payload, err := dataPayload(m)
+		if err != nil || len(payload) == 0 {
+			return err
+		}
+		return s.ingest.publisher.Write(flv.Script, m.Timestamp, payload)
+	case message.TypeIDAggregateMessage:
+		return splitAggregate(m, s.deliver)
+	}
+	return nil
+}
+
+// dataPayload is what is passed on of a data message (§7.1.2): what @setDataFrame
+// wants set, without the wish. Nothing is read of it, and nothing that cannot be
+// read ends the publication; only what is built to harm a reader does.
+func dataPayload(m Message) ([]byte, error) {
+	payload := unwrapAMF3(m)
+	if err := guard(payload); errors.Is(err, errAMFLimit) {
+		return nil, fmt.Errorf("%w: data message: %w", errProtocol, err)
+	}
+	if len(payload) > 0 && payload[0] == amfString {
+		w := amfWalker{b: payload[1:]}
+		name, err := w.short()
+		switch {
+		case err != nil:
+		case string(name) == "@setDataFrame":
+			return w.b, nil
+		case string(name) == "@clearDataFrame":
+			return nil, nil
+		}
+	}
+	return payload, nil
+}
+
+// splitAggregate takes an aggregate message (§7.1.6) apart: tags as in an FLV file, each with a
+// back pointer. The first one's time stands for the aggregate's own.
+func splitAggregate(m Message, deliver func(Message) error) error {
+	const header, pointer = 11, 4
+	b := m.Payload
+	offset, first := uint32(0), true
+	for len(b) > 0 {
+		if len(b) < header {
+			return violation("aggregate message with %d bytes left over", len(b))
+		}
+		sub := Message{Type: message.TypeID(b[0]), Stream: m.Stream, Timestamp: be24(b[4:]) | uint32(b[7])<<24}
+		size := int(be24(b[1:]))
+		if b = b[header:]; len(b) < size {
+			return violation("aggregate message: %d bytes for a message of %d", len(b), size)
+		}
+		sub.Payload, b = b[:size:size], b[size:]
+		if first {
+			offset, first = m.Timestamp-sub.Timestamp, false
+		}
+		sub.Timestamp += offset
+		if sub.Type != message.TypeIDAggregateMessage {
+			if err := deliver(sub); err != nil {
+				return err
+			}
+		}
+		b = b[min(pointer, len(b)):]
+	}
+	return nil
+}
+
+// rate is how fast a publisher may send on average. It may be ahead by rateBurst:
+// keyframes are large, and a phone catches up after a bad moment.
+type rate struct {
+	kbps  int
+	bytes float64 // may be sent now
+	at    time.Time
+}
+
+const rateBurst = 5 * time.Second
+
+func newRate(kbps int) rate { return rate{kbps: kbps} }
+
+func (r *rate) take(n int, now time.Time) bool {
+	if r.kbps <= 0 {
+		return true
+	}
+	perSecond := float64(r.kbps) * 1000 / 8
+	most := perSecond * rateBurst.Seconds()
+	if r.at.IsZero() {
+		r.bytes = most
+	} else {
+		r.bytes = min(most, r.bytes+perSecond*now.Sub(r.at).Seconds())
+	}
+	r.at = now
+	r.bytes -= float64(n)
+	return r.bytes >= 0
+}

@@ -1,0 +1,402 @@
+package rtmp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/yutopp/go-rtmp/message"
+
+	"liverelay/relay"
+)
+
+// player is a connection that plays. Its one goroutine waits in read for the
+// little a player says; it has a small buffer, and a small stack, because the deep work before
+// it was done by the session's goroutine.
+//
+// To the connection writes: until playing is set, begin; from then on the relay;
+// once why is set too and the relay is done, whoever set it. Then the reader reads
+// on for a moment, so that the peer can take the farewell.
+type player struct {
+	// static
+	server  *Server
+	conn    net.Conn
+	remote  netip.AddrPort
+	name    relay.Name
+	started time.Time
+	cancel  context.CancelFunc // of begin's waiting
+
+	// owned by read
+	chunks  chunkReader
+	counted uint64 // bytes received that are in the statistics
+
+	// guarded by mu
+	mu                 sync.Mutex
+	sub                *relay.Subscriber // once playing
+	early              [][]byte          // answers until then
+	playing            bool
+	over               bool  // read has ended
+	why                error // why it ends, unless by the peer
+	audio, video       bool  // receiveAudio, receiveVideo
+	paused             bool
+	gotAudio, gotVideo bool // what the relay was told
+}
+
+// play answers play (§7.2.2.1). From here on the connection is a player's. Its
+// reading begins at once, so that one who leaves while waiting is noticed; this
+// goroutine waits for the stream, starts the media and ends.
+func (s *session) play(c command) error {
+	if s.phase != phaseCommand {
+		return s.refuse(c.name, fmt.Errorf("%w: play after publish", errOrder))
+	}
+	// Start, duration and reset follow the name (-2, -1, a boolean, null,
+	// nothing at all): a live stream has but one beginning.
+	name, query, err := s.target(c.text(1))
+	if err != nil {
+		return s.refuse(c.name, err)
+	}
+	options, err := relay.ParsePlayOptions(query, s.server.Start)
+	if err != nil {
+		return s.refuse(c.name, fmt.Errorf("%w: %w", errOptions, err))
+	}
+	p := &player{server: s.server, conn: s.conn, remote: s.remote, name: name, started: time.Now(), audio: true, video: true, gotAudio: true, gotVideo: true}
+	s.chunks.shrink(playerInputSize)
+	p.chunks = s.chunks
+	p.chunks.hook, p.chunks.limits = p, limitsPlay
+	ctx, cancel := context.WithCancel(s.server.context)
+	p.cancel = cancel
+	p.counted = s.chunks.received
+	if !s.server.enter(s, p) {
+		cancel()
+		return relay.ErrClosed
+	}
+	s.deadline(0)
+	s.server.stats.players.Add(1)
+	go p.run()
+	p.begin(ctx, relay.Access{Action: relay.ActionPlay, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote}, options)
+	return errPlaying
+}
+
+// begin waits for the stream and starts it.
+func (p *player) begin(ctx context.Context, access relay.Access, options relay.PlayOptions) {
+	defer p.cancel()
+	sub, err := p.subscribe(ctx, access, options)
+	if err == nil {
+		o := p.output()
+		o.event(&message.UserCtrlEventStreamBegin{StreamID: streamID})
+		o.status(levelStatus, codePlayReset, "playing and resetting "+p.name.String())
+		o.status(levelStatus, codePlayStart, "playing "+p.name.String())
+		err = writeAll(p.conn, o.bytes)
+	} else if cause := context.Cause(ctx); errors.Is(cause, relay.ErrClosed) {
+		err = cause
+	}
+	p.mu.Lock()
+	if p.why == nil {
+		p.why = err
+	}
+	why, over := p.why, p.over
+	p.playing = why == nil && !over
+	playing, early := p.playing, p.early
+	if playing {
+		p.sub, p.early = sub, nil
+	}
+	p.mu.Unlock()
+	if playing {
+		p.server.stats.result("play")
+		for _, b := range early {
+			_ = sub.Control(b) // fewer than it takes
+		}
+		p.receive(sub)
+		_ = p.conn.SetWriteDeadline(time.Time{})
+		sub.Start(relay.NewSink(p.conn))
+		return
+	}
+	if sub != nil {
+		sub.Close()
+	}
+	if !over {
+		p.farewell(why)
+	}
+}
+
+func (p *player) subscribe(ctx context.Context, access relay.Access, options relay.PlayOptions) (*relay.Subscriber, error) {
+	grant, err := p.server.authorize(ctx, access)
+	if err != nil {
+		return nil, err
+	}
+	p.server.Log.Debug("player started", "stream", p.name.String(), "protocol", access.Protocol, "remote", p.remote.String(), "user", grant.User)
+	return p.server.Relay.Subscribe(ctx, access.Name, relay.SubscribeOptions{
+		Grant:    grant,
+		Protocol: access.Protocol,
+		Remote:   access.Remote,
+		Format:   p.server.format,
+		Options:  options,
+		OnEnd:    p.end,
+	})
+}
+
+// end is told by the relay, or by the server or the reader once the relay is done,
+// that it is over. Only the first reason counts. While begin still waits, it says farewell.
+func (p *player) end(why error) {
+	p.mu.Lock()
+	mine := p.why == nil && p.playing && !p.over
+	if p.why == nil {
+		p.why = why
+	}
+	p.mu.Unlock()
+	p.cancel()
+	if mine {
+		p.farewell(why)
+	}
+}
+
+// farewell tells the player why, and lets read wait a moment for it to leave.
+func (p *player) farewell(why error) {
+	row := outcomeOf(why)
+	code, level := row.play, levelError
+	var r *refusal
+	if errors.As(why, &r) && r.action == "publish" {
+		code = row.publish
+	}
+	if code == "" {
+		_ = p.conn.SetReadDeadline(time.Unix(1, 0))
+		return
+	}
+	if code == codePlayUnpublished {
+		level = levelStatus
+	}
+	o := p.output()
+	o.status(level, code, row.text)
+	p.mu.Lock()
+	played := p.playing
+	p.mu.Unlock()
+	if played {
+		o.event(&message.UserCtrlEventStreamEOF{StreamID: streamID})
+	}
+	_ = writeAll(p.conn, o.bytes)
+	closeWrite(p.conn)
+	_ = p.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+}
+
+func (p *player) shutdown() {
+	p.mu.Lock()
+	sub := p.sub
+	p.mu.Unlock()
+	if sub == nil {
+		return // the server's context has ended, begin notices
+	}
+	p.server.wg.Add(1)
+	go func() {
+		defer p.server.wg.Done()
+		sub.Close()
+		p.end(relay.ErrClosed)
+	}()
+}
+
+func (p *player) abort() { _ = p.conn.Close() }
+
+func (p *player) output() *output { return &output{chunkSize: p.server.ChunkSize} }
+
+// run is the player's goroutine. It returns when the connection is no longer needed by anybody.
+func (p *player) run() {
+	err := p.read()
+	p.finish(err)
+}
+
+// finish is apart from run, so that its variables do not lie on the long-lived stack.
+func (p *player) finish(err error) {
+	p.mu.Lock()
+	p.over = true
+	sub, played := p.sub, p.playing
+	if p.why != nil {
+		err = p.why
+	}
+	p.mu.Unlock()
+	p.cancel()
+	if sub != nil {
+		sub.Close()
+	}
+	_ = p.conn.Close()
+	p.server.stats.players.Add(-1)
+	p.server.stats.bytesIn.Add(p.chunks.received - p.counted)
+	row := outcomeOf(err)
+	p.server.stats.result(row.result)
+	log := p.server.Log.With("stream", p.name.String(), "remote", p.remote.String(), "result", row.result,
+		"seconds", int(time.Since(p.started).Seconds()))
+	switch {
+	case row.result == "protocol":
+		log.Warn("player closed: wrong bytes", "error", err)
+	case !played && row.result != "lost" && row.result != "ended":
+		log.Info("player refused", "error", err)
+	default:
+		log.Debug("player ended", "error", err)
+	}
+	p.server.leave(p)
+}
+
+// read takes what the player says until it leaves.
+func (p *player) read() error {
+	for {
+		m, err := p.chunks.next()
+		if err != nil {
+			return err
+		}
+		if err := p.handle(m); err != nil {
+			var r *refusal
+			if !errors.As(err, &r) {
+				return err
+			}
+			p.refuse(r)
+		}
+	}
+}
+
+// quiet implements inputHook: the deadline is only set to end it.
+func (p *player) quiet() error { return errEnded }
+
+// acknowledge implements inputHook.
+func (p *player) acknowledge(received uint32) error {
+	o := p.output()
+	o.control(&message.Ack{SequenceNumber: received})
+	return p.write(o)
+}
+
+// handle keeps the stack small: what players send all the time, acknowledgements,
+// goes no deeper; the rest is done on a stack of its own, which goes away again.
+func (p *player) handle(m Message) error {
+	if m.Type == message.TypeIDAck && len(m.Payload) >= 4 {
+		return nil
+	}
+	p.mu.Lock()
+	over := p.why != nil
+	p.mu.Unlock()
+	if over {
+		return nil
+	}
+	done := make(chan error)
+	go func() { done <- p.answer(m) }()
+	return <-done
+}
+
+func (p *player) answer(m Message) error {
+	switch m.Type {
+	case message.TypeIDAck, message.TypeIDSetPeerBandwidth:
+		return controlSize(m)
+	case message.TypeIDWinAckSize:
+		window, err := peerWindow(m.Payload)
+		if err == nil {
+			p.chunks.window = window
+		}
+		return err
+	case message.TypeIDUserCtrl:
+		event, value, err := userControl(m.Payload)
+		if err == nil && event == eventPingRequest {
+			o := p.output()
+			o.event(&message.UserCtrlEventPingResponse{Timestamp: value})
+			err = p.write(o)
+		}
+		return err
+	case message.TypeIDAudioMessage, message.TypeIDVideoMessage, message.TypeIDAggregateMessage:
+		return violation("media from a player")
+	case message.TypeIDCommandMessageAMF0, message.TypeIDCommandMessageAMF3:
+		c, err := parseCommand(m)
+		if err != nil || c.name == "" {
+			return err
+		}
+		return p.command(c)
+	}
+	return nil
+}
+
+func (p *player) command(c command) error {
+	o := p.output()
+	switch c.name {
+	case "connect":
+		return violation("connect twice")
+	case "publish", "play":
+		return &refusal{c.name, fmt.Errorf("%w: %s while playing", errOrder, c.name)}
+	case "closeStream", "deleteStream":
+		return errEnded
+	case "createStream":
+		o.command(0, "_result", c.transaction, nil, streamID)
+	case "_checkbw":
+		o.command(0, "_result", c.transaction, nil, nil)
+	case "getStreamLength":
+		o.command(0, "_result", c.transaction, nil, 0)
+	case "pause":
+		paused, _ := c.arg(1).(bool)
+		p.changeReceive(func() { p.paused = paused })
+		if paused {
+			o.status(levelStatus, codePause, "paused "+p.name.String())
+		} else {
+			o.status(levelStatus, codeUnpause, "playing "+p.name.String())
+		}
+	case "receiveAudio":
+		audio, _ := c.arg(1).(bool)
+		p.changeReceive(func() { p.audio = audio })
+	case "receiveVideo":
+		video, _ := c.arg(1).(bool)
+		p.changeReceive(func() { p.video = video })
+	}
+	return p.write(o)
+}
+
+// refuse takes the connection back from the relay and ends it.
+func (p *player) refuse(r *refusal) {
+	p.mu.Lock()
+	sub := p.sub
+	p.mu.Unlock()
+	if sub != nil {
+		sub.Close()
+	}
+	p.end(r)
+}
+
+// changeReceive changes what the player wants and tells the relay. Before it
+// plays, begin tells.
+func (p *player) changeReceive(change func()) {
+	p.mu.Lock()
+	change()
+	sub := p.sub
+	p.mu.Unlock()
+	if sub != nil {
+		p.receive(sub)
+	}
+}
+
+func (p *player) receive(sub *relay.Subscriber) {
+	p.mu.Lock()
+	audio, video := p.audio && !p.paused, p.video && !p.paused
+	changed := audio != p.gotAudio || video != p.gotVideo
+	p.gotAudio, p.gotVideo = audio, video
+	p.mu.Unlock()
+	if changed {
+		sub.SetReceive(audio, video)
+	}
+}
+
+// maxEarly bounds the answers that wait for the media to start.
+const maxEarly = 16
+
+// write queues what we have to say between two media messages.
+func (p *player) write(o *output) error {
+	if len(o.bytes) == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.why != nil:
+		return nil
+	case p.playing:
+		return p.sub.Control(o.bytes)
+	case len(p.early) >= maxEarly:
+		return relay.ErrOverflow
+	}
+	p.early = append(p.early, o.bytes)
+	return nil
+}

@@ -1,0 +1,279 @@
+// Package rtmp is the RTMP door: publishers and players by RTMP 1.0 and E-RTMP v2,
+// and a client that pushes to and pulls from other servers.
+//
+// Chunks, sessions and the AMF decoder are our own, because every one of go-rtmp's
+// can be stalled or killed by a peer; its handshake and message types are used to
+// encode what we say.
+package rtmp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/yutopp/go-rtmp/message"
+
+	"liverelay/relay"
+	"liverelay/relay/flv"
+)
+
+// Protocol labels of accesses, events and metrics.
+const (
+	ProtocolRTMP  = "rtmp"
+	ProtocolRTMPS = "rtmps"
+)
+
+// DefaultChunkSize is what we announce and write: large, because a chunk costs a header and
+// most players a copy.
+const DefaultChunkSize = 65536
+
+// Server serves RTMP. Set the fields, then call Serve, for several listeners if need be.
+type Server struct {
+	Relay     *relay.Relay
+	Authorize relay.Authorizer // nil: nobody may do anything
+	Start     relay.StartMode  // of players that do not choose
+	ChunkSize int              // [DefaultChunkSize]
+
+	PublishTimeout   time.Duration // a publisher that cannot be reached for so long is gone [5s]
+	HandshakeTimeout time.Duration // for the handshake, and again for connect [10s]
+	CommandTimeout   time.Duration // from the handshake to publish or play [30s]
+	Log              *slog.Logger  // nil: none
+
+	once    sync.Once
+	format  *relay.Format
+	context context.Context // of all waiting; ended by Close
+	cancel  context.CancelCauseFunc
+	stats   counters
+
+	wg sync.WaitGroup // all goroutines but those that call Serve
+
+	mu        sync.Mutex // guards what follows
+	closed    bool
+	listeners map[net.Listener]struct{}
+	members   map[member]struct{}
+}
+
+// member is a connection's present owner.
+type member interface {
+	shutdown() // politely, without waiting
+	abort()
+}
+
+const (
+	writeTimeout  = 10 * time.Second // of a reply
+	lingerTimeout = time.Second      // for the peer to read its farewell
+)
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		if s.ChunkSize <= 0 || s.ChunkSize > maxChunkSize {
+			s.ChunkSize = DefaultChunkSize
+		}
+		for _, d := range []struct {
+			value *time.Duration
+			unset time.Duration
+		}{
+			{&s.PublishTimeout, 5 * time.Second},
+			{&s.HandshakeTimeout, 10 * time.Second},
+			{&s.CommandTimeout, 30 * time.Second},
+		} {
+			if *d.value <= 0 {
+				*d.value = d.unset
+			}
+		}
+		if s.Log == nil {
+			s.Log = slog.New(slog.DiscardHandler)
+		}
+		size := s.ChunkSize
+		s.format = relay.NewFormat("rtmp", func(m *relay.Message) []byte { return encode(m, size) })
+		s.context, s.cancel = context.WithCancelCause(context.Background())
+		s.listeners = map[net.Listener]struct{}{}
+		s.members = map[member]struct{}{}
+	})
+}
+
+// encode makes a message's chunks, the same for every player: full header,
+// absolute time, fixed chunk stream ids, message stream id 1.
+func encode(m *relay.Message, chunkSize int) []byte {
+	kind := typeOf(m.Kind)
+	dst := make([]byte, 0, chunked(m.Timestamp(), len(m.Payload), chunkSize))
+	return appendChunks(dst, mediaCSID(kind), kind, streamID, m.Timestamp(), m.Payload, chunkSize)
+}
+
+func typeOf(k flv.Kind) message.TypeID { return message.TypeID(k) } // FLV took its tag types from RTMP
+
+// Serve accepts connections until the listener or the server is closed. It returns
+// nil after Close.
+func (s *Server) Serve(l net.Listener) error {
+	s.init()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		_ = l.Close()
+		return relay.ErrClosed
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, l)
+		s.mu.Unlock()
+	}()
+	pause := time.Duration(0)
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.serve(conn)
+		case s.context.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default: // out of descriptors, most likely: it passes
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.Log.Error("accept failed", "door", ProtocolRTMP, "error", err)
+			select {
+			case <-time.After(pause):
+			case <-s.context.Done():
+				return nil
+			}
+		}
+	}
+}
+
+func (s *Server) serve(conn net.Conn) {
+	session := newSession(s, conn)
+	if !s.enter(nil, session) {
+		_ = conn.Close()
+		return
+	}
+	s.stats.connections.Add(1)
+	go session.run()
+}
+
+// enter registers a member, in the place of another if that is not nil. A
+// member that comes for itself has a goroutine that must leave.
+func (s *Server) enter(old, m member) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if old != nil {
+		delete(s.members, old)
+	}
+	s.wg.Add(1)
+	s.members[m] = struct{}{}
+	return true
+}
+
+func (s *Server) leave(m member) {
+	s.mu.Lock()
+	delete(s.members, m)
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// Close stops listening, tells every peer, and returns when all goroutines are
+// gone. When ctx ends first, the connections are cut.
+func (s *Server) Close(ctx context.Context) error {
+	s.init()
+	s.cancel(relay.ErrClosed)
+	s.mu.Lock()
+	s.closed = true
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+	members := s.membersLocked()
+	s.mu.Unlock()
+	for _, m := range members {
+		m.shutdown()
+	}
+	gone := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	members = s.membersLocked()
+	s.mu.Unlock()
+	for _, m := range members {
+		m.abort()
+	}
+	<-gone
+	return ctx.Err()
+}
+
+func (s *Server) membersLocked() []member {
+	all := make([]member, 0, len(s.members))
+	for m := range s.members {
+		all = append(all, m)
+	}
+	return all
+}
+
+// Stats is a snapshot of a Server's counters.
+type Stats struct {
+	Connections uint64 // accepted so far
+	Open        int    // now
+	Publishers  int    // now
+	Players     int    // now, waiting ones included
+	BytesIn     uint64
+	Messages    uint64 // sent to players
+	BytesOut    uint64 // sent to players
+	// Results counts what was permitted ("publish", "play"), and why connections ended:
+	// "ended", "lost", "denied", "not_found", "busy", "limit", "protocol", "timeout", "probe", …
+	Results map[string]uint64
+}
+
+type counters struct {
+	connections atomic.Uint64
+	publishers  atomic.Int64
+	players     atomic.Int64
+	bytesIn     atomic.Uint64
+
+	mu      sync.Mutex
+	results map[string]uint64
+}
+
+func (c *counters) result(label string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.results == nil {
+		c.results = map[string]uint64{}
+	}
+	c.results[label]++
+}
+
+// Stats returns the counters.
+func (s *Server) Stats() Stats {
+	s.init()
+	c := &s.stats
+	stats := Stats{
+		Connections: c.connections.Load(),
+		Publishers:  int(c.publishers.Load()),
+		Players:     int(c.players.Load()),
+		BytesIn:     c.bytesIn.Load(),
+		Results:     map[string]uint64{},
+	}
+	stats.Messages, stats.BytesOut = s.format.Sent()
+	s.mu.Lock()
+	stats.Open = len(s.members)
+	s.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for label, n := range c.results {
+		stats.Results[label] = n
+	}
+	return stats
+}
