@@ -1,0 +1,338 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"liverelay/room"
+)
+
+var (
+	//go:embed lua/read.lua
+	readLua string
+	//go:embed lua/commit.lua
+	commitLua string
+	//go:embed lua/renew.lua
+	renewLua string
+
+	readScript   = redis.NewScript(readLua)
+	commitScript = redis.NewScript(commitLua)
+	renewScript  = redis.NewScript(renewLua)
+)
+
+const (
+	redisLog       = 1024     // changes kept per room
+	maxNotice      = 64 << 10 // a notice with more is a hint only
+	defaultRoomTTL = 5 * time.Minute
+)
+
+// RedisOptions say which Redis: one server (one address), a Sentinel group (a master
+// name and the sentinels' addresses), or a Cluster (several addresses).
+type RedisOptions struct {
+	Addrs      []string
+	MasterName string
+	Username   string
+	Password   string
+	DB         int // not in a Cluster
+	TLS        *tls.Config
+	Prefix     string        // of all keys [liverelay]
+	RoomTTL    time.Duration // how long a room is kept that no node renews [5 min]
+}
+
+// Redis is the store of many nodes. All keys of a room have one hash tag, so that
+// its scripts run in a Cluster. Needs Redis 6.2, uses nothing newer than 7.0.
+type Redis struct {
+	client  redis.UniversalClient
+	prefix  string
+	roomTTL time.Duration
+}
+
+var _ room.Store = (*Redis)(nil)
+
+// NewRedis makes a store. It does not connect: a Redis that is away is an error of
+// each operation, until it is there.
+func NewRedis(o RedisOptions) (*Redis, error) {
+	if len(o.Addrs) == 0 {
+		return nil, errors.New("redis.addrs: empty")
+	}
+	if o.Prefix == "" {
+		o.Prefix = "liverelay"
+	}
+	if strings.ContainsAny(o.Prefix, "{}") {
+		return nil, errors.New("redis.prefix: no braces")
+	}
+	if o.RoomTTL <= 0 {
+		o.RoomTTL = defaultRoomTTL
+	}
+	client := redis.NewUniversalClient(&redis.UniversalOptions{
+		Addrs: o.Addrs, MasterName: o.MasterName, Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLS,
+		SentinelUsername: o.Username, SentinelPassword: o.Password,
+		DialTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second,
+		ContextTimeoutEnabled: true, MaxRetries: 1, MinRetryBackoff: 20 * time.Millisecond, MaxRetryBackoff: 100 * time.Millisecond,
+		DisableIdentity: true,
+	})
+	return &Redis{client: client, prefix: o.Prefix, roomTTL: o.RoomTTL}, nil
+}
+
+// Close closes all connections.
+func (r *Redis) Close() error { return r.client.Close() }
+
+// Ping asks whether Redis answers.
+func (r *Redis) Ping(ctx context.Context) error { return r.client.Ping(ctx).Err() }
+
+// keys are a room's three keys, in the order of the scripts' KEYS.
+func (r *Redis) keys(key room.Key) []string {
+	tag := "{" + r.prefix + ":" + key.App + "/" + key.Room + "}"
+	return []string{tag + ":room", tag + ":log", tag + ":lease"}
+}
+
+func (r *Redis) channel(key room.Key) string {
+	return r.prefix + ":room:" + key.App + "/" + key.Room
+}
+
+// Read implements [room.Store].
+func (r *Redis) Read(ctx context.Context, key room.Key, at room.Position) (room.View, error) {
+	var v room.View
+	reply, err := readScript.Run(ctx, r.client, r.keys(key), at.Incarnation, at.Seq, at.Commit).Slice()
+	if err != nil {
+		return v, fmt.Errorf("read room %s: %w", key, err)
+	}
+	if len(reply) == 0 {
+		v.Now = time.Now().UnixMilli()
+		return v, nil
+	}
+	if len(reply) != 7 {
+		return v, fmt.Errorf("read room %s: reply of %d parts", key, len(reply))
+	}
+	v.Exists = true
+	v.Full = text(reply[0]) == "full"
+	v.Position = room.Position{Incarnation: text(reply[1]), Seq: number(reply[2]), Commit: text(reply[3])}
+	v.Now = number(reply[4])
+	v.Leases = leases(reply[5])
+	rest, _ := reply[6].([]any)
+	if !v.Full {
+		for _, item := range rest {
+			commit, data, _ := strings.Cut(text(item), " ")
+			v.Log = append(v.Log, room.Record{Commit: commit, Data: []byte(data)})
+		}
+		return v, nil
+	}
+	v.Fields = make(map[string]string, len(rest)/2)
+	for i := 0; i+1 < len(rest); i += 2 {
+		v.Fields[text(rest[i])] = text(rest[i+1])
+	}
+	for _, own := range [...]string{"rid", "seq", "cid", "fence"} {
+		delete(v.Fields, own)
+	}
+	return v, nil
+}
+
+// Commit implements [room.Store].
+func (r *Redis) Commit(ctx context.Context, key room.Key, c *room.Commit) (int64, error) {
+	flag := ""
+	switch {
+	case c.Drop:
+		flag = "drop"
+	case c.Replace:
+		flag = "replace"
+	}
+	last, head, withRecords := "", "", "0"
+	if len(c.Records) > 0 {
+		last = strconv.FormatInt(c.Last(), 10)
+	}
+	if len(c.Records) > 0 || c.Drop {
+		h := noticeHead{Incarnation: c.Incarnation, Before: c.At, Seq: c.Seq, Commit: c.ID, Dropped: c.Drop}
+		size := 0
+		for _, rec := range c.Records {
+			size += len(rec)
+		}
+		if size <= maxNotice {
+			withRecords = "1"
+		}
+		b, err := json.Marshal(h)
+		if err != nil {
+			return 0, err
+		}
+		head = string(b)
+	}
+	args := make([]any, 0, 20+2*len(c.Set)+len(c.Delete)+len(c.Records)+2*len(c.Expired))
+	args = append(args, c.At.Incarnation, c.At.Seq, c.At.Commit, c.Incarnation, c.ID, last, flag,
+		c.Node, c.Fence, c.LastFence, c.TTL.Milliseconds(), r.roomTTL.Milliseconds(), redisLog, r.channel(key), head, withRecords,
+		len(c.Set), len(c.Delete), len(c.Records), len(c.Expired))
+	for field, value := range c.Set {
+		args = append(args, field, value)
+	}
+	for _, field := range c.Delete {
+		args = append(args, field)
+	}
+	for _, rec := range c.Records {
+		args = append(args, rec)
+	}
+	for _, e := range c.Expired {
+		end := "0"
+		if e.End {
+			end = "1"
+		}
+		args = append(args, leaseMember(e.Node, e.Fence), end)
+	}
+	reply, err := commitScript.Run(ctx, r.client, r.keys(key), args...).StringSlice()
+	if err != nil {
+		return 0, fmt.Errorf("commit room %s: %w", key, err)
+	}
+	switch {
+	case len(reply) == 2 && reply[0] == "ok":
+		return strconv.ParseInt(reply[1], 10, 64)
+	case len(reply) == 1 && reply[0] == "conflict":
+		return 0, room.ErrConflict
+	case len(reply) == 1 && reply[0] == "fenced":
+		return 0, room.ErrFenced
+	}
+	return 0, fmt.Errorf("commit room %s: unknown reply", key)
+}
+
+// Renew implements [room.Store], with one round trip per server.
+func (r *Redis) Renew(ctx context.Context, node string, ttl time.Duration, holdings []room.Holding) ([]room.Standing, error) {
+	standing := make([]room.Standing, len(holdings))
+	run := func(pipe redis.Pipeliner, h room.Holding, load bool) *redis.Cmd {
+		args := []any{leaseMember(node, h.Fence), ttl.Milliseconds(), r.roomTTL.Milliseconds()}
+		if load {
+			return renewScript.Eval(ctx, pipe, r.keys(h.Key), args...)
+		}
+		return renewScript.EvalSha(ctx, pipe, r.keys(h.Key), args...)
+	}
+	for _, load := range [...]bool{false, true} {
+		cmds := make([]*redis.Cmd, len(holdings))
+		_, err := r.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for i, h := range holdings {
+				cmds[i] = run(pipe, h, load)
+			}
+			return nil
+		})
+		if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") && !load {
+			continue // a server has forgotten its scripts: send them along
+		}
+		if err != nil {
+			return nil, fmt.Errorf("renew room leases: %w", err)
+		}
+		for i, cmd := range cmds {
+			reply, err := cmd.Slice()
+			if err != nil {
+				return nil, fmt.Errorf("renew room leases: %w", err)
+			}
+			if len(reply) != 6 {
+				continue // no such room
+			}
+			standing[i] = room.Standing{
+				Position: room.Position{Incarnation: text(reply[0]), Seq: number(reply[1]), Commit: text(reply[2])},
+				Exists:   true, Now: number(reply[3]), Held: text(reply[4]) == "1",
+			}
+			for _, l := range leases(reply[5]) {
+				if l.Node != node {
+					standing[i].Expired = append(standing[i].Expired, l)
+				}
+			}
+		}
+		break
+	}
+	return standing, nil
+}
+
+// Release implements [room.Store].
+func (r *Redis) Release(ctx context.Context, key room.Key, node string, fence int64) error {
+	return r.client.ZRem(ctx, r.keys(key)[2], leaseMember(node, fence)).Err()
+}
+
+func (r *Redis) rulesKey(app string) string { return "{" + r.prefix + ":" + app + "}:rules" }
+
+// PutRule implements [room.Store].
+func (r *Redis) PutRule(ctx context.Context, app string, rule room.Rule) error {
+	data, err := json.Marshal(rule)
+	if err != nil {
+		return err
+	}
+	if n, err := r.client.HLen(ctx, r.rulesKey(app)).Result(); err != nil {
+		return err
+	} else if n >= maxRules {
+		return errManyRules
+	}
+	return r.client.HSet(ctx, r.rulesKey(app), rule.ID, data).Err()
+}
+
+// DeleteRule implements [room.Store].
+func (r *Redis) DeleteRule(ctx context.Context, app, id string) error {
+	return r.client.HDel(ctx, r.rulesKey(app), id).Err()
+}
+
+// Rules implements [room.Store]. What has expired is taken out on the way.
+func (r *Redis) Rules(ctx context.Context, app string) ([]room.Rule, error) {
+	all, err := r.client.HGetAll(ctx, r.rulesKey(app)).Result()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UnixMilli()
+	var list []room.Rule
+	var over []string
+	for id, value := range all {
+		var rule room.Rule
+		if json.Unmarshal([]byte(value), &rule) != nil || rule.Until <= now {
+			over = append(over, id)
+			continue
+		}
+		list = append(list, rule)
+	}
+	if len(over) > 0 {
+		_ = r.client.HDel(ctx, r.rulesKey(app), over...).Err() // or the next time
+	}
+	return list, nil
+}
+
+// leaseMember is a lease's member in the sorted set.
+func leaseMember(node string, fence int64) string { return strconv.FormatInt(fence, 10) + "#" + node }
+
+func leases(v any) []room.Lease {
+	items, _ := v.([]any)
+	var list []room.Lease
+	for i := 0; i+1 < len(items); i += 2 {
+		fence, node, _ := strings.Cut(text(items[i]), "#")
+		n, _ := strconv.ParseInt(fence, 10, 64)
+		list = append(list, room.Lease{Node: node, Fence: n, Expires: number(items[i+1])})
+	}
+	return list
+}
+
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+func number(v any) int64 {
+	switch n := v.(type) {
+	case int64:
+		return n
+	case float64:
+		return int64(n)
+	}
+	f, err := strconv.ParseFloat(text(v), 64)
+	if err != nil {
+		return 0
+	}
+	return int64(f)
+}
+
+// noticeHead is the first line of a notice on the bus.
+type noticeHead struct {
+	Incarnation string        `json:"r"`
+	Before      room.Position `json:"b"`
+	Seq         int64         `json:"q"`
+	Commit      string        `json:"c"`
+	Dropped     bool          `json:"d,omitempty"`
+}

@@ -1,0 +1,106 @@
+// Package redistest starts real redis-servers for tests.
+package redistest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// Server is a redis-server on a port of the loopback. It keeps nothing on disk
+// unless asked to.
+type Server struct {
+	Port int
+	Addr string
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	exit chan struct{}
+}
+
+// Start starts one, or skips the test where there is no redis-server. It ends with
+// the test. args are further options of redis-server.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("redis-server is not installed (Debian: apt-get install redis-server): the Redis half of this test is not run")
+	}
+	s := &Server{dir: t.TempDir(), args: args}
+	for range 5 { // another process may take the port between the two steps
+		s.Port = freePort(t)
+		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))
+		if err := s.Up(); err == nil {
+			t.Cleanup(s.Down)
+			return s
+		}
+	}
+	t.Fatal("redis-server does not start")
+	return nil
+}
+
+func freePort(t testing.TB) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Up starts the server (again) and waits until it answers.
+func (s *Server) Up() error {
+	args := append([]string{
+		"--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
+		"--daemonize", "no", "--loglevel", "warning",
+	}, s.args...)
+	s.cmd = exec.Command("redis-server", args...)
+	s.cmd.Stderr = os.Stderr
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.exit = make(chan struct{})
+	go func(cmd *exec.Cmd, exit chan struct{}) {
+		_ = cmd.Wait()
+		close(exit)
+	}(s.cmd, s.exit)
+	for range 500 {
+		select {
+		case <-s.exit:
+			return errors.New("redis-server ended at once")
+		default:
+		}
+		if s.ping() {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.Down()
+	return errors.New("redis-server does not answer")
+}
+
+func (s *Server) ping() bool {
+	conn, err := net.DialTimeout("tcp", s.Addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	fmt.Fprint(conn, "PING\r\n")
+	b := make([]byte, 5)
+	_, err = conn.Read(b)
+	return err == nil && string(b) == "+PONG"
+}
+
+// Down kills the server; what it had is lost.
+func (s *Server) Down() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Kill()
+		<-s.exit
+		s.cmd = nil
+	}
+}
