@@ -22,8 +22,12 @@ var (
 	receivedDesc  = desc("received_bytes_total", "Bytes from clients, by door.", "door")
 	sentDesc      = desc("sent_bytes_total", "Bytes to clients, by door.", "door")
 	refusalDesc   = desc("refusals_total", "Publishing, playing and logging in refused, by reason.", "reason")
+	roomsDesc     = desc("rooms", "Rooms in use on this node.")
+	membersDesc   = desc("room_members", "Members of rooms, of this node.")
+	signalDesc    = desc("signal_connections", "Signalling connections now.")
+	callbackDesc  = desc("callbacks_total", "Calls of the app's backend, by result.", "result")
 	dropsDesc     = desc("dropped_messages_total", "Messages not delivered to a player, by reason.", "reason")
-	descriptions  = []*prometheus.Desc{buildInfo, streamsDesc, playersDesc, ingestDesc, openDesc, resultDesc, receivedDesc, sentDesc, refusalDesc, dropsDesc}
+	descriptions  = []*prometheus.Desc{buildInfo, streamsDesc, playersDesc, ingestDesc, openDesc, resultDesc, receivedDesc, sentDesc, refusalDesc, dropsDesc, roomsDesc, membersDesc, signalDesc, callbackDesc}
 	streamsStates = []string{"live", "idle", "waiting"}
 )
 
@@ -89,7 +93,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for reason, n := range counters.Refusals {
 		counter(refusalDesc, n, reason)
 	}
+	for result, n := range counters.Callback {
+		counter(callbackDesc, n, result)
+	}
 	gauge(openDesc, float64(counters.Open))
+	gauge(roomsDesc, float64(counters.Rooms))
+	gauge(membersDesc, float64(counters.Members))
+	gauge(signalDesc, float64(counters.Signal))
 	for _, door := range counters.Doors {
 		counter(receivedDesc, door.BytesIn, door.Name)
 		counter(sentDesc, door.BytesOut, door.Name)

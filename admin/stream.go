@@ -49,6 +49,10 @@ type Counters struct {
 	Drops    map[string]uint64 // messages not delivered, by reason
 	Refusals map[string]uint64 // publish, play and login refused, by reason
 	Open     int               // connections now, of all doors
+	Rooms    int               // in use on this node
+	Members  int               // sessions of rooms on this node
+	Signal   int               // signalling connections now
+	Callback map[string]uint64 // calls of the app's backend, by result
 	Doors    []Door
 }
 

@@ -79,10 +79,15 @@ func (v view) Counters() admin.Counters {
 	for reason, n := range v.auth.Stats().Refused {
 		refusals[string(reason)] = n
 	}
+	rooms := v.rooms.Stats()
 	return admin.Counters{
 		Drops:    v.relay.Drops(),
 		Refusals: refusals,
 		Open:     gate.Open,
+		Rooms:    rooms.Rooms,
+		Members:  rooms.Sessions,
+		Signal:   rooms.Connections,
+		Callback: map[string]uint64{"sent": rooms.CallbacksSent, "lost": rooms.CallbacksLost},
 		Doors: []admin.Door{
 			{Name: "rtmp", Results: media.Results, BytesIn: media.BytesIn, BytesOut: media.BytesOut},
 			{Name: "http", Results: http.Results, BytesIn: http.BytesIn, BytesOut: httpSent + wsSent},

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"liverelay/auth"
+	"liverelay/cluster"
+	"liverelay/relay"
+	"liverelay/room"
+)
+
+// urlTTL is how long an address is good that a room gave to a member.
+const urlTTL = 24 * time.Hour
+
+// newRooms makes the rooms of this node. They hear of media by the relay's
+// hooks and speak to it through the two End functions.
+func (s *server) newRooms() (*room.Service, error) {
+	find := func(name string) (auth.App, bool) { return s.auth.App(name) }
+	store := cluster.NewMemory()
+	return room.New(room.Config{
+		Node:       s.cfg.Node.ID + "." + auth.NewID()[:6], // another one after each start
+		Store:      store,
+		Bus:        store.Bus(),
+		Log:        s.log,
+		App:        s.roomApp,
+		Verify:     room.Token04(find),
+		Sign:       s.sign,
+		Revoke:     s.revoke,
+		EndStream:  s.endStream,
+		EndPlayers: s.endPlayers,
+		Banned:     s.banned,
+		Grace:      s.cfg.Room.Grace,
+		MaxMembers: s.cfg.Room.MaxMembers,
+	})
+}
+
+// roomApp finds an app by id, name or both.
+func (s *server) roomApp(id uint32, name string) (room.App, bool) {
+	for _, app := range s.cfg.Apps {
+		if id != 0 && app.ID != id || name != "" && app.Name != name || id == 0 && name == "" {
+			continue
+		}
+		return room.App{
+			Name:           app.Name,
+			ID:             app.ID,
+			Secrets:        app.Secret,
+			Origins:        app.Origins,
+			Callback:       s.cfg.Hooks.Events,
+			CallbackSecret: s.cfg.Hooks.Secret,
+		}, true
+	}
+	return room.App{}, false
+}
+
+// sign makes the addresses that a member gets, all with one grant.
+func (s *server) sign(r room.URLRequest) (room.URLs, error) {
+	app, ok := s.auth.App(r.App)
+	if !ok {
+		return room.URLs{}, errors.New("no such app")
+	}
+	ttl := r.TTL
+	if ttl <= 0 {
+		ttl = urlTTL
+	}
+	action, play := auth.ActionPlay, true
+	if r.Publish {
+		action, play = auth.ActionPublish, false
+	}
+	grant := auth.NewGrant(r.App, r.Stream, action, ttl)
+	grant.User, grant.Room, grant.Session = r.User, r.Room, r.Session
+	query, err := ownQuery(r.Params)
+	if err != nil {
+		return room.URLs{}, err
+	}
+	if r.Source == "CDN" {
+		return s.signCDN(app, grant, query)
+	}
+	urls := room.URLs{ID: grant.ID}
+	site := s.siteFor(r.Host, r.Secure)
+	for _, form := range []struct {
+		proto  string
+		base   string
+		wanted bool
+		list   *[]string
+	}{
+		{"rtmp", site.RTMP, true, &urls.RTMP},
+		{"flv", site.HTTP, play, &urls.FLV},
+		{"ws", site.HTTP, true, &urls.WS},
+	} {
+		if !form.wanted || form.base == "" {
+			continue
+		}
+		address, err := site.URL(form.proto, grant, app.Secrets[0])
+		if err != nil {
+			return room.URLs{}, err
+		}
+		*form.list = append(*form.list, address+query)
+	}
+	return urls, nil
+}
+
+// signCDN makes addresses at the app's CDN, in the form that CDNs check.
+func (s *server) signCDN(app auth.App, grant auth.Grant, query string) (room.URLs, error) {
+	var cdn CDNConfig
+	for _, a := range s.cfg.Apps {
+		if a.Name == app.Name {
+			cdn = a.CDN
+		}
+	}
+	key := app.Secrets[0]
+	if grant.Action == auth.ActionPlay {
+		key = auth.TxPlayKey(key)
+	}
+	txSecret, txTime := auth.TxSecret(key, grant.Stream, grant.Expires)
+	query = "?txSecret=" + txSecret + "&txTime=" + txTime + query
+	urls := room.URLs{}
+	if cdn.RTMP != "" {
+		urls.RTMP = []string{strings.TrimSuffix(cdn.RTMP, "/") + "/" + grant.Stream + query}
+	}
+	if cdn.FLV != "" && grant.Action == auth.ActionPlay {
+		urls.FLV = []string{strings.TrimSuffix(cdn.FLV, "/") + "/" + grant.Stream + ".flv" + query}
+	}
+	if len(urls.RTMP)+len(urls.FLV) == 0 {
+		return urls, fmt.Errorf("app %s has no CDN", app.Name)
+	}
+	return urls, nil
+}
+
+// ownQuery returns what the application adds to an address, without what would
+// contradict the signature.
+func ownQuery(params string) (string, error) {
+	values, err := url.ParseQuery(strings.TrimLeft(params, "?&"))
+	if err != nil {
+		return "", errors.New("params are no query")
+	}
+	for _, ours := range []string{"token", "txSecret", "txTime", "publish"} {
+		values.Del(ours)
+	}
+	if len(values) == 0 {
+		return "", nil
+	}
+	return "&" + values.Encode(), nil
+}
+
+// siteFor returns where a client reaches this service that came to host: there,
+// for that way works, unless the configuration knows better.
+func (s *server) siteFor(host string, secure bool) auth.Site {
+	site := s.cfg.site()
+	if host == "" {
+		return site
+	}
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	site.HTTP = scheme + "://" + host
+	if s.cfg.Node.Advertise != "" || site.RTMP == "" {
+		return site
+	}
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	here := s.cfg // a copy: RTMP as for everybody, at the name that the client knows
+	here.Node.Advertise = name
+	site.RTMP = here.site().RTMP
+	return site
+}
+
+func (s *server) revoke(app string, ids []string) {
+	for _, id := range ids {
+		if err := s.bans.Revoke(context.Background(), app, id, time.Now().Add(urlTTL), "left"); err != nil {
+			s.log.Warn("address not revoked", "app", app, "id", id, "error", err)
+		}
+	}
+}
+
+func (s *server) banned(app, user, roomID string, remote netip.Addr) bool {
+	_, found, err := s.bans.Check(context.Background(), auth.Keys(app, "", user, roomID, "", remote)...)
+	return found || err != nil
+}
+
+func (s *server) endStream(ref room.StreamRef, _ room.Reason) {
+	name := relay.Name{App: ref.App, Stream: ref.Stream}
+	if state, ok := s.relay.Stream(name); ok && state.Epoch == ref.Epoch {
+		s.relay.Kick(name)
+	}
+}
+
+func (s *server) endPlayers(app, stream, user string) {
+	name := relay.Name{App: app, Stream: stream}
+	s.relay.End(func(session relay.Session) bool {
+		return session.Action == relay.ActionPlay && session.Name == name && (user == "" || session.Grant.User == user)
+	}, relay.ErrKicked)
+}
+
+// watchBans ends what is running when it is banned or revoked.
+func (s *server) watchBans(ctx context.Context) {
+	err := s.auth.Watch(ctx, func(banned func(auth.Session) bool) {
+		s.relay.End(func(session relay.Session) bool {
+			return banned(auth.Session{
+				App:    session.Name.App,
+				Stream: session.Name.Stream,
+				User:   session.Grant.User,
+				Room:   session.Grant.Room,
+				ID:     session.Grant.ID,
+				IP:     session.Remote.Addr(),
+			})
+		}, relay.ErrKicked)
+	})
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("bans are not watched any more", "error", err)
+	}
+}
+
+// hooks let the rooms know what really happens to the media.
+func (s *server) hooks() relay.Hooks {
+	stream := func(e relay.StreamEvent) room.StreamEvent {
+		return room.StreamEvent{
+			App:      e.Name.App,
+			Stream:   e.Name.Stream,
+			User:     e.Grant.User,
+			Room:     e.Grant.Room,
+			Session:  e.Grant.Session,
+			Protocol: e.Protocol,
+			Remote:   e.Remote,
+			Epoch:    e.Epoch,
+			Reason:   reasonOf(e.Err),
+		}
+	}
+	player := func(e relay.PlayerEvent) room.PlayerEvent {
+		return room.PlayerEvent{
+			App:      e.Name.App,
+			Stream:   e.Name.Stream,
+			User:     e.Grant.User,
+			Room:     e.Grant.Room,
+			Session:  e.Grant.Session,
+			Protocol: e.Protocol,
+			Remote:   e.Remote,
+			ID:       e.ID,
+			Code:     playCodeOf(e.Err),
+		}
+	}
+	return relay.Hooks{
+		Published:     func(e relay.StreamEvent) { s.rooms.StreamPublished(stream(e)) },
+		Unpublished:   func(e relay.StreamEvent) { s.rooms.StreamEnded(stream(e)) },
+		PlayerStarted: func(e relay.PlayerEvent) { s.rooms.PlayerStarted(player(e)) },
+		PlayerEnded:   func(e relay.PlayerEvent) { s.rooms.PlayerEnded(player(e)) },
+	}
+}
+
+// reasonOf translates why a stream ended into the rooms' words.
+func reasonOf(err error) room.Reason {
+	switch {
+	case err == nil, errors.Is(err, relay.ErrUnpublished):
+		return room.ReasonStopped
+	case errors.Is(err, relay.ErrKicked):
+		return room.ReasonKicked
+	case errors.Is(err, relay.ErrExpired):
+		return room.ReasonRemoved
+	}
+	return room.ReasonLost
+}
+
+// playCodeOf is the same for a player.
+func playCodeOf(err error) room.Code {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, relay.ErrKicked), errors.Is(err, relay.ErrExpired):
+		return room.CodePlayForbidden
+	}
+	return room.CodePlayInterrupted
+}

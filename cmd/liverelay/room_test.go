@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"liverelay/room"
+)
+
+// member is a client of /signal.
+type member struct {
+	t    *testing.T
+	conn *websocket.Conn
+}
+
+func (r *running) join(user string) *member {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	defer cancel()
+	transport := &http.Transport{DisableKeepAlives: true}
+	conn, _, err := websocket.Dial(ctx, "ws://"+r.address("http.listen")+"/signal", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { conn.CloseNow() })
+	m := &member{r.t, conn}
+	_, token, _ := runOnce(r.t, "token", "--user", user, "--room", "lobby")
+	m.ask(`{"id":1,"type":"login","appID":1,"room":"lobby","user":"` + user + `","token":"` + strings.TrimSpace(token) + `"}`)
+	return m
+}
+
+// ask sends a request and returns its reply.
+func (m *member) ask(request string) map[string]any {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
+	defer cancel()
+	if err := m.conn.Write(ctx, websocket.MessageText, []byte(request)); err != nil {
+		m.t.Fatal(err)
+	}
+	reply := m.await(func(f map[string]any) bool { return f["id"] != nil })
+	if reply["error"] != nil {
+		m.t.Fatalf("%s: %v", request, reply["error"])
+	}
+	return reply
+}
+
+// await reads until a frame is the wanted one.
+func (m *member) await(wanted func(map[string]any) bool) map[string]any {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		_, data, err := m.conn.Read(ctx)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		var frame map[string]any
+		if err := json.Unmarshal(data, &frame); err != nil {
+			m.t.Fatal(err)
+		}
+		if wanted(frame) {
+			return frame
+		}
+	}
+}
+
+func is(eventType, key, value string) func(map[string]any) bool {
+	return func(f map[string]any) bool { return f["type"] == eventType && f[key] == value }
+}
+
+// The rooms and the media path are joined: an address from the room publishes, the
+// others learn of it when media arrives, and again when it has gone.
+func TestServeRooms(t *testing.T) {
+	oneApp(t)
+	r := startServer(t)
+	t.Setenv("LIVERELAY_HTTP_LISTEN", r.address("http.listen"))
+	ann, bob := r.join("ann"), r.join("bob")
+	reply := ann.ask(`{"id":2,"type":"publish","stream":"s1"}`)
+	urls := reply["urls"].(map[string]any)
+	if rtmp := reply["url"].(string); !strings.HasPrefix(rtmp, "rtmp://"+r.address("rtmp.listen")+"/live/s1?token=") {
+		t.Errorf("push to %s", rtmp)
+	}
+	address := urls["ws"].([]any)[0].(string)
+	conn, _, _, err := ws.Dial(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := wsutil.WriteClientBinary(conn, demoFLV[:100_000]); err != nil {
+		t.Fatal(err)
+	}
+	bob.await(is("streamUpdate", "update", "ADD"))
+	ann.await(is("publisherState", "state", "PUBLISHING"))
+
+	reply = bob.ask(`{"id":2,"type":"play","stream":"s1","params":"start=live&token=x"}`)
+	play := reply["urls"].(map[string]any)["flv"].([]any)[0].(string)
+	if !strings.Contains(play, "&start=live") || strings.Count(play, "token=") != 1 {
+		t.Errorf("play from %s", play)
+	}
+	if resp, _ := get(t, strings.Replace(play, "token=", "token=x", 1), ""); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a wrong token: %d", resp.StatusCode)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, play, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("play: %v, %v", resp, err)
+	}
+	defer resp.Body.Close()
+	bob.await(is("playerState", "state", "PLAYING"))
+
+	// The address ends with the publishing, also for one who is still sending.
+	ann.ask(`{"id":3,"type":"stopPublish","stream":"s1"}`)
+	bob.await(is("streamUpdate", "update", "DELETE"))
+	if _, _, _, err := ws.Dial(t.Context(), address); err == nil {
+		t.Error("the address of a stopped stream is still good")
+	}
+	for _, secret := range []string{secretA, "eyJ"} {
+		if strings.Contains(r.stderr.String(), secret) {
+			t.Errorf("the log holds %s: %s", secret, r.stderr)
+		}
+	}
+}
+
+func TestSiteForClients(t *testing.T) {
+	s := &server{cfg: defaultConfig()}
+	tests := []struct {
+		advertise, host string
+		secure          bool
+		rtmp, http      string
+	}{
+		{"", "", false, "rtmp://127.0.0.1:1935", "http://127.0.0.1:8080"},
+		{"", "192.0.2.1:8080", false, "rtmp://192.0.2.1:1935", "http://192.0.2.1:8080"},
+		{"", "[2001:db8::1]:8080", false, "rtmp://[2001:db8::1]:1935", "http://[2001:db8::1]:8080"},
+		{"", "[2001:db8::1]", false, "rtmp://[2001:db8::1]:1935", "http://[2001:db8::1]"},
+		{"", "live.example.com", true, "rtmp://live.example.com:1935", "https://live.example.com"},
+		{"push.example.com", "live.example.com", true, "rtmp://push.example.com:1935", "https://live.example.com"},
+		{"push.example.com", "", false, "rtmp://push.example.com:1935", "http://push.example.com:8080"},
+	}
+	for _, tt := range tests {
+		s.cfg.Node.Advertise = tt.advertise
+		if got := s.siteFor(tt.host, tt.secure); got.RTMP != tt.rtmp || got.HTTP != tt.http {
+			t.Errorf("advertise %q, host %q: %+v", tt.advertise, tt.host, got)
+		}
+	}
+}
+
+func TestSignCDN(t *testing.T) {
+	app := defaultApp()
+	app.Name, app.ID, app.Secret = "live", 1, Secret{secretA}
+	app.CDN = CDNConfig{RTMP: "rtmp://cdn.example.com/live/", FLV: "https://cdn.example.com/live"}
+	cfg := defaultConfig()
+	cfg.Apps = []AppConfig{app}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cfg.RTMP.Listen, cfg.HTTP.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
+	s, err := newServer(ctx, cfg, &call{stdout: &output{}, stderr: &output{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	for _, publish := range []bool{false, true} {
+		urls, err := s.sign(room.URLRequest{App: "live", Stream: "s", Publish: publish, Source: "CDN", Params: "a=b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(urls.RTMP) != 1 || !strings.HasPrefix(urls.RTMP[0], "rtmp://cdn.example.com/live/s?txSecret=") || !strings.HasSuffix(urls.RTMP[0], "&a=b") {
+			t.Errorf("rtmp %v", urls.RTMP)
+		}
+		if publish != (len(urls.FLV) == 0) {
+			t.Errorf("publish %t: flv %v", publish, urls.FLV)
+		}
+	}
+	if _, err := s.sign(room.URLRequest{App: "none", Stream: "s"}); err == nil {
+		t.Error("an address of no app was signed")
+	}
+	if _, err := s.sign(room.URLRequest{App: "live", Stream: "s", Params: "%zz"}); err == nil {
+		t.Error("params that are no query were signed")
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// closeTimeout is for connections to be told and closed.
+const closeTimeout = 5 * time.Second
+
+// ready says whether new work may come: for load balancers.
+func (s *server) ready() error {
+	if s.draining.Load() {
+		return errors.New("draining")
+	}
+	return nil
+}
+
+// drain takes no new work and waits until nobody is there any more, the drain
+// timeout is over, or a second signal comes.
+func (s *server) drain(ctx context.Context, signals <-chan os.Signal) {
+	s.draining.Store(true)
+	s.closePublic()
+	s.rooms.Drain(s.cfg.Node.DrainTimeout)
+	timeout := time.After(s.cfg.Node.DrainTimeout)
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for s.busy() {
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			return
+		case <-signals:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// busy says whether anybody publishes, plays or is in a room.
+func (s *server) busy() bool {
+	if s.rooms.Stats().Connections > 0 {
+		return true
+	}
+	for _, stream := range s.relay.Streams() {
+		if stream.Live || len(stream.Viewers) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *server) closePublic() {
+	for _, b := range s.listeners {
+		if b.public {
+			_ = b.listen.Close() // again, perhaps
+		}
+	}
+}
+
+// close ends everything, from the outside in, and returns when all is gone. It
+// also ends a server that was built only in part.
+func (s *server) close() {
+	s.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	s.closePublic()
+
+	var doors sync.WaitGroup
+	end := func(name string, close func(context.Context) error) {
+		doors.Go(func() {
+			if err := close(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+				s.log.Warn("not closed in time", "part", name, "error", err)
+			}
+		})
+	}
+	if s.rtmp != nil {
+		end("rtmp", s.rtmp.Close)
+	}
+	if s.flv != nil {
+		end("flv", s.flv.Close)
+	}
+	if s.rooms != nil {
+		end("rooms", s.rooms.Close)
+	}
+	if s.http != nil {
+		end("http", s.http.Shutdown)
+	}
+	doors.Wait()
+	if s.relay != nil {
+		end("relay", s.relay.Close)
+	}
+	if s.admin != nil {
+		end("admin", s.admin.Close)
+	}
+	doors.Wait()
+	for _, b := range s.listeners {
+		_ = b.listen.Close() // those that were never served
+	}
+	if s.hook != nil {
+		s.hook.Close()
+	}
+	if s.stop != nil {
+		s.stop()
+	}
+	s.running.Wait()
+}
