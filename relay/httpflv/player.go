@@ -29,7 +29,11 @@ type player struct {
 	sub     *relay.Subscriber
 	started time.Time
 
-	early []byte // sent by the peer before its reader ran. Of run
+	// of run
+	early  []byte // sent by the peer before run began
+	heard  int    // bytes, of an HTTP client
+	frames *frameReader
+	ahead  *aheadReader // under frames
 
 	// guarded by mu
 	mu        sync.Mutex
@@ -135,63 +139,91 @@ func replyHead(header http.Header, fileHeader []byte) []byte {
 	return b.Bytes()
 }
 
-// run waits for the connection's end.
+// run waits for the connection's end. A goroutine per player is only as cheap as its
+// stack is small: what waits for the peer and all above it must fit the
+// smallest, 2 KiB, and nothing that comes later may be in their frames.
 func (p *player) run() {
+	p.over(p.read())
+}
+
+// read reads until the peer closes, breaks the protocol, or the connection is closed. It never returns nil.
+func (p *player) read() error {
+	if err := p.hear(p.early); err != nil {
+		return err
+	}
+	p.early = nil
+	buf := make([]byte, 64)
+	for {
+		n, err := p.conn.Read(buf)
+		if err != nil {
+			return err
+		}
+		if err := p.hear(buf[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+// hear takes what the peer has sent, and for a WebSocket the rest of the frame.
+func (p *player) hear(b []byte) error {
+	if !p.ws { // another request, that will not be answered
+		if p.heard += len(b); p.heard > maxPlayText {
+			return errTooBig
+		}
+		return nil
+	}
+	if p.frames == nil {
+		if len(b) == 0 {
+			return nil
+		}
+		p.ahead = &aheadReader{r: p.conn}
+		p.frames = &frameReader{r: p.ahead, pong: p.pong, skip: maxPlayText}
+	}
+	for p.ahead.b = b; len(p.ahead.b) > 0; {
+		if err := p.frames.next(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// aheadReader reads what was read ahead, then from r.
+type aheadReader struct {
+	r io.Reader
+	b []byte
+}
+
+func (a *aheadReader) Read(p []byte) (int, error) {
+	if len(a.b) > 0 {
+		n := copy(p, a.b)
+		a.b = a.b[n:]
+		return n, nil
+	}
+	return a.r.Read(p)
+}
+
+// over ends the session.
+func (p *player) over(err error) {
 	defer p.h.unregister(p)
-	conn := p.conn
-	err := p.read(conn)
 	p.sub.Close()
 	if closed := (peerClosed{}); errors.As(err, &closed) {
 		p.sayClose(closed.code, "")
+	} else if o := outcomeOf(err); o.result == "protocol" && p.ws {
+		p.sayClose(o.code, o.text)
+		// Closing over unread bytes would reset the connection, and lose our frame.
+		p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
+		io.Copy(io.Discard, readOnly{p.conn})
 	}
 	if why := p.reason(); why != nil {
 		err = why
 	}
 	if errors.Is(err, relay.ErrStalled) {
-		abort(conn)
+		abort(p.conn)
 	} else {
-		conn.Close()
+		p.conn.Close()
 	}
 	p.h.stats.players[p.protocol()].Add(-1)
 	p.h.log.Info("player ended", "stream", p.name.String(), "remote", p.remote.String(), "after", time.Since(p.started).Round(time.Millisecond), "reason", err)
-}
-
-// read reads until the peer closes, breaks the protocol, or the connection is closed. It never returns nil.
-func (p *player) read(conn net.Conn) error {
-	var r io.Reader = conn
-	if len(p.early) > 0 {
-		r = io.MultiReader(bytes.NewReader(p.early), conn)
-		p.early = nil
-	}
-	if !p.ws {
-		return discard(r)
-	}
-	f := &frameReader{r: r, pong: p.pong, skip: maxPlayText}
-	for {
-		if err := f.next(); err != nil {
-			if o := outcomeOf(err); o.result == "protocol" {
-				p.sub.Close()
-				p.sayClose(o.code, o.text)
-				// Closing over unread bytes would reset the connection, and lose our frame.
-				conn.SetReadDeadline(time.Now().Add(farewellTimeout))
-				io.Copy(io.Discard, readOnly{conn})
-			}
-			return err
-		}
-	}
-}
-
-// discard reads what an HTTP client sends behind its request: nothing, or another request that
-// will not be answered.
-func discard(r io.Reader) error {
-	buf := make([]byte, 64)
-	for total := 0; total < maxPlayText; {
-		n, err := r.Read(buf)
-		if total += n; err != nil {
-			return err
-		}
-	}
-	return errTooBig
 }
 
 // pong answers a ping between two messages. A peer that takes nothing gets no answer.

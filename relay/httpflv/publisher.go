@@ -2,7 +2,6 @@ package httpflv
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -86,11 +85,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access
 
 func (p *publisher) run(early []byte, a relay.Access) {
 	defer p.h.unregister(p)
-	var r io.Reader = p
-	if len(early) > 0 {
-		r = io.MultiReader(bytes.NewReader(early), p)
-	}
-	p.frames = &frameReader{r: bufio.NewReaderSize(r, 4096), pong: p.write}
+	p.frames = &frameReader{r: bufio.NewReaderSize(&aheadReader{r: p, b: early}, 4096), pong: p.write}
 	a.Query = nil // held the token
 	err := p.ingest(a)
 	var closed peerClosed
