@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type door struct {
 	http  *Handler
 	url   string // http://host:port
 	log   *lockedBuffer
+	asked atomic.Int64 // accesses authorised so far
 	done  func()
 }
 
@@ -76,10 +78,13 @@ func open(t *testing.T, config relay.Config, change func(*Handler), listener fun
 	t.Helper()
 	d := &door{t: t, relay: relay.New(config), log: &lockedBuffer{}}
 	d.http = &Handler{
-		Relay:     d.relay,
-		Authorize: authorize,
-		Origins:   func(app, origin string) bool { return app == "live" && origin == "https://good.example" },
-		Log:       slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Relay: d.relay,
+		Authorize: func(ctx context.Context, a relay.Access) (relay.Grant, error) {
+			defer d.asked.Add(1)
+			return authorize(ctx, a)
+		},
+		Origins: func(app, origin string) bool { return app == "live" && origin == "https://good.example" },
+		Log:     slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
 		change(d.http)
@@ -136,6 +141,13 @@ func short() relay.Config {
 // play returns the URL of a stream, with a token. The query, if any, begins with "&".
 func (d *door) play(stream, query string) string {
 	return d.url + "/live/" + stream + ".flv?" + strings.TrimPrefix(query+"&", "&") + "token=" + secret
+}
+
+// waiting returns when so many players have asked and had the time to wait for the stream.
+func (d *door) waiting(n int64) {
+	d.t.Helper()
+	eventually(d.t, "players wait", func() bool { return d.asked.Load() >= n })
+	time.Sleep(100 * time.Millisecond)
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {

@@ -35,7 +35,7 @@ func TestBytesInBytesOut(t *testing.T) {
 					}
 				})
 			}
-			time.Sleep(50 * time.Millisecond)
+			d.waiting(6)
 			c := cast(t, d, "s", "")
 			if err := c.tags(tags); err != nil {
 				t.Fatal(err)
