@@ -21,6 +21,8 @@ export class Player {
   start = 0;
   ended = false;
   private state: PlayerState["state"] = "NO_PLAY";
+  /** The component itself told of this start's success: it will tell of its end. */
+  private fed = false;
   private readonly netstatus: Netstatus;
 
   constructor(readonly streamID: string, readonly room: Room, ios: boolean, private readonly host: PlayerHost) {
@@ -30,6 +32,7 @@ export class Player {
   /** A start, the first or another one. */
   request(): number {
     this.urls = undefined;
+    this.fed = false;
     this.turn("PLAY_REQUESTING", 0, "");
     return ++this.start;
   }
@@ -37,6 +40,7 @@ export class Player {
   /** A bindstatechange of the live-player. */
   feed(number: number, message: string): void {
     if (number === 2004) {
+      this.fed = true;
       if (this.turn("PLAYING", 0, "")) this.host.report(this, "PLAYING", number, message);
     } else if (failures.indexOf(number) >= 0) {
       // The network's failure is told every time: the application may have tried another URL meanwhile.
@@ -53,8 +57,9 @@ export class Player {
   confirmed(state: unknown, number: number, msg: string): void {
     if (state === "PLAYING") this.turn("PLAYING", 0, "");
     else if (number === code.playInterrupted) {
-      // The component connects again by itself: it is playing no more, and not over yet.
-      if (this.state === "PLAYING") this.turn("PLAY_REQUESTING", number, msg);
+      // Not over yet. A component that talks to us connects again by itself and tells when it cannot;
+      // and what ended may be the connection of an earlier URL.
+      if (this.state === "PLAYING" && !this.fed) this.turn("PLAY_REQUESTING", number, msg);
     } else if (number !== code.ok && this.state !== "NO_PLAY") this.turn("NO_PLAY", number, msg);
   }
 

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import vm from "node:vm";
 import { gzipSync } from "node:zlib";
+import { execFileSync } from "node:child_process";
 import { transformSync } from "esbuild";
 import { describe, expect, it } from "vitest";
 import { FakeServer } from "./fake/server.js";
@@ -81,5 +82,11 @@ describe("in a realm without anything", () => {
     expect(wx.posted.length).toBe(1);
     expect(seen).toEqual(["CONNECTING", "CONNECTED", "PUBLISH_REQUESTING", "PUBLISHING", "NO_PUBLISH", "DISCONNECTED"]);
     engine.destroyEngine();
+  });
+});
+
+describe("docs", () => {
+  it("are made from the present types", () => {
+    expect(() => execFileSync("node", [join(root, "script/reference.mjs"), "--check"])).not.toThrow();
   });
 });

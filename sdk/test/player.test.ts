@@ -111,6 +111,12 @@ describe("B1: player", () => {
     server.tell("ann", { type: "publisherState", streamID: "other", state: "PLAYING", errorCode: 0 });
     await pass();
     expect(ann.playing).toHaveLength(5);
+    // A component that told of its success tells of its end too.
+    ann.player("s1", 2004);
+    await say("NO_PLAY", 1004020);
+    expect(ann.playing.slice(5)).toEqual(["s1 PLAYING/0"]);
+    ann.player("s1", -2301);
+    expect(ann.playing.slice(6)).toEqual(["s1 NO_PLAY/-2301"]);
   });
 
   it("refused: NO_PLAY and a rejection with the code; stopped meanwhile", async () => {

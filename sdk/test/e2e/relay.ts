@@ -1,0 +1,86 @@
+// A real relay on free ports of this machine.
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import WebSocket from "ws";
+import { token04 } from "../../examples/backend-token/server.mjs";
+
+export const binary = process.env.LIVERELAY_BIN || resolve(__dirname, "../../../bin/liverelay");
+
+/** Why the tests cannot run here; "" when they can. */
+export function missing(): string {
+  if (!existsSync(binary)) return `no relay at ${binary}: make build, or set LIVERELAY_BIN`;
+  try {
+    execFileSync("ffmpeg", ["-version"], { stdio: "ignore" });
+  } catch {
+    return "no ffmpeg";
+  }
+  return "";
+}
+
+const secret = "e2e-secret-of-thirty-two-charact";
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((r) => server.listen(0, "127.0.0.1", r));
+  const { port } = server.address() as { port: number };
+  await new Promise((r) => server.close(r));
+  return port;
+}
+
+export class Relay {
+  readonly log: string[] = [];
+  private constructor(private readonly child: ChildProcess, readonly rtmp: number, readonly http: number, private readonly dir: string) {}
+
+  static async start(): Promise<Relay> {
+    const [rtmp, http, admin] = [await freePort(), await freePort(), await freePort()];
+    const dir = mkdtempSync(join(tmpdir(), "liverelay-e2e-"));
+    writeFileSync(
+      join(dir, "config.yaml"),
+      [
+        "node: {advertise: 127.0.0.1}",
+        `apps:\n  - {name: live, id: 1, secret: "${secret}"}`,
+        `rtmp: {listen: "127.0.0.1:${rtmp}"}`,
+        `http: {listen: "127.0.0.1:${http}"}`,
+        `admin: {listen: "127.0.0.1:${admin}"}`,
+      ].join("\n"),
+    );
+    const child = spawn(binary, ["serve", "--config", join(dir, "config.yaml")], { stdio: ["ignore", "pipe", "pipe"] });
+    const relay = new Relay(child, rtmp, http, dir);
+    for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (d: Buffer) => relay.log.push(d.toString()));
+    for (let i = 0; i < 100; i++) {
+      if (child.exitCode !== null) throw new Error(`the relay ended: ${relay.log.join("")}`);
+      if (await fetch(`http://127.0.0.1:${admin}/readyz`).then((r) => r.ok, () => false)) return relay;
+      await new Promise((r) => setTimeout(r, 100));
+    }
+    throw new Error(`the relay is not ready: ${relay.log.join("")}`);
+  }
+
+  get address(): string {
+    return `ws://127.0.0.1:${this.http}`;
+  }
+
+  /** Whether it has rooms. */
+  signals(): Promise<boolean> {
+    return new Promise((done) => {
+      const socket = new WebSocket(`${this.address}/signal?v=1`);
+      socket.on("open", () => (socket.close(), done(true)));
+      socket.on("error", () => done(false));
+    });
+  }
+
+  token(user: string, room: string, seconds = 3600, payload = JSON.stringify({ room_id: room, privilege: { 1: 1, 2: 1 }, stream_id_list: null })): string {
+    return token04(1, user, secret, seconds, payload);
+  }
+
+  async stop(): Promise<void> {
+    const gone = new Promise((r) => this.child.once("exit", r));
+    this.child.kill("SIGTERM");
+    const hard = setTimeout(() => this.child.kill("SIGKILL"), 15000);
+    await gone;
+    clearTimeout(hard);
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
