@@ -27,6 +27,7 @@ const dialsAtOnce = 16
 
 // bench runs one scenario against one server.
 func bench(o Options) (*Report, error) {
+	reserveProcessors(o.Threads + 1)
 	debug.SetGCPercent(800) // nothing is allocated in a window; the heap is small
 	if limit := raiseFileLimit(); limit < uint64(o.Players+o.Publishers+100) {
 		return nil, fmt.Errorf("raise file limit: %d descriptors are too few for %d players; see ulimit -n", limit, o.Players)
@@ -37,7 +38,7 @@ func bench(o Options) (*Report, error) {
 	}
 	b := &rig{Options: o, processes: pids.family()}
 	for range o.Threads {
-		l, err := newLoop()
+		l, err := newLoop(o.Poll)
 		if err != nil {
 			return nil, err
 		}

@@ -104,7 +104,7 @@ func fakeOptions(t *testing.T, s *fakeServer, args ...string) Options {
 
 func TestBenchCountsEveryFrame(t *testing.T) {
 	s := startFake(t, nil)
-	r, err := bench(fakeOptions(t, s, "--runs=2", "--joins=20", "--join-hold=100ms", "--stalled=10%", "--threads=2", "--slow=1"))
+	r, err := bench(fakeOptions(t, s, "--runs=2", "--joins=20", "--join-hold=100ms", "--stalled=10%", "--threads=2", "--slow=1", "--poll=1ms"))
 	if err != nil {
 		t.Fatal(err)
 	}

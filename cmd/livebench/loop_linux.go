@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -12,6 +11,7 @@ import (
 // reach it by do.
 type loop struct {
 	epoll, wake int
+	poll        time.Duration // read so often; 0: whenever something comes
 	done        chan struct{}
 
 	mu    sync.Mutex
@@ -51,12 +51,13 @@ const (
 	playTimeout    = 12 * time.Second
 	beatEvery      = 15 * time.Second
 	bufferSize     = 256 << 10
+	slowBuffer     = 32 << 10
 	epollBatch     = 128
 	liveEdge       = 250 * time.Millisecond // a frame this young is live, whatever its server's batching
 	maxFailureText = 120
 )
 
-func newLoop() (*loop, error) {
+func newLoop(poll time.Duration) (*loop, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
@@ -66,7 +67,7 @@ func newLoop() (*loop, error) {
 		syscall.Close(epoll)
 		return nil, fmt.Errorf("create eventfd: %w", errno)
 	}
-	l := &loop{epoll: epoll, wake: int(r), done: make(chan struct{}), waiting: map[*player]struct{}{},
+	l := &loop{epoll: epoll, wake: int(r), poll: poll, done: make(chan struct{}), waiting: map[*player]struct{}{},
 		buffer: make([]byte, bufferSize)}
 	l.totals.failures = map[string]int{}
 	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: -1}
@@ -95,18 +96,25 @@ func (l *loop) close() {
 }
 
 func (l *loop) run() {
-	runtime.LockOSThread()
+	sleep := preciseSleeper()
 	defer close(l.done)
 	defer syscall.Close(l.epoll)
 	defer syscall.Close(l.wake)
 	events := make([]syscall.EpollEvent, epollBatch)
+	more := false
 	for !l.stop {
-		n, err := syscall.EpollWait(l.epoll, events, int(tick/time.Millisecond))
-		if err != nil && err != syscall.EINTR {
-			panic(fmt.Sprintf("epoll_wait: %v", err)) // a bug of ours: no foreign byte leads here
+		timeout := tick
+		if l.poll > 0 && !more {
+			sleep(l.poll)
+			timeout = 0
 		}
+		n, err := epollWait(l.epoll, events, timeout)
+		if err != nil {
+			panic(err) // a bug of ours: no foreign byte leads here
+		}
+		more = n == len(events)
 		l.time = now()
-		for _, e := range events[:max(n, 0)] {
+		for _, e := range events[:n] {
 			if e.Fd < 0 {
 				l.runCalls()
 				continue
@@ -154,7 +162,11 @@ func (l *loop) tick() {
 // add connects a player. It counts a failure when it cannot.
 func (l *loop) add(p *player) {
 	p.started, p.loop = now(), l
-	fd, err := dial(p.endpoint)
+	buffer := 0
+	if p.role == stalling || p.role == slowing {
+		buffer = slowBuffer // or our kernel would read on for seconds
+	}
+	fd, err := dial(p.endpoint, buffer)
 	if err != nil {
 		p.fd, p.lost = -1, true
 		l.countFailure(err)

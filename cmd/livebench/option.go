@@ -43,6 +43,7 @@ type Options struct {
 	Settle     time.Duration
 	Runs       int
 	Threads    int
+	Poll       time.Duration
 }
 
 // Share is a number of players, or a percentage of them.
@@ -132,6 +133,7 @@ func parseOptions(args []string, out io.Writer) (Options, error) {
 	f.DurationVar(&o.Settle, "settle", 300*time.Millisecond, "nothing may arrive for so long before and after a window")
 	f.IntVar(&o.Runs, "runs", 1, "windows; the report holds medians")
 	f.IntVar(&o.Threads, "threads", 1, "threads that read")
+	f.DurationVar(&o.Poll, "poll", 0, "read so often (1ms) instead of at once: much cheaper for many players, but latencies grow by as much, and the server's work shrinks")
 	f.Usage = func() { usageText(f, out) }
 	if err := f.Parse(args); err != nil {
 		return o, errors.Join(errUsage, err)
@@ -187,6 +189,7 @@ func (o *Options) complete() error {
 		{"gop", float64(o.Media.GOP), 1, 1e4}, {"video", float64(o.Media.VideoKbps), 1, 1e6}, {"audio", float64(o.Media.AudioKbps), 0, 1e4},
 		{"sample", float64(o.Sample), 1, 1e6}, {"ramp", o.Ramp, 1, 1e5}, {"runs", float64(o.Runs), 1, 100}, {"threads", float64(o.Threads), 1, 64},
 		{"joins", o.Joins, 0, 1e4}, {"window", o.Window.Seconds(), o.GOPTime.Seconds(), 3600}, {"slow-rate", o.SlowRate, 0, 1},
+		{"poll", o.Poll.Seconds(), 0, 0.1},
 	} {
 		if c.value < c.least || c.value > c.max {
 			return fail("--%s: %v is not between %v and %v", c.name, c.value, c.least, c.max)

@@ -81,6 +81,7 @@ func (p *pacer) close() {
 func (p *pacer) run() {
 	defer close(p.done)
 	sleep := preciseSleeper()
+	shortSlice()
 	for range p.wake {
 		p.mu.Lock()
 		gops, quit := p.resume, p.quit
