@@ -110,6 +110,7 @@ type Config struct {
 	LoginTimeout time.Duration // for the first login of a connection [15 s]
 	LeaseTTL     time.Duration // of a node's lease in a room [15 s]
 	StoreTimeout time.Duration // for one step at the store [2 s]
+	Settle       time.Duration // after an outage of the store, before new rooms are made: nodes restore theirs first [1.5 s]
 	WriteTimeout time.Duration // for one frame to a client [10 s]
 	Tick         time.Duration // of the housekeeping [1 s]
 	CountEvery   time.Duration // user counts to members [30 s]
@@ -136,6 +137,7 @@ func (c *Config) defaults() {
 	set(&c.LoginTimeout, 15*time.Second)
 	set(&c.LeaseTTL, 15*time.Second)
 	set(&c.StoreTimeout, 2*time.Second)
+	set(&c.Settle, 1500*time.Millisecond)
 	set(&c.WriteTimeout, 10*time.Second)
 	set(&c.Tick, time.Second)
 	set(&c.CountEvery, 30*time.Second)

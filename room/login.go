@@ -207,6 +207,9 @@ func (l *login) apply(r *Room, t *tx) error {
 		return refuse(CodeTokenExpired, "token expired")
 	}
 	if !t.st.exists() {
+		if r.svc.settling() {
+			return &Error{Code: CodeUnavailable, Msg: "the store has just come back", Retryable: true, After: r.svc.cfg.Settle}
+		}
 		limit := l.req.Config.MaxMemberCount
 		old := t.st.Max
 		t.st.Max = limit

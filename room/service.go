@@ -24,6 +24,7 @@ type Service struct {
 	stats     stats
 	ids       atomic.Uint64
 	downUntil atomic.Int64 // unix ms: the store failed; do not ask before
+	upSince   atomic.Int64 // unix ms: … and answered again
 	wait      sync.WaitGroup
 	conns     sync.Map // *Conn -> struct{}
 	outbox    chan outMessage
@@ -248,9 +249,17 @@ func (s *Service) guard(f func() error) error {
 		return errors.Join(ErrUnavailable, err)
 	}
 	if s.downUntil.Swap(0) != 0 {
+		s.upSince.Store(s.now().UnixMilli())
 		s.log.Info("room store answers")
 	}
 	return err
+}
+
+// settling reports whether a room that the store does not have may be one it has
+// lost: other nodes have not had the time to restore it.
+func (s *Service) settling() bool {
+	up := s.upSince.Load()
+	return up != 0 && s.now().UnixMilli()-up < s.cfg.Settle.Milliseconds()
 }
 
 // Ready reports whether the store answers.

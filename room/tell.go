@@ -14,7 +14,10 @@ func (r *Room) tell(changes []*Change, own bool) {
 		case OpMember:
 			r.memberCame(ch)
 		case OpLeave:
-			if s := r.sessions[ch.Member.User.ID]; s != nil && s.id == ch.Member.Session {
+			if s := r.sessions[ch.Member.User.ID]; s == nil || s.id != ch.Member.Session {
+			} else if !own && ch.Code == 0 {
+				r.assertOwn = true // another node took this one for dead
+			} else {
 				r.drop(s)
 				if ch.Code != 0 {
 					s.end(&event{Type: "kicked", Room: r.key.Room, Code: ch.Code, Msg: kickText(ch.Code), Custom: ch.Text})
@@ -30,11 +33,14 @@ func (r *Room) tell(changes []*Change, own bool) {
 				r.users.add(ch.Device.User, "ADD", ch.Seq)
 			}
 		case OpUndevice:
+			if !own && ch.Device.Node == r.svc.node {
+				r.assertOwn = true
+			}
 			if ch.Shown {
 				r.users.add(ch.Device.User, "DELETE", ch.Seq)
 			}
 		case OpStream, OpUnstream:
-			r.streamChanged(ch)
+			r.streamChanged(ch, own)
 		case OpExtra:
 			e := &event{Type: "roomExtraInfo", Room: r.key.Room, Seq: ch.Seq, Extra: []*Extra{ch.Extra}}
 			r.broadcast(ch.Seq, e.frame(), nil)
@@ -97,7 +103,7 @@ func kickText(code Code) string {
 	return "removed by the server"
 }
 
-func (r *Room) streamChanged(ch *Change) {
+func (r *Room) streamChanged(ch *Change, own bool) {
 	s := ch.Stream
 	live := s.Live && ch.Op == OpStream
 	if ch.Shown {
@@ -122,8 +128,11 @@ func (r *Room) streamChanged(ch *Change) {
 	case live && s.Node == r.svc.node && s.Epoch == md.Epoch:
 	case live && s.User.ID == md.User:
 		md.announced, md.since = false, r.svc.now() // its user publishes through another node now
-	case !live && ch.Shown && s.User.ID == md.User && ch.Reason != ReasonLost:
+	case live || !ch.Shown || s.User.ID != md.User:
+	case ch.Reason != ReasonLost:
 		r.endMedia(md, ch.Reason)
+	case !own:
+		r.assertOwn = true // another node took this one for dead
 	}
 }
 

@@ -111,7 +111,9 @@ func (t *tx) commit(r *Room) (*Commit, error) {
 		Set: map[string]string{}, Node: r.svc.node, Fence: r.fence, LastFence: r.lastFence, TTL: r.svc.cfg.LeaseTTL, Expired: t.expired,
 	}
 	if c.Incarnation == "" {
-		c.Incarnation = newID()
+		// A room's numbers begin with the time (µs): above those of any room of this
+		// name before it, so that an old number can never be taken for one of this.
+		c.Incarnation, c.Seq = newID(), t.now*1000
 		if t.st.Created == 0 {
 			t.st.Created = t.now
 		}

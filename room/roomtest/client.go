@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -87,7 +88,10 @@ type Frame struct {
 	Within   int64     `json:"within"`
 	URL      string    `json:"url"`
 	Failed   []string  `json:"failed"`
-	URLs     struct {
+	SendTime int64     `json:"sendTime"`
+
+	MessageID json.RawMessage `json:"messageID"`
+	URLs      struct {
 		RTMP []string `json:"rtmp"`
 		FLV  []string `json:"flv"`
 		WS   []string `json:"ws"`
@@ -96,12 +100,19 @@ type Frame struct {
 	At time.Time `json:"-"` // when it was read
 }
 
+// MessageSeq is the messageID of a reliable message: its sequence.
+func (f *Frame) MessageSeq() int64 {
+	n, _ := strconv.ParseInt(string(f.MessageID), 10, 64)
+	return n
+}
+
 // View is what one member knows of one room. It holds the protocol to its promise:
 // what is sequenced comes once and in order. Violations are collected in Wrong.
 type View struct {
 	Room     string
 	Session  string
 	Seq      int64
+	Began    int64             // seq of the latest snapshot: messages before it may not have come
 	Users    map[string]string // id -> name
 	Streams  map[string]Stream
 	Extra    map[string]string
@@ -121,7 +132,7 @@ func (v *View) wrong(format string, args ...any) {
 }
 
 func (v *View) replace(s *Snapshot, seq int64) {
-	v.Seq = seq
+	v.Seq, v.Began = seq, seq
 	v.Users, v.Streams, v.Extra = map[string]string{}, map[string]Stream{}, map[string]string{}
 	for _, u := range s.Users {
 		v.Users[u.ID] = u.Name
