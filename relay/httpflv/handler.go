@@ -42,8 +42,9 @@ const (
 )
 
 // Handler serves media. Its fields are set before the first request; the zero
-// value of the optional ones is good. Close it after the http.Server, which
-// knows nothing of the connections that were taken from it.
+// value of the optional ones is good. Close it before the http.Server, whose Shutdown
+// would wait for players that wait for a stream, and knows nothing of the connections taken
+// from it.
 type Handler struct {
 	Relay     *relay.Relay
 	Authorize relay.Authorizer

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -402,9 +403,11 @@ func TestCloseInAHurry(t *testing.T) {
 // Publishing, playing and leaving in every order leaves nothing behind (user pains
 // 29 and 40).
 func TestChurn(t *testing.T) {
-	d := open(t, relay.Config{PlayWait: 100 * time.Millisecond, ResumeWindow: 20 * time.Millisecond}, nil, nil)
-	rounds := 40
-	if testing.Short() {
+	d := open(t, relay.Config{PlayWait: 100 * time.Millisecond, ResumeWindow: 20 * time.Millisecond}, func(h *Handler) { h.Log = nil }, nil)
+	rounds := 40 // of each of 4 workers, twice
+	if n, err := strconv.Atoi(os.Getenv("LIVERELAY_CHURN")); err == nil {
+		rounds = n
+	} else if testing.Short() {
 		rounds = 10
 	}
 	round := func(worker, n int) {
@@ -471,7 +474,10 @@ func TestChurn(t *testing.T) {
 		})
 		time.Sleep(50 * time.Millisecond)
 		runtime.GC()
+		var memory runtime.MemStats
+		runtime.ReadMemStats(&memory)
 		now := runtime.NumGoroutine() + descriptors()
+		t.Logf("after %d rounds: %d goroutines, %d descriptors, heap %d KiB, %v", 4*rounds*(phase+1), runtime.NumGoroutine(), descriptors(), memory.HeapAlloc>>10, d.http.Stats().Results)
 		if phase == 1 && now > before+5 {
 			t.Errorf("goroutines and descriptors: %d, then %d", before, now)
 		}
