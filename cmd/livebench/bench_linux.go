@@ -183,7 +183,7 @@ func (b *rig) arrive() error {
 			}
 			endpoints[key] = e
 		}
-		p := &player{endpoint: e, stream: stream, fd: -1, parse: i%every == 0 || b.Rooms > 0 && i%(b.Members-1) == 0}
+		p := &player{endpoint: e, stream: stream, fd: -1, parse: parses(i, every) || b.Rooms > 0 && i%(b.Members-1) == 0}
 		switch {
 		case stalled > 0 && i*stalled/b.Players != (i+1)*stalled/b.Players: // spread evenly
 			p.role, p.parse = stalling, true
@@ -218,6 +218,10 @@ func (b *rig) arrive() error {
 	time.Sleep(b.Warmup)
 	return nil
 }
+
+// parses chooses one of every so many players, each time another place: streams and protocols take turns too, and each
+// should have one that parses.
+func parses(player, every int) bool { return player%every == player/every%every }
 
 // prepareJoins tells the loops where players that come on top play.
 func (b *rig) prepareJoins() {

@@ -64,7 +64,7 @@ func newLoop(poll time.Duration) (*loop, error) {
 	}
 	r, _, errno := syscall.RawSyscall(syscall.SYS_EVENTFD2, 0, syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if errno != 0 {
-		syscall.Close(epoll)
+		_ = syscall.Close(epoll)
 		return nil, fmt.Errorf("create eventfd: %w", errno)
 	}
 	l := &loop{epoll: epoll, wake: int(r), poll: poll, done: make(chan struct{}), waiting: map[*player]struct{}{},
@@ -98,8 +98,10 @@ func (l *loop) close() {
 func (l *loop) run() {
 	sleep := preciseSleeper()
 	defer close(l.done)
-	defer syscall.Close(l.epoll)
-	defer syscall.Close(l.wake)
+	defer func() {
+		_ = syscall.Close(l.epoll)
+		_ = syscall.Close(l.wake)
+	}()
 	events := make([]syscall.EpollEvent, epollBatch)
 	more := false
 	for !l.stop {

@@ -45,9 +45,8 @@ type player struct {
 	resumed  int64
 
 	last     [2]uint32 // newest sequence number of audio, of video
-	gap      bool      // video is missing since resumed; its next frame should be a keyframe
-	judged   bool
-	received uint32 // in the window
+	judged   bool      // a gap in its video was seen since it resumed
+	received uint32    // in the window
 	disorder uint32
 	mark     uint64 // bytes at its start
 }

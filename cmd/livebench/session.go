@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -139,7 +140,7 @@ func (s *rtmpSession) reply(values []any) error {
 	name, _ := values[0].(string)
 	switch name {
 	case "_error":
-		return fmt.Errorf("refused: %v", statusOf(values))
+		return statusOf(values).err()
 	case "_result":
 		transaction, _ := values[1].(float64)
 		switch transaction {
@@ -153,7 +154,7 @@ func (s *rtmpSession) reply(values []any) error {
 	case "onStatus":
 		switch status := statusOf(values); {
 		case status["level"] == "error" || status["code"] == "NetStream.Play.StreamNotFound":
-			return fmt.Errorf("refused: %v", status)
+			return status.err()
 		case status["code"] == "NetStream.Play.Start" || status["code"] == "NetStream.Publish.Start":
 			s.started = true
 		}
@@ -161,13 +162,23 @@ func (s *rtmpSession) reply(values []any) error {
 	return nil
 }
 
-func statusOf(values []any) map[string]any {
+// status is the object in a server's answer that says what became of a command (RTMP 1.0 §7.2.1.1, §7.2.2).
+type status map[string]any
+
+func statusOf(values []any) status {
 	for _, v := range values {
 		if m, ok := v.(map[string]any); ok && (m["code"] != nil || m["level"] != nil) {
 			return m
 		}
 	}
-	return map[string]any{"values": len(values)}
+	return nil
+}
+
+func (s status) err() error {
+	if s == nil {
+		return errors.New("refused without a reason")
+	}
+	return fmt.Errorf("refused: %v (%v)", s["code"], s["description"])
 }
 
 func (s *rtmpSession) create() {
