@@ -203,7 +203,7 @@ func (l *loop) remove(p *player) {
 	if p.fd < 0 {
 		return
 	}
-	syscall.Close(p.fd)
+	_ = syscall.Close(p.fd)
 	p.fd = -1
 	l.players[p.slot] = nil
 	l.free = append(l.free, p.slot)

@@ -26,14 +26,14 @@ func dial(e endpoint, buffer int) (int, error) {
 		return -1, fmt.Errorf("open socket: %w", err)
 	}
 	if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1); err != nil {
-		syscall.Close(fd)
+		_ = syscall.Close(fd)
 		return -1, fmt.Errorf("set TCP_NODELAY: %w", err)
 	}
 	if buffer > 0 {
 		_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, buffer) // without it the stall comes later
 	}
 	if err := syscall.Connect(fd, to); err != nil && !errors.Is(err, syscall.EINPROGRESS) {
-		syscall.Close(fd)
+		_ = syscall.Close(fd)
 		return -1, fmt.Errorf("connect %s: %w", e.host, err)
 	}
 	return fd, nil
