@@ -107,7 +107,7 @@ func (s *Subscriber) begin() {
 		s.cursor = e.keyframe
 		s.class.gate = gateOpen
 	}
-	s.queueHeaders(e)
+	s.queueHeaders(e, true)
 }
 
 // squeeze queues the cached GOP's video with timestamps that end at the live edge,
@@ -134,7 +134,9 @@ func (s *Subscriber) squeeze(e *entry, edge int64) {
 	}
 }
 
-func (s *Subscriber) queueHeaders(e *entry) {
+// queueHeaders queues the sequence headers, and for a newcomer the metadata, which says nothing
+// that a decoder needs.
+func (s *Subscriber) queueHeaders(e *entry, newcomer bool) {
 	next := s.stream.ring.get(s.cursor)
 	if next == nil {
 		next = s.stream.ring.last()
@@ -143,7 +145,9 @@ func (s *Subscriber) queueHeaders(e *entry) {
 		return
 	}
 	for _, h := range e.headersAt(next.DTS) {
-		s.queue(h)
+		if newcomer || h.Kind != flv.Script {
+			s.queue(h)
+		}
 	}
 }
 
@@ -191,6 +195,6 @@ func (s *Subscriber) skip(head uint64, lost bool) {
 	}
 	s.stream.relay.dropped[dropBacklog].Add(s.cursor - from)
 	if e.changedAt >= from {
-		s.queueHeaders(e)
+		s.queueHeaders(e, false)
 	}
 }

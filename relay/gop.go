@@ -27,14 +27,19 @@ type stampedHeaders struct {
 }
 
 // headersAt returns the headers with the DTS of the first frame that follows
-// them. Newcomers of one GOP share them, and so their wire forms.
+// them; metadata first, at 0, since FFmpeg takes later metadata for subtitles. Newcomers
+// of one GOP share them, and so their wire forms.
 func (e *entry) headersAt(dts int64) []*Message {
 	if s := e.at.Load(); s != nil && s.dts == dts {
 		return s.messages
 	}
 	s := &stampedHeaders{dts: dts, messages: make([]*Message, len(e.headers))}
 	for i, h := range e.headers {
-		s.messages[i] = h.stamped(dts)
+		at := dts
+		if h.Kind == flv.Script {
+			at = 0
+		}
+		s.messages[i] = h.stamped(at)
 	}
 	e.at.Store(s)
 	return s.messages

@@ -156,7 +156,11 @@ func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o Subscrib
 		select {
 		case <-st.ready:
 		case <-st.over:
-			return nil, nil
+			select {
+			case <-st.ready: // both at once
+			default:
+				return nil, nil
+			}
 		case <-timeout:
 			return nil, ErrNotFound
 		case <-ctx.Done():

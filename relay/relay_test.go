@@ -228,7 +228,7 @@ func TestNewcomerStartsAtKeyframe(t *testing.T) {
 	await(t, "the cached GOP", func() bool { return len(sink.messages(t)) >= 13 })
 	all := sink.messages(t)
 	want := []got{
-		{flv.Script, 800, fmt.Sprintf("%x", metadata())},
+		{flv.Script, 0, fmt.Sprintf("%x", metadata())},
 		{flv.Video, 800, fmt.Sprintf("%x", videoHeader(1))},
 		{flv.Audio, 800, fmt.Sprintf("%x", audioHeader())},
 		{flv.Video, 800, fmt.Sprintf("%x", keyframe(20))},

@@ -162,11 +162,11 @@ func (st *Stream) count(f *Format, messages, bytes uint64) {
 }
 
 // subscribe adds a subscriber, on the shard with the fewest. It returns nil when
-// the stream has ended.
+// the stream has ended, except for one that waited for it: a short stream is due to it all the same.
 func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.ended.Load() != nil {
+	if st.ended.Load() != nil && !early {
 		return nil, nil
 	}
 	if most := st.relay.config.ViewersPerStream; most > 0 && len(st.subscribers) >= most {
