@@ -270,8 +270,8 @@ func output(t *testing.T, most time.Duration, name string, args ...string) strin
 
 // testPicture returns ffmpeg's arguments for a moving picture with a sound, seconds long (0: endless).
 func testPicture(seconds int) []string {
-	args := []string{"-hide_banner", "-loglevel", "warning", "-re",
-		"-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100"}
+	args := []string{"-hide_banner", "-loglevel", "warning",
+		"-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30", "-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100"}
 	if seconds > 0 {
 		args = append(args, "-t", fmt.Sprint(seconds))
 	}
