@@ -32,7 +32,7 @@ func readTags(t *testing.T, r io.Reader) ([]flv.Tag, error) {
 }
 
 func checkPong(t *testing.T, frame []byte) error {
-	f, err := ws.ReadFrame(bytes.NewReader(frame))
+	f, err := readFrame(bytes.NewReader(frame))
 	if err != nil || f.Header.OpCode != ws.OpPong || f.Header.Masked || len(frame) > 2+ws.MaxControlFramePayloadSize {
 		t.Fatalf("pong % x: %v", frame, err)
 	}

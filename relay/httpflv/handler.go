@@ -352,7 +352,7 @@ func parseFlag(q url.Values, key string) (*bool, error) {
 // abort closes a connection without waiting for the kernel to send what a peer does not take.
 func abort(conn net.Conn) {
 	if c, ok := conn.(interface{ SetLinger(int) error }); ok {
-		c.SetLinger(0)
+		_ = c.SetLinger(0)
 	}
 	conn.Close()
 }

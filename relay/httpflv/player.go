@@ -133,7 +133,7 @@ func replyHead(header http.Header, fileHeader []byte) []byte {
 	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 200 OK\r\n")
-	header.Write(&b)
+	_ = header.Write(&b) // into memory
 	b.WriteString("\r\n")
 	b.Write(fileHeader)
 	return b.Bytes()
@@ -212,7 +212,7 @@ func (p *player) over(err error) {
 		p.sayClose(o.code, o.text)
 		// Closing over unread bytes would reset the connection, and lose our frame.
 		p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
-		io.Copy(io.Discard, readOnly{p.conn})
+		_, _ = io.Copy(io.Discard, readOnly{p.conn})
 	}
 	if why := p.reason(); why != nil {
 		err = why
@@ -244,7 +244,7 @@ func (p *player) sayClose(code ws.StatusCode, reason string) {
 		return
 	}
 	p.conn.SetWriteDeadline(time.Now().Add(farewellTimeout))
-	p.conn.Write(closeFrame(code, reason))
+	_, _ = p.conn.Write(closeFrame(code, reason)) // it is over either way
 }
 
 // onEnd is called by the relay, which no longer writes.
@@ -291,7 +291,7 @@ func (p *player) end(err error) {
 	case !said:
 		o := outcomeOf(err)
 		p.sub.SetReceive(false, false)
-		p.sub.Control(closeFrame(o.code, o.text))
+		_ = p.sub.Control(closeFrame(o.code, o.text)) // one that takes nothing is cut off
 	}
 	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
 }

@@ -208,7 +208,7 @@ func (p *publisher) writeLocked(frame []byte) error {
 func (p *publisher) sayClose(code ws.StatusCode, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.writeLocked(closeFrame(code, reason))
+	_ = p.writeLocked(closeFrame(code, reason)) // it is over either way
 	p.saidClose = true
 }
 
@@ -229,7 +229,7 @@ func (p *publisher) farewell(err error, closed peerClosed) {
 	limit := time.Now().Add(farewellTimeout)
 	p.limit.Store(&limit)
 	if errors.Is(err, errFrame) { // nobody knows where a frame begins
-		io.Copy(io.Discard, readOnly{p})
+		_, _ = io.Copy(io.Discard, readOnly{p})
 		return
 	}
 	p.frames.skip = math.MaxInt64
