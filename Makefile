@@ -20,8 +20,8 @@ build:          ## bin/liverelay, the server, and bin/livebench, the load genera
 test:           ## install what the tests need, then run all of them
 	scripts/test.sh
 
-bench: build    ## measure CPU and latency on this machine (docs/performance.md)
-	bin/livebench standard $(ARGS)
+bench:          ## measure CPU and latency on this machine (docs/performance.md); ARGS=quick|standard|full
+	scripts/bench $(ARGS)
 
 lint: bin/golangci-lint-$(LINT) ## what the compiler does not see
 	$< run ./...

@@ -31,30 +31,37 @@ skip() {
   skipped	$1	$2"
 }
 
+# The end-to-end tests have a part of their own, and what npm brought along is not ours.
+packages() { go list ./... | grep -v -e '^liverelay/test$' -e '^liverelay/test/' -e /node_modules/; }
+
 race=-race
+build() { mkdir -p bin && CGO_ENABLED=0 go build -o bin/ ./cmd/...; }
+vet() { go vet $(packages) ./test/...; }
+unit() { go test $race -timeout 20m $(packages); }
 sdk() { (cd sdk && npm ci --no-audit --no-fund --loglevel=error && npm test); }
-unit() { go test $race -timeout 20m $(go list ./... | grep -v '/test\(/\|$\)'); }
+sdk_end_to_end() { (cd sdk && npm run test:e2e); }
 
 part "programs for the tests" scripts/install.sh
 if ! command -v gcc >/dev/null 2>&1 && ! command -v clang >/dev/null 2>&1; then
 	race=""
 	echo "no C compiler: testing without the race detector"
 fi
-part "build" go build ./...
-part "vet" go vet ./...
+part "build" build
+part "vet" vet
 part "unit${race:+ and race}" unit
 part "fuzz" scripts/fuzz.sh 5s
-if [ -d test ]; then
-	part "end to end" go test -timeout 30m ./test/...
-else
-	skip "end to end" "there is no test/"
-fi
+part "end to end" go test -timeout 30m ./test/...
 if [ ! -f sdk/package.json ]; then
 	skip "client SDK" "there is no sdk/package.json"
 elif ! command -v npm >/dev/null 2>&1; then
 	skip "client SDK" "npm is missing"
+elif [ "$(node -p 'parseInt(process.versions.node)')" -lt 20 ]; then
+	skip "client SDK" "its tests need Node.js 20, here is $(node -v)"
 else
 	part "client SDK" sdk
+	if grep -q '"test:e2e"' sdk/package.json; then
+		part "client SDK end to end" sdk_end_to_end
+	fi
 fi
 
 echo
