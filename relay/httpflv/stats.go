@@ -11,6 +11,8 @@ type Stats struct {
 	WSPlayers   int // now
 	Publishers  int // now
 	BytesIn     uint64
+	Messages    uint64 // sent to players, in both forms
+	BytesOut    uint64 // sent to players
 	// Results counts requests and ended publications: "play", "publish", and what
 	// was refused or went wrong: "denied", "not_found", "busy", "limit", "protocol", …
 	Results map[string]uint64
@@ -34,7 +36,7 @@ func (c *counters) result(label string) {
 	c.results[label]++
 }
 
-// Stats returns the counters. Bytes and messages to players are [Sent]'s.
+// Stats returns the counters. What went to players is that of all Handlers, as [Sent] counts it.
 func (h *Handler) Stats() Stats {
 	c := &h.stats
 	s := Stats{
@@ -43,6 +45,11 @@ func (h *Handler) Stats() Stats {
 		Publishers:  int(c.publishers.Load()),
 		BytesIn:     c.bytesIn.Load(),
 		Results:     make(map[string]uint64),
+	}
+	for _, protocol := range [...]string{ProtocolHTTP, ProtocolWS} {
+		messages, bytes := Sent(protocol)
+		s.Messages += messages
+		s.BytesOut += bytes
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
