@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -194,7 +195,7 @@ var golden = []struct {
 // readAll reads messages until the end.
 func readAll(r io.Reader, l *limits) ([]Message, error) {
 	var c chunkReader
-	c.open(r, nil, l)
+	c.open(r, nil, new(atomic.Uint64), l)
 	defer c.release()
 	var all []Message
 	for {
@@ -427,7 +428,7 @@ func TestChunkReaderMemory(t *testing.T) {
 		wire = append(wire, chunkOf(0, uint32(3+i), 0, 8<<20, videoType, 1, nil, make([]byte, 128))...)
 	}
 	var c chunkReader
-	c.open(bytes.NewReader(wire), nil, limitsPublish)
+	c.open(bytes.NewReader(wire), nil, new(atomic.Uint64), limitsPublish)
 	defer c.release()
 	_, err := c.next()
 	if err != io.EOF {
@@ -446,7 +447,7 @@ func TestChunkReaderShortTail(t *testing.T) {
 	body := append(pattern(128, 1), 0x80) // expected timestamp starts with 0x01
 	go pw.Write(cat(chunkOf(0, 6, 0x1000000, 129, videoType, 1, ptr(0x1000000), body[:128]), chunkOf(3, 6, 0, 0, 0, 0, nil, body[128:])))
 	var c chunkReader
-	c.open(pr, nil, limitsPublish)
+	c.open(pr, nil, new(atomic.Uint64), limitsPublish)
 	defer c.release()
 	m, err := c.next()
 	if err != nil || !bytes.Equal(m.Payload, body) {
@@ -458,7 +459,7 @@ func TestInputShrinkKeepsUnread(t *testing.T) {
 	wire := []byte(strings.Repeat("0123456789", 100))
 	for _, taken := range []int{0, 1, 500, 999, 1000} {
 		var in input
-		in.open(bytes.NewReader(wire), nil)
+		in.open(bytes.NewReader(wire), nil, new(atomic.Uint64))
 		if _, err := in.peek(18); err != nil {
 			t.Fatal(err)
 		}
@@ -482,7 +483,7 @@ func BenchmarkChunkReader(b *testing.B) {
 			r, w := io.Pipe()
 			w.Close()
 			var c chunkReader
-			c.open(r, nil, limitsPublish)
+			c.open(r, nil, new(atomic.Uint64), limitsPublish)
 			c.chunkSize = uint32(size)
 			b.SetBytes(4096)
 			b.ReportAllocs()

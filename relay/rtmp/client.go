@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/yutopp/go-rtmp/message"
@@ -34,7 +35,8 @@ type Client struct {
 	tcURL   string
 	publish bool
 	timeout time.Duration
-	cut     func() bool // stops watching Dial's context
+
+	received atomic.Uint64
 
 	// owned by the reader: the caller of Read, or a goroutine of a publisher's own
 	chunks      chunkReader
@@ -93,7 +95,7 @@ func dial(ctx context.Context, rawURL string, cfg ClientConfig, publish bool) (*
 	}
 	// The context's end cuts whatever waits for the server.
 	cut := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
-	c.chunks.open(c.conn, c, limitsPublish)
+	c.chunks.open(c.conn, c, &c.received, limitsPublish)
 	err = c.open(cfg.ChunkSize)
 	if !cut() && err == nil {
 		err = ctx.Err()

@@ -115,6 +115,7 @@ func (o *output) event(e message.UserCtrlEvent) { o.control(&message.UserCtrl{Ev
 
 func (o *output) message(csid byte, stream uint32, m message.Message) {
 	var body bytes.Buffer
+	body.Grow(256)
 	if err := message.NewEncoder(&body).Encode(m); err != nil {
 		panic(fmt.Sprintf("rtmp: encode %T: %v", m, err))
 	}

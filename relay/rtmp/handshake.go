@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/yutopp/go-rtmp/handshake"
@@ -36,10 +38,21 @@ var (
 	serverVersion = [4]byte{4, 5, 0, 1}
 )
 
+// handshakeScratch is what a handshake works in: 10 KB that nobody needs afterwards.
+type handshakeScratch struct {
+	c1, s1 handshake.S1C1
+	s2, c2 handshake.S2C2
+	out    bytes.Buffer
+}
+
+var handshakePool = sync.Pool{New: func() any { return new(handshakeScratch) }}
+
 // serverHandshake answers a client: signed where the client signed, plain
 // (echoing C1) otherwise. What is in C2 does not matter: real clients send
 // anything. The caller sets the deadline.
 func serverHandshake(r io.Reader, w io.Writer) error {
+	x := handshakePool.Get().(*handshakeScratch)
+	defer handshakePool.Put(x)
 	d := handshake.NewDecoder(r)
 	var c0 handshake.S0C0
 	if err := d.DecodeS0C0(&c0); err != nil {
@@ -48,19 +61,17 @@ func serverHandshake(r io.Reader, w io.Writer) error {
 	if c0 != handshakeVersion {
 		return violation("%s", notRTMP(byte(c0)))
 	}
-	var c1 handshake.S1C1
-	if err := d.DecodeS1C1(&c1); err != nil {
+	if err := d.DecodeS1C1(&x.c1); err != nil {
 		return fmt.Errorf("read C1: %w", noEOF(err))
 	}
-	reply, err := serverReply(&c1)
+	reply, err := x.reply()
 	if err != nil {
 		return err
 	}
 	if _, err := w.Write(reply); err != nil {
 		return fmt.Errorf("write S0, S1 and S2: %w", err)
 	}
-	var c2 handshake.S2C2
-	if err := d.DecodeS2C2(&c2); err != nil {
+	if err := d.DecodeS2C2(&x.c2); err != nil {
 		return fmt.Errorf("read C2: %w", noEOF(err))
 	}
 	return nil
@@ -78,55 +89,47 @@ func notRTMP(first byte) string {
 	return fmt.Sprintf("not RTMP: version %d in C0", first)
 }
 
-// serverReply makes S0, S1 and S2 for a C1.
-func serverReply(c1 *handshake.S1C1) ([]byte, error) {
+// reply makes S0, S1 and S2 for c1.
+func (x *handshakeScratch) reply() ([]byte, error) {
 	now := uint32(time.Now().UnixMilli())
-	s0 := handshake.S0C0(handshakeVersion)
-	s1 := handshake.S1C1{Time: now}
-	if _, err := rand.Read(s1.Random[:]); err != nil {
+	x.s1.Time, x.s1.Version = now, [4]byte{}
+	if _, err := rand.Read(x.s1.Random[:]); err != nil {
 		return nil, err
 	}
-	s2 := handshake.S2C2{Time: c1.Time, Time2: now}
-	copy(s2.Random[:], c1.Random[:])
+	x.s2.Time, x.s2.Time2, x.s2.Random = x.c1.Time, now, x.c1.Random
 
-	request := encodeS1C1(c1)
-	digest, scheme, signed := findDigest(request, clientKey)
-	if c1.Version == [4]byte{} {
-		signed = false
-	}
-	if signed {
-		s1.Version = serverVersion
-		packet := encodeS1C1(&s1)
-		sign(packet, scheme, serverKey)
-		copy(s1.Random[:], packet[8:])
-
-		if _, err := rand.Read(s2.Random[:]); err != nil {
-			return nil, err
+	var digest []byte // of C1, if it is signed
+	if x.c1.Version != [4]byte{} {
+		scheme := 0
+		digest, scheme = findDigest(x.encode(&x.c1), clientKey)
+		digest = bytes.Clone(digest) // out is used again
+		if digest != nil {
+			x.s1.Version = serverVersion
+			packet := x.encode(&x.s1)
+			sign(packet, scheme, serverKey)
+			copy(x.s1.Random[:], packet[8:])
+			if _, err := rand.Read(x.s2.Random[:]); err != nil {
+				return nil, err
+			}
 		}
 	}
-	var out bytes.Buffer
-	e := handshake.NewEncoder(&out)
-	if err := e.EncodeS0C0(&s0); err != nil {
+	x.out.Reset()
+	e := handshake.NewEncoder(&x.out)
+	s0 := handshake.S0C0(handshakeVersion)
+	if err := errors.Join(e.EncodeS0C0(&s0), e.EncodeS1C1(&x.s1), e.EncodeS2C2(&x.s2)); err != nil {
 		return nil, err
 	}
-	if err := e.EncodeS1C1(&s1); err != nil {
-		return nil, err
-	}
-	if err := e.EncodeS2C2(&s2); err != nil {
-		return nil, err
-	}
-	reply := out.Bytes()
-	if signed {
+	reply := x.out.Bytes()
+	if digest != nil {
 		signS2(reply[len(reply)-handshakeSize:], digest)
 	}
 	return reply, nil
 }
 
-func encodeS1C1(p *handshake.S1C1) []byte {
-	var out bytes.Buffer
-	out.Grow(handshakeSize)
-	_ = handshake.NewEncoder(&out).EncodeS1C1(p) // a bytes.Buffer takes all
-	return out.Bytes()
+func (x *handshakeScratch) encode(p *handshake.S1C1) []byte {
+	x.out.Reset()
+	_ = handshake.NewEncoder(&x.out).EncodeS1C1(p) // a bytes.Buffer takes all
+	return x.out.Bytes()
 }
 
 // digestAt says where a C1 or S1 of the given scheme keeps its digest: in one of
@@ -148,15 +151,17 @@ func signature(packet []byte, at int, key []byte) []byte {
 	return mac.Sum(nil)
 }
 
-func findDigest(packet, key []byte) (digest []byte, scheme int, ok bool) {
+// findDigest returns the digest of a signed C1 or S1, within packet, and its scheme; nil
+// when it is not signed.
+func findDigest(packet, key []byte) (digest []byte, scheme int) {
 	for scheme := range 2 {
 		at := digestAt(packet, scheme)
 		found := packet[at : at+digestSize]
 		if hmac.Equal(found, signature(packet, at, key)) {
-			return found, scheme, true
+			return found, scheme
 		}
 	}
-	return nil, 0, false
+	return nil, 0
 }
 
 func sign(packet []byte, scheme int, key []byte) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // inputSize is the read buffer of a connection that publishes or has not said
@@ -35,13 +36,14 @@ type input struct {
 	buf    []byte
 	r, w   int // buf[r:w] is unread
 
-	received uint64 // bytes since the handshake
-	acked    uint32 // received, at the last acknowledgement
-	window   uint32 // acknowledge every so many bytes; 0: never
+	total    *atomic.Uint64 // of all connections
+	received uint64         // bytes since the handshake
+	acked    uint32         // received, at the last acknowledgement
+	window   uint32         // acknowledge every so many bytes; 0: never
 }
 
-func (in *input) open(src io.Reader, hook inputHook) {
-	in.src, in.hook = src, hook
+func (in *input) open(src io.Reader, hook inputHook, total *atomic.Uint64) {
+	in.src, in.hook, in.total = src, hook, total
 	in.pooled = inputPool.Get().(*[inputSize]byte)
 	in.buf = in.pooled[:]
 	in.r, in.w = 0, 0
@@ -76,6 +78,7 @@ func (in *input) read(p []byte) (int, error) {
 		n, err := in.src.Read(p)
 		if n > 0 {
 			in.received += uint64(n)
+			in.total.Add(uint64(n))
 			if in.window > 0 && uint32(in.received)-in.acked >= in.window && in.hook != nil {
 				in.acked = uint32(in.received)
 				if err := in.hook.acknowledge(in.acked); err != nil {
@@ -97,6 +100,17 @@ func (in *input) read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// fill waits for bytes, when none is left. Without it a read does so by itself, but deeper
+// down the stack.
+func (in *input) fill() error {
+	if in.r < in.w {
+		return nil
+	}
+	n, err := in.read(in.buf)
+	in.r, in.w = 0, n
+	return err
 }
 
 // peek returns the next n bytes without taking them; n is at most

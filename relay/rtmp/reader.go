@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/yutopp/go-rtmp/message"
 )
@@ -68,8 +69,8 @@ type chunkReader struct {
 	streams   []*chunkStream
 }
 
-func (r *chunkReader) open(src io.Reader, hook inputHook, l *limits) {
-	r.input.open(src, hook)
+func (r *chunkReader) open(src io.Reader, hook inputHook, total *atomic.Uint64, l *limits) {
+	r.input.open(src, hook, total)
 	r.limits, r.chunkSize = l, defaultChunkSize
 }
 

@@ -7,6 +7,7 @@
 package rtmp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -99,10 +100,17 @@ func (s *Server) init() {
 // encode makes a message's chunks, the same for every player: full header,
 // absolute time, fixed chunk stream ids, message stream id 1.
 func encode(m *relay.Message, chunkSize int) []byte {
-	kind := typeOf(m.Kind)
-	dst := make([]byte, 0, chunked(m.Timestamp(), len(m.Payload), chunkSize))
-	return appendChunks(dst, mediaCSID(kind), kind, streamID, m.Timestamp(), m.Payload, chunkSize)
+	kind, timestamp := typeOf(m.Kind), m.Timestamp()
+	if m.Kind == flv.Script && bytes.HasPrefix(m.Payload, onMetaData) {
+		// A newcomer gets it in the middle of the stream. ffmpeg takes it for a
+		// subtitle track, and waits for more of it, at any other time than 0.
+		timestamp = 0
+	}
+	dst := make([]byte, 0, chunked(timestamp, len(m.Payload), chunkSize))
+	return appendChunks(dst, mediaCSID(kind), kind, streamID, timestamp, m.Payload, chunkSize)
 }
+
+var onMetaData = []byte("\x02\x00\x0aonMetaData")
 
 func typeOf(k flv.Kind) message.TypeID { return message.TypeID(k) } // FLV took its tag types from RTMP
 

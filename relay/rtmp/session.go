@@ -49,7 +49,6 @@ type session struct {
 	chunks    chunkReader
 	phase     phase
 	began     uint64 // bytes received when the phase began
-	counted   uint64 // bytes received that are in the statistics
 	app       string
 	query     url.Values // of tcUrl and app
 	ingest    *ingest    // while publishing
@@ -75,9 +74,8 @@ var errPlaying = errors.New("plays")
 
 // run is the session's goroutine.
 func (s *session) run() {
-	s.chunks.open(s.conn, s, limitsBefore)
+	s.chunks.open(s.conn, s, &s.server.stats.bytesIn, limitsBefore)
 	err := s.serve()
-	s.count()
 	if errors.Is(err, errPlaying) {
 		s.server.wg.Done() // the player has entered in our place
 		return
@@ -108,8 +106,7 @@ func (s *session) serve() error {
 		}
 		return fmt.Errorf("handshake: %w", err)
 	}
-	s.count()
-	s.chunks.received, s.counted = 0, 0
+	s.chunks.received = 0
 	s.chunks.window = ackWindow / 2
 	s.enter(phaseConnect, s.server.HandshakeTimeout)
 	for {
@@ -120,7 +117,6 @@ func (s *session) serve() error {
 			}
 			return err
 		}
-		s.count()
 		if s.phase != phasePublish && s.chunks.received-s.began > commandBytes {
 			return errFlood
 		}
@@ -139,11 +135,6 @@ func (s *session) left() error {
 		return io.EOF
 	}
 	return errUnfinish
-}
-
-func (s *session) count() {
-	s.server.stats.bytesIn.Add(s.chunks.received - s.counted)
-	s.counted = s.chunks.received
 }
 
 // enter begins a phase that may take so long. The deadline is absolute: a peer
@@ -467,11 +458,13 @@ func (s *session) farewell(err error, publishing bool) {
 // report logs the end and counts it: the one line a session leaves.
 func (s *session) report(err error, publishing bool) {
 	row := outcomeOf(err)
-	s.server.stats.result(row.result)
+	defer s.server.stats.result(row.result)
 	log := s.server.Log.With("remote", s.remote.String(), "protocol", s.protocol, "result", row.result)
 	switch {
 	case row.result == "probe":
 		log.Debug("connection closed without a byte")
+	case publishing && row.result == "protocol":
+		log.Warn("publisher closed: wrong bytes", "stream", s.ingest.name.String(), "error", err)
 	case publishing:
 		log.Info("publisher ended", "stream", s.ingest.name.String(), "error", err)
 	case row.result == "ended" || row.result == "left":
