@@ -181,10 +181,20 @@ interface Tag {
 }
 
 function tags(wxml: string): Tag[] {
-  return Array.from(wxml.matchAll(/<(live-pusher|live-player)\b([\s\S]*?)>/g), ([, kind, text]) => ({
-    kind: kind as Tag["kind"],
-    attributes: Object.fromEntries(Array.from(text!.matchAll(/([\w:-]+)(?:="([^"]*)")?/g), ([, k, v]) => [k!, v ?? "true"])),
-  }));
+  const found: Tag[] = [];
+  // What encloses a component decides too whether, and for which items, it is there.
+  const open: Record<string, string>[] = [];
+  for (const [, end, kind, text] of wxml.matchAll(/<(\/?)([\w-]+)((?:"[^"]*"|[^">])*)>/g)) {
+    const attributes = Object.fromEntries(Array.from(text!.matchAll(/([\w:-]+)(?:="([^"]*)")?/g), ([, k, v]) => [k!, v ?? "true"]));
+    if (kind === "live-pusher" || kind === "live-player") {
+      if (end) continue;
+      const around = open.reduceRight((all, o) => ({ ...("wx:for" in o ? { "wx:for": o["wx:for"]! } : {}), ...all }), {} as Record<string, string>);
+      const parent = open[open.length - 1];
+      found.push({ kind, attributes: { ...around, ...(parent && "wx:if" in parent ? { "wx:if": parent["wx:if"]! } : {}), ...attributes } });
+    } else if (end) open.pop();
+    else if (!text!.endsWith("/")) open.push(attributes);
+  }
+  return found;
 }
 
 /** The value of "{{a.b}}" in some data. */

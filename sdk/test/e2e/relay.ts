@@ -47,7 +47,9 @@ export class Relay {
         `admin: {listen: "127.0.0.1:${admin}"}`,
       ].join("\n"),
     );
-    const child = spawn(binary, ["serve", "--config", join(dir, "config.yaml")], { stdio: ["ignore", "pipe", "pipe"] });
+    // Every LIVERELAY_… is a key of the configuration to it.
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("LIVERELAY_")));
+    const child = spawn(binary, ["serve", "--config", join(dir, "config.yaml")], { stdio: ["ignore", "pipe", "pipe"], env });
     const relay = new Relay(child, rtmp, http, dir);
     for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (d: Buffer) => relay.log.push(d.toString()));
     for (let i = 0; i < 100; i++) {

@@ -26,7 +26,7 @@ export function seedPage(): { wxml: string; script: string } | undefined {
   const at = flow.indexOf('zg.on("roomStreamUpdate"');
   const states = [one("onPushStateChange(e)"), one("onPushNetStateChange(e)"), one("onPlayStateChange(e)"), one("onPlayNetStateChange(e)")].map(split);
   const script = `
-    let zg;
+    let zg, playStreamID; // the document uses both without saying where they come from
     const app = { globalData: {} };
     ${flow.slice(0, at)}
     Page({

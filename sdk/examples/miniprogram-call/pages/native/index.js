@@ -22,7 +22,9 @@ Page({
 
   onLoad({ room }) {
     this.setData({ room: room || "r1" });
+    /** LivePlayerContexts and the states of the plays, by stream. */
     this.contexts = {};
+    this.states = {};
   },
 
   onUnload() {
@@ -48,12 +50,14 @@ Page({
 
   leave() {
     if (!this.engine) return;
-    if (this.pusher) this.pusher.stop();
-    for (const id of Object.keys(this.contexts)) this.contexts[id].stop();
-    this.engine.destroyEngine();
+    const { engine, pusher, contexts } = this;
     this.engine = this.pusher = undefined;
     this.contexts = {};
+    this.states = {};
+    if (pusher) pusher.stop();
+    for (const id of Object.keys(contexts)) contexts[id].stop();
     this.setData({ joined: false, pushURL: "", players: [] });
+    engine.destroyEngine();
   },
 
   /** Every handler before loginRoom: what is in the room already is told right after it. */
@@ -75,6 +79,7 @@ Page({
       if (state === "NO_PUBLISH" && errorCode === -1307) setTimeout(() => this.engine && this.push(), rest);
     });
     engine.on("playerStateUpdate", ({ streamID, state, errorCode }) => {
+      this.states[streamID] = state;
       if (state === "NO_PLAY" && errorCode === -2301) setTimeout(() => this.contexts[streamID] && this.play(streamID), rest);
     });
     engine.on("tokenWillExpire", async (room) => {
@@ -121,12 +126,14 @@ Page({
     this.engine.stopPlayingStream(streamID);
     if (this.contexts[streamID]) this.contexts[streamID].stop();
     delete this.contexts[streamID];
+    delete this.states[streamID];
     this.setData({ players: this.data.players.filter((p) => p.streamID !== streamID) });
   },
 
   /** The room is back after a loss: what stopped meanwhile starts again. */
   recover() {
     if (this.publishing === "NO_PUBLISH") this.push();
+    for (const { streamID } of this.data.players) if (this.states[streamID] === "NO_PLAY") this.play(streamID);
   },
 
   // The camera's and microphone's state goes to the others as the stream's extra info.
