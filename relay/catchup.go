@@ -153,8 +153,11 @@ func (s *Subscriber) queueHeaders(e *entry, newcomer bool) {
 
 // queue adds m to what is to be written if s is due it.
 func (s *Subscriber) queue(m *Message) {
-	if s.class.passes(m) {
-		s.pending = append(s.pending, m.inForm(s.class.hevc).wire(s.class.format))
+	if !s.class.passes(m) {
+		return
+	}
+	if m = m.inForm(s.class.hevc); m != nil {
+		s.pending = append(s.pending, m.wire(s.class.format))
 	}
 }
 

@@ -43,6 +43,15 @@ type plan struct {
 	messages, bytes uint64 // delivered by it
 }
 
+// delivery is one batch on its way to one subscriber.
+type delivery struct {
+	s     *Subscriber
+	plan  int // in the shard's plans
+	batch *Batch
+	n     int // bytes written
+	err   error
+}
+
 // shard is a part of a stream's subscribers that are up to date, and whoever runs
 // it: for a moment, the goroutine that found it idle or one made for it. A
 // subscriber that falls behind leaves for a goroutine of its own (see
@@ -59,7 +68,9 @@ type shard struct {
 	// owned by the runner
 	subscribers []*Subscriber
 	plans       []plan
-	spare       []*Subscriber
+	due         []delivery
+	spare       []*Subscriber // an inbox to be
+	sender      sender
 }
 
 // kick sees to it that the shard is run after now: here if inline, else on a
@@ -90,54 +101,89 @@ func (sh *shard) tick() {
 	ended := sh.stream.ended.Load() // before the head: what was written before the end is delivered
 	head := sh.stream.ring.head.Load()
 	sh.admit()
+	for sh.collect(head) {
+		sh.sender.send(sh.due)
+		// From the last on: one that leaves gives its place to one already settled.
+		for i := len(sh.due) - 1; i >= 0; i-- {
+			sh.settle(&sh.due[i])
+		}
+		clear(sh.due)
+		sh.due = sh.due[:0]
+		for i := range sh.plans {
+			p := &sh.plans[i]
+			sh.stream.count(p.class.format, p.messages, p.bytes)
+		}
+		clear(sh.plans)
+		sh.plans = sh.plans[:0]
+	}
+	if ended != nil {
+		sh.end(*ended)
+	}
+}
+
+// collect finds what each subscriber is due, one batch each. It returns false when nobody is due anything.
+func (sh *shard) collect(head uint64) bool {
 	for i := 0; i < len(sh.subscribers); {
 		s := sh.subscribers[i]
 		if s.cursor == head {
 			i++
 			continue
 		}
-		p := sh.plan(s.class, s.cursor, head)
-		if p == nil { // the ring has moved on: it is behind
+		n := sh.plan(s.class, s.cursor, head)
+		if n < 0 { // the ring has moved on: it is behind
 			sh.leave(i)
 			s.fallBehind(nil)
 			continue
 		}
-		n, err := 0, error(nil)
-		if p.batch.Size > 0 {
-			n, err = s.sink.TryWrite(p.batch)
-			p.bytes += uint64(n)
+		p := &sh.plans[n]
+		if p.batch.Size == 0 {
+			s.cursor, s.class = p.to, p.next
+			continue // perhaps it is due more behind it
 		}
-		s.cursor, s.class = p.to, p.next
-		switch {
-		case err != nil:
-			sh.leave(i)
-			s.release(err)
-		case n < p.batch.Size:
-			sh.leave(i)
-			s.fallBehind(p.batch.rest(n))
-		default:
-			p.messages += uint64(len(p.batch.Bufs))
-			if p.to == head {
-				i++
-			}
-		}
+		sh.due = append(sh.due, delivery{s: s, plan: n, batch: p.batch})
+		i++
 	}
-	for i := range sh.plans {
-		p := &sh.plans[i]
-		sh.stream.count(p.class.format, p.messages, p.bytes)
-	}
-	clear(sh.plans)
-	sh.plans = sh.plans[:0]
-	if ended != nil {
-		sh.end(*ended)
+	return len(sh.due) > 0
+}
+
+// settle does what follows from how a delivery went.
+func (sh *shard) settle(d *delivery) {
+	s, p := d.s, &sh.plans[d.plan]
+	s.cursor, s.class = p.to, p.next
+	p.bytes += uint64(d.n)
+	switch {
+	case d.err != nil:
+		sh.leave(s.index)
+		s.release(d.err)
+	case d.n < d.batch.Size:
+		sh.leave(s.index)
+		s.fallBehind(d.batch.rest(d.n))
+	default:
+		p.messages += uint64(len(d.batch.Bufs))
 	}
 }
 
-// plan returns the batch of a class from a position, or nil if the ring no longer holds it.
-func (sh *shard) plan(c class, from, head uint64) *plan {
+// sender writes deliveries without waiting and notes in each how it went.
+type sender interface {
+	send([]delivery)
+}
+
+// directSender makes a system call for each delivery.
+type directSender struct{}
+
+func (directSender) send(due []delivery) {
+	for i := range due {
+		d := &due[i]
+		d.n, d.err = d.s.sink.TryWrite(d.batch)
+	}
+}
+
+// plan returns which of the plans is a class's from a position, or -1 if the ring no longer
+// holds it.
+func (sh *shard) plan(c class, from, head uint64) int {
 	for i := range sh.plans {
 		if p := &sh.plans[i]; p.from == from && p.class == c {
-			return p
+			return i
 		}
 	}
 	p := plan{class: c, from: from, to: min(head, from+maxVector), next: c}
@@ -145,15 +191,18 @@ func (sh *shard) plan(c class, from, head uint64) *plan {
 	for position := from; position < p.to; position++ {
 		m := sh.stream.ring.get(position)
 		if m == nil {
-			return nil
+			return -1
 		}
-		if p.next.passes(m) {
-			bufs = append(bufs, m.inForm(c.hevc).wire(c.format))
+		if !p.next.passes(m) {
+			continue
+		}
+		if m = m.inForm(c.hevc); m != nil {
+			bufs = append(bufs, m.wire(c.format))
 		}
 	}
 	p.batch = newBatch(bufs)
 	sh.plans = append(sh.plans, p)
-	return &sh.plans[len(sh.plans)-1]
+	return len(sh.plans) - 1
 }
 
 // passes says whether a subscriber of the class is due m, and opens the gate.
@@ -172,7 +221,7 @@ func (c *class) passes(m *Message) bool {
 		c.gate = gateOpen
 		return true
 	}
-	return c.gate == gateOpen || m.Header.SequenceHeader
+	return c.gate == gateOpen || isHeader(m)
 }
 
 // admit looks at the subscribers in the inbox: those that join, go, or have

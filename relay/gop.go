@@ -69,7 +69,7 @@ func (g *gop) next(m *Message, position uint64) *entry {
 		old = &entry{changedAt: position}
 	}
 	switch {
-	case m.Header.SequenceHeader, isMetadata(m):
+	case isHeader(m):
 		return old.withHeader(m, position)
 	case m.Header.Keyframe && m.Header.Track == 0:
 		e := old.copy()
@@ -114,7 +114,8 @@ func (e *entry) copy() *entry {
 // was before it cannot be decoded with it, so that the cached GOP goes.
 func (e *entry) withHeader(m *Message, position uint64) *entry {
 	same := func(h *Message) bool {
-		return h.Kind == m.Kind && h.Header.Track == m.Header.Track && h.Header.Packet == m.Header.Packet
+		a, b := h.Header, m.Header
+		return h.Kind == m.Kind && a.Packet == b.Packet && a.Track == b.Track && a.Multitrack == b.Multitrack
 	}
 	next := e.copy()
 	next.audio, next.video = e.audio || m.Kind == flv.Audio, e.video || m.Kind == flv.Video
@@ -127,7 +128,7 @@ func (e *entry) withHeader(m *Message, position uint64) *entry {
 	switch {
 	case i >= 0:
 		next.headers[i] = m
-		next.cached = next.cached && m.Kind == flv.Script
+		next.cached = next.cached && !m.Header.SequenceHeader
 	case m.Kind == flv.Script:
 		next.headers = slices.Insert(next.headers, 0, m)
 	case len(next.headers) < maxHeaders:
@@ -136,10 +137,10 @@ func (e *entry) withHeader(m *Message, position uint64) *entry {
 	return next
 }
 
-// isMetadata tells onMetaData (FLV 10.1 E.5) from cue points and other script data: an AMF0
-// string of ten bytes.
-func isMetadata(m *Message) bool {
-	return m.Kind == flv.Script && bytes.HasPrefix(m.Payload, []byte("\x02\x00\x0aonMetaData"))
+// isHeader says whether a newcomer needs m before any frame: sequence headers, onMetaData, and the
+// colours of HDR video (E-RTMP, VideoPacketType.Metadata).
+func isHeader(m *Message) bool {
+	return m.Header.SequenceHeader || m.Header.Packet == flv.Metadata
 }
 
 // Headers kept for newcomers at most: metadata, and a sequence header and the like for each of

@@ -32,7 +32,7 @@ func (m *Message) stamped(dts int64) *Message {
 
 // isMedia says whether the message is a frame: it moves the clock and belongs to a GOP.
 func (m *Message) isMedia() bool {
-	return m.Kind != flv.Script && !m.Header.SequenceHeader
+	return m.Kind != flv.Script && !isHeader(m)
 }
 
 // Format is one wire form of messages, such as RTMP chunks or FLV tags. A door has
@@ -83,8 +83,8 @@ func (m *Message) wire(f *Format) []byte {
 	}
 }
 
-// inForm returns the message with its HEVC header in the wanted form; every other
-// message is returned as it is.
+// inForm returns the message with its HEVC header in the wanted form, or nil if it
+// has none in that form (HDR colours under codec id 12); every other message is returned as it is.
 func (m *Message) inForm(form HEVCForm) *Message {
 	if form == HEVCAsPublished || m.Kind != flv.Video || m.Header.Codec != flv.CodecHEVC {
 		return m
@@ -100,8 +100,11 @@ func (m *Message) inForm(form HEVCForm) *Message {
 		rewrite = flv.HEVCToFourCC
 	}
 	payload, ok := rewrite(m.Payload)
-	if !ok {
+	switch {
+	case !ok:
 		return m
+	case len(payload) == 0:
+		return nil
 	}
 	other := m.stamped(m.DTS)
 	other.Payload, other.Header = payload, flv.ParseHeader(m.Kind, payload)

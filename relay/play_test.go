@@ -257,6 +257,26 @@ func TestHEVCForms(t *testing.T) {
 	}
 }
 
+// The colours of HDR video are a newcomer's too, and have no form under codec id 12.
+func TestHDRMetadataReachesNewcomers(t *testing.T) {
+	colours := []byte("\x94hvc1\x02\x00\x09colorInfo\x03\x00\x00\x09")
+	r := newTestRelay(t, Config{})
+	p := mustPublish(t, r, "")
+	mustWrite(t, p, flv.Video, 0, []byte{0x90, 'h', 'v', 'c', '1', 1})
+	mustWrite(t, p, flv.Video, 0, colours)
+	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+	mustWrite(t, p, flv.Video, 0, []byte{0x93, 'h', 'v', 'c', '1', 9})
+	mustWrite(t, p, flv.Video, 40, []byte{0x93, 'h', 'v', 'c', '1', 8})
+	for form, want := range map[HEVCForm]int{HEVCAsPublished: 3, HEVCLegacy: 2} {
+		s, sink := play(t, r, PlayOptions{Audio: true, Video: true, HEVC: form})
+		await(t, "headers and keyframe", func() bool { return len(sink.messages(t)) == want })
+		if got := sink.messages(t)[1].payload; (got == hex(colours)) != (form == HEVCAsPublished) {
+			t.Errorf("form %d: second message %s", form, got)
+		}
+		s.Close()
+	}
+}
+
 func TestParsePlayOptionsRefuses(t *testing.T) {
 	for _, q := range []string{"start=gopp", "only=both", "hevc=13", "start=GOP"} {
 		values, _ := url.ParseQuery(q)

@@ -75,7 +75,7 @@ func newStream(r *Relay, n Name) *Stream {
 		subscribers: make(map[*Subscriber]struct{}),
 	}
 	for range shards() {
-		st.shards = append(st.shards, &shard{stream: st})
+		st.shards = append(st.shards, &shard{stream: st, sender: directSender{}})
 	}
 	return st
 }
@@ -112,7 +112,7 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 
 // checkReadyLocked decides when players can be told which tracks the stream has.
 func (st *Stream) checkReadyLocked(m *Message, e *entry) {
-	if isMetadata(m) {
+	if m.Kind == flv.Script && isHeader(m) {
 		st.promised = bytes.Contains(m.Payload, []byte("audiocodecid")) && bytes.Contains(m.Payload, []byte("videocodecid"))
 		return
 	}
