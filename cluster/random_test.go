@@ -255,6 +255,11 @@ func (r *run) gone(u *person) bool {
 		u.client, u.view = nil, nil
 		return true
 	}
+	if !u.client.Alive() {
+		r.logf("%s has lost its connection", u.name)
+		u.client, u.view = nil, v
+		return true
+	}
 	return false
 }
 
@@ -466,8 +471,8 @@ func (r *run) settle() {
 		}
 		time.Sleep(20 * time.Millisecond)
 		for _, u := range r.users {
-			if r.gone(u) { // it had been replaced or kicked before
-				r.login(u, false)
+			if r.gone(u) { // it had been kicked before, or lost
+				r.login(u, true)
 			}
 		}
 	}

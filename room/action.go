@@ -1,6 +1,8 @@
 package room
 
 import (
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"time"
@@ -8,29 +10,28 @@ import (
 
 // apiActions are the actions of the server API with their rates.
 var apiActions = map[string]apiAction{
-	"KickoutUser":               {(*apiCall).kickoutUser, 50},
-	"CloseRoom":                 {(*apiCall).closeRoom, 1},
-	"DescribeUserNum":           {(*apiCall).describeUserNum, 10},
-	"DescribeUsers":             {(*apiCall).describeUsers, 10},
-	"DescribeUserList":          {(*apiCall).describeUserList, 10},
-	"DescribeSimpleStreamList":  {(*apiCall).describeStreams, 10},
-	"AddStream":                 {(*apiCall).addStream, 50},
-	"DeleteStream":              {(*apiCall).deleteStream, 50},
-	"SetForbidUserRule":         {(*apiCall).setUserRule, 10},
-	"DescribeForbidUserRule":    {(*apiCall).describeUserRules, 10},
-	"DelForbidUserRule":         {(*apiCall).delUserRule, 10},
-	"SetForbidStreamRule":       {(*apiCall).setStreamRule, 10},
-	"DescribeForbidStreamRule":  {(*apiCall).describeStreamRules, 10},
-	"DescribeForbidStreamRules": {(*apiCall).describeStreamRules, 10},
-	"DelForbidStreamRule":       {(*apiCall).delStreamRule, 10},
-	"ForbidRTCStream":           {(*apiCall).forbidStream, 50},
-	"ForbidRTCStreams":          {(*apiCall).forbidStream, 50},
-	"ResumeRTCStream":           {(*apiCall).resumeStream, 50},
-	"DescribeRTCStreamState":    {(*apiCall).streamState, 50},
-	"RTMPDispatchV2":            {(*apiCall).dispatch, 50},
-	"SendBroadcastMessage":      {(*apiCall).sendBroadcast, 10},
-	"SendBarrageMessage":        {(*apiCall).sendBarrage, 20},
-	"SendCustomCommand":         {(*apiCall).sendCustom, 200},
+	"KickoutUser":              {(*apiCall).kickoutUser, 50},
+	"CloseRoom":                {(*apiCall).closeRoom, 1},
+	"DescribeUserNum":          {(*apiCall).describeUserNum, 10},
+	"DescribeUsers":            {(*apiCall).describeUsers, 10},
+	"DescribeUserList":         {(*apiCall).describeUserList, 10},
+	"DescribeSimpleStreamList": {(*apiCall).describeStreams, 10},
+	"AddStream":                {(*apiCall).addStream, 50},
+	"DeleteStream":             {(*apiCall).deleteStream, 50},
+	"SetForbidUserRule":        {(*apiCall).setUserRule, 10},
+	"DescribeForbidUserRule":   {(*apiCall).describeUserRules, 10},
+	"DelForbidUserRule":        {(*apiCall).delUserRule, 10},
+	"SetForbidStreamRule":      {(*apiCall).setStreamRule, 10},
+	"DescribeForbidStreamRule": {(*apiCall).describeStreamRules, 10},
+	"DelForbidStreamRule":      {(*apiCall).delStreamRule, 10},
+	"ForbidRTCStream":          {(*apiCall).forbidStream, 50},
+	"ForbidRTCStreams":         {(*apiCall).forbidStream, 50},
+	"ResumeRTCStream":          {(*apiCall).resumeStream, 50},
+	"DescribeRTCStreamState":   {(*apiCall).streamState, 50},
+	"RTMPDispatchV2":           {(*apiCall).dispatch, 50},
+	"SendBroadcastMessage":     {(*apiCall).sendBroadcast, 10},
+	"SendBarrageMessage":       {(*apiCall).sendBarrage, 20},
+	"SendCustomCommand":        {(*apiCall).sendCustom, 200},
 }
 
 type object = map[string]any
@@ -539,3 +540,6 @@ func (c *apiCall) sendCustom() (any, error) {
 	})
 	return object{"FailUsers": failed}, err
 }
+
+// Actions lists the actions of the server API.
+func Actions() []string { return slices.Sorted(maps.Keys(apiActions)) }

@@ -424,11 +424,8 @@ func (r *Room) leaving(s *Session, why Reason, code Code, text string, done func
 	return command{
 		apply: func(t *tx) error {
 			if code == CodeHeartbeat || why == ReasonHeartbeat {
-				s.mu.Lock()
-				back := s.conn != nil
-				s.mu.Unlock()
-				if back {
-					return nil
+				if s.attached() {
+					return nil // its client is back
 				}
 			}
 			if m := t.st.members[s.user.ID]; m != nil && m.Session == s.id {

@@ -93,6 +93,12 @@ func (s *Session) attach(c *Conn, token Token) bool {
 	return true
 }
 
+func (s *Session) attached() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn != nil
+}
+
 // detach notes that the connection is gone, heard of last at the given time.
 func (s *Session) detach(c *Conn, heard time.Time) {
 	s.mu.Lock()

@@ -78,6 +78,7 @@ func (r *Room) restore(v View) error {
 	r.svc.log.Warn("room restored to the store", "room", r.key, "store_had", v.Seq, "was", r.st.Seq, "now", c.Seq)
 	r.fence, r.lastFence = fence, max(fence, r.lastFence)
 	r.st.Seq, r.st.Commit = c.Seq, c.ID
+	r.forgetLog() // a client of another node may have seen more than we had: it needs a snapshot
 	return nil
 }
 
@@ -171,7 +172,7 @@ func (r *Room) hear(n Notice) {
 func (r *Room) assert(t *tx) {
 	me := r.svc.node
 	for user, s := range r.sessions {
-		if t.st.members[user] == nil {
+		if m := t.st.members[user]; m == nil || m.Session == s.id && m.Node != me {
 			t.member(s.member(me))
 			delete(r.gone, user)
 		}

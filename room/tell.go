@@ -180,12 +180,16 @@ func (r *Room) sendSnapshots() {
 	}
 }
 
-// checkSessions ends the sessions that a replaced copy no longer knows as ours.
+// checkSessions ends the sessions that a replaced copy knows to be replaced. One that
+// it knows on another node, but whose client is connected here, is claimed: the copy
+// may be older than the client's move.
 func (r *Room) checkSessions() {
 	for user, s := range r.sessions {
-		if m := r.st.members[user]; m != nil && (m.Session != s.id || m.Node != r.svc.node) {
-			r.memberCame(&Change{Op: OpMember, Member: m})
+		m := r.st.members[user]
+		if m == nil || m.Session == s.id && (m.Node == r.svc.node || s.attached()) {
+			continue
 		}
+		r.memberCame(&Change{Op: OpMember, Member: m})
 	}
 }
 

@@ -255,10 +255,15 @@ func Dial(ctx context.Context, url string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Wrap(ws), nil
+}
+
+// Wrap makes a client of a connection.
+func Wrap(ws *websocket.Conn) *Client {
 	ws.SetReadLimit(64 << 20)
 	c := &Client{ws: ws, replies: map[int64]chan *Frame{}, views: map[string]*View{}, keep: 4096, changed: make(chan struct{}), done: make(chan struct{})}
 	go c.read()
-	return c, nil
+	return c
 }
 
 // OnEvent has f called for every event, before it is kept. Call it before a login.
@@ -453,6 +458,16 @@ func (c *Client) CloseCode(ctx context.Context) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return int(websocket.CloseStatus(c.err))
+}
+
+// Alive reports whether the connection has not ended.
+func (c *Client) Alive() bool {
+	select {
+	case <-c.done:
+		return false
+	default:
+		return true
+	}
 }
 
 // Drop cuts the connection without a word.

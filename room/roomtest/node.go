@@ -80,7 +80,10 @@ func NewNode(store room.Store, bus room.Bus, tweak func(*room.Config)) (*Node, e
 	mux := http.NewServeMux()
 	mux.Handle("/signal", n.Service.Signal())
 	mux.Handle("/api/", n.Service.API())
-	n.server = &http.Server{Handler: mux}
+	n.server = &http.Server{Handler: mux, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10) // else the kernel hides megabytes of a client that does not read
+		return ctx
+	}}
 	n.URL = "ws://" + n.listener.Addr().String() + "/signal"
 	n.API = "http://" + n.listener.Addr().String() + "/api/"
 	go func() {
