@@ -111,7 +111,7 @@ function classPart(declaration, file, lang, words) {
     lines.push(`### ${heading}`, "");
     for (const member of members) {
       const doc = comment(member);
-      lines.push("```ts", signature(member, file), "```", "");
+      lines.push("```ts", signature(member, member.getSourceFile()), "```", "");
       const text = (doc[lang] || doc.en).replace(/```[\s\S]*```/g, "");
       if (text) lines.push(squeeze(text), "");
       const params = Object.entries(doc.params);
@@ -123,7 +123,7 @@ function classPart(declaration, file, lang, words) {
     }
   };
   const parent = declaration.heritageClauses?.[0]?.types[0].expression.getText(file);
-  const base = file.statements.find((s) => ts.isClassDeclaration(s) && s.name.text === parent);
+  const base = [file, source("unoffered.ts")].flatMap((f) => [...f.statements]).find((s) => ts.isClassDeclaration(s) && s.name.text === parent);
   const all = [...declaration.members, ...(base ? base.members.filter(ts.isMethodDeclaration) : [])];
   const members = all.filter((m) => (ts.isMethodDeclaration(m) || ts.isConstructorDeclaration(m)) && !isPrivate(m) && !comment(m).internal);
   section(words.methods, members.filter((m) => !isStatic(m)));

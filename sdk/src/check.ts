@@ -4,7 +4,6 @@ import { byteLength } from "./utf8.js";
 // The rules of PROTOCOL.md §2 for ids, checked before anything is sent. Each
 // check returns nothing or throws the documented code.
 
-// eslint-disable-next-line no-control-regex
 const control = /[\u0000-\u001f\u007f-\u009f]/;
 
 function check(text: unknown, what: string, most: number, empty: number, illegal: number, long: number, legal?: RegExp): void {

@@ -1,4 +1,4 @@
-import { code, LiveRelayError } from "./code.js";
+import { code, LiveRelayError, quiet } from "./code.js";
 import type { Wx } from "./platform.js";
 import type { PageContext, PlayerAttributes, PlayOption, PublishOption, PusherAttributes, StreamURL } from "./type.js";
 
@@ -63,11 +63,14 @@ export class LivePusher extends Live<PusherAttributes> {
   }
 
   /** Publishes: gets a fresh URL, sets it, starts the component. @zh 推流：取新 URL、设置、启动组件。 */
-  async start(streamID: string, option?: PublishOption): Promise<StreamURL> {
-    const result = await this.host.publish(streamID, option);
-    this.attributes = { ...this.attributes, id: streamID, url: result.url };
-    this.pages.show(() => this.call("start"));
-    return result;
+  start(streamID: string, option?: PublishOption): Promise<StreamURL> {
+    return quiet(
+      this.host.publish(streamID, option).then((result) => {
+        this.attributes = { ...this.attributes, id: streamID, url: result.url };
+        this.pages.show(() => this.call("start"));
+        return result;
+      }),
+    );
   }
 
   /** Stops the component and the publish. @zh 停止组件与推流。 */
@@ -124,11 +127,14 @@ export class LivePlayer extends Live<PlayerAttributes> {
   }
 
   /** Plays: gets a fresh URL, sets it, starts the component. @zh 拉流：取新 URL、设置、启动组件。 */
-  async play(option?: PlayOption): Promise<StreamURL> {
-    const result = await this.host.play(this.attributes.id!, option);
-    this.attributes = { ...this.attributes, url: result.url };
-    this.pages.show(() => this.call("play"));
-    return result;
+  play(option?: PlayOption): Promise<StreamURL> {
+    return quiet(
+      this.host.play(this.attributes.id!, option).then((result) => {
+        this.attributes = { ...this.attributes, url: result.url };
+        this.pages.show(() => this.call("play"));
+        return result;
+      }),
+    );
   }
 
   /** Stops the component and the play, and takes it off the list. @zh 停止组件与拉流，并移出列表。 */

@@ -23,6 +23,7 @@ import type {
   StreamURL,
   User,
 } from "./type.js";
+import { Unoffered } from "./unoffered.js";
 import { byteLength } from "./utf8.js";
 
 declare const __VERSION__: string;
@@ -41,12 +42,12 @@ const mostRooms = 5;
  * ```
  * @zh 客户端：登录房间、推拉流、收发消息。
  */
-export class LiveRelayEngine {
+export class LiveRelayEngine extends Unoffered {
   /** The engine made last that is not destroyed: what the ready components use. @zh 最近创建且未销毁的引擎，现成组件默认使用它。 */
   static current: LiveRelayEngine | undefined;
 
   private readonly platform: Platform;
-  private readonly log: Log;
+  protected readonly log: Log;
   private readonly session: Session;
   private readonly emitter: Emitter;
   private readonly streams: Streams;
@@ -63,6 +64,7 @@ export class LiveRelayEngine {
    * @zh 创建引擎，登录房间时才连接。
    */
   constructor(private readonly appID: number, server: string | string[], options?: EngineOptions) {
+    super();
     this.platform = detect(options && options.WebSocket);
     this.log = new Log(
       (level, lines) => this.session.tell(level, lines),
@@ -154,9 +156,10 @@ export class LiveRelayEngine {
     for (const room of rooms) {
       room.token = token;
       if (!room.connected) continue; // the reconnecting login brings it
-      this.session.request(room, "renewToken", { token }, { repeat: true }).then(undefined, (error) => {
-        this.log.warn(`renewToken: ${asError(error).code} ${asError(error).msg}`);
-      });
+      this.session.request(room, "renewToken", { token }, { repeat: true }).then(
+        (reply) => room.expires(reply.tokenExpires),
+        (error) => this.log.warn(`renewToken: ${asError(error).code} ${asError(error).msg}`),
+      );
     }
     return true;
   }
@@ -320,12 +323,12 @@ export class LiveRelayEngine {
   /** Changes attributes of the pusher. @zh 修改推流器属性。 */
   setPusherAttributes(attributes: PusherAttributes): void {
     if (attributes && attributes.enableCamera !== undefined) this.camera(attributes.enableCamera);
-    if (!this.component.setPusher(attributes)) this.log.warn("setPusherAttributes: no pusher, call createPusher first");
+    if (!this.component.setPusher(attributes)) this.log.info("setPusherAttributes: no pusher of the component style");
   }
 
   /** Changes attributes of a player. @zh 修改播放器属性。 */
   setPlayerAttributes(streamID: string, attributes: PlayerAttributes): void {
-    if (!this.component.setPlayer(streamID, attributes)) this.log.warn("setPlayerAttributes: no such player");
+    if (!this.component.setPlayer(streamID, attributes)) this.log.info("setPlayerAttributes: no such player of the component style");
   }
 
   /** Attributes of the players that have a URL. @zh 已有 URL 的播放器属性列表。 */
@@ -365,7 +368,7 @@ export class LiveRelayEngine {
 
   /** Console logs in full (true) or only warnings. @zh 控制台打印全部日志（true）或只打印警告。 */
   setDebugVerbose(enable: boolean): void {
-    this.log.verbose(enable === true);
+    this.log.configure({ logLevel: enable === true ? "debug" : "warn" });
   }
 
   /** What is logged, and where to. False when the configuration is wrong. @zh 日志配置；参数错误返回 false。 */
@@ -392,57 +395,6 @@ export class LiveRelayEngine {
     this.log.stop();
     this.emitter.clear();
     if (LiveRelayEngine.current === this) LiveRelayEngine.current = undefined;
-  }
-
-  // What is not offered: says so when called
-
-  /** Not offered: the relay does not forward to other servers yet. @zh 不提供：暂不支持转推。 */
-  addPublishCdnUrl(_streamID: string, _targetURL: string): Promise<ServerResponse> {
-    return this.notOffered("addPublishCdnUrl", "push from a server of yours, for example with ffmpeg");
-  }
-  /** Not offered. @zh 不提供。 */
-  removePublishCdnUrl(_streamID: string, _targetURL: string): Promise<ServerResponse> {
-    return this.notOffered("removePublishCdnUrl", "there is nothing to remove");
-  }
-  /** Not offered: mixing. Play the streams side by side. @zh 不提供混流，请分别拉流。 */
-  startMixerTask(_config: unknown): Promise<ServerResponse> {
-    return this.notOffered("startMixerTask", "play the streams side by side");
-  }
-  /** Not offered. @zh 不提供。 */
-  stopMixerTask(_taskID: string): Promise<ServerResponse> {
-    return this.notOffered("stopMixerTask", "there is no mixing");
-  }
-  /** Not offered. @zh 不提供。 */
-  setMixerTaskConfig(_config: unknown): Promise<ServerResponse> {
-    return this.notOffered("setMixerTaskConfig", "there is no mixing");
-  }
-  /** Not offered. @zh 不提供。 */
-  startAutoMixerTask(_task: unknown): Promise<ServerResponse> {
-    return this.notOffered("startAutoMixerTask", "play the streams side by side");
-  }
-  /** Not offered. @zh 不提供。 */
-  stopAutoMixerTask(_task: unknown): Promise<ServerResponse> {
-    return this.notOffered("stopAutoMixerTask", "there is no mixing");
-  }
-  /** Accepted and without effect: there are no modules to load. @zh 接受但无作用：没有可加载的模块。 */
-  static use(_module: unknown): void {
-    warnStatic("use: there are no modules, everything is built in");
-  }
-  /** Not offered: the server is yours, it is where you put it. @zh 不提供：服务器由您部署。 */
-  static setGeoFence(_type: number, _areas: number[]): void {
-    warnStatic("setGeoFence is not offered: the server is where you put it");
-  }
-  /** Not offered. @zh 不提供。 */
-  static setEngineOptions(_options: unknown): void {
-    warnStatic("setEngineOptions is not offered");
-  }
-  /** Not offered: give several server addresses instead. @zh 不提供：请改为传入多个服务器地址。 */
-  static setCloudProxyConfig(_list: unknown, _token: string, _enable: boolean): void {
-    warnStatic("setCloudProxyConfig is not offered: give several server addresses instead");
-  }
-  /** Not offered: give the proxy's address as the server. @zh 不提供：请把代理地址作为服务器地址传入。 */
-  static setLocalProxyConfig(_config: unknown, _enable: boolean): void {
-    warnStatic("setLocalProxyConfig is not offered: give the proxy's address as the server");
   }
 
   // Inside
@@ -534,27 +486,8 @@ export class LiveRelayEngine {
     for (const publisher of this.streams.publishers.values()) publisher.cameraOff = !on;
   }
 
-  private notOffered(name: string, instead: string): Promise<ServerResponse> {
-    const text = `${name} is not offered: ${instead}`;
-    this.log.warn(text);
-    return quiet(Promise.reject(new LiveRelayError(code.notOffered, text)));
-  }
-
   private emit(event: string, ...args: unknown[]): void {
-    this.log.debug(`${event} ${brief(args)}`);
+    if (this.log.verbose) this.log.debug(`${event} ${JSON.stringify(args).slice(0, 300)}`);
     this.emitter.emit(event, args);
-  }
-}
-
-function warnStatic(text: string): void {
-  if (typeof console !== "undefined") console.warn(`[liverelay] ${text}`);
-}
-
-/** Arguments of an event for the log, without anything long. */
-function brief(args: unknown[]): string {
-  try {
-    return JSON.stringify(args).slice(0, 300);
-  } catch {
-    return "…";
   }
 }

@@ -6,4 +6,19 @@ export { LiveRelayEngine as ZegoExpressEngine };
 export { code, LiveRelayError } from "./code.js";
 export type { LivePlayer, LivePusher } from "./component.js";
 export type * from "./type.js";
+// The names that TypeScript pages of the other engine use.
+export type {
+  BarrageMessage as ZegoBarrageMessageInfo,
+  BroadcastMessage as ZegoBroadcastMessageInfo,
+  LogConfig as ZegoLogConfig,
+  PlayerState as ZegoPlayerState,
+  PlayOption as ZegoWxPlayOption,
+  PublisherState as ZegoPublisherState,
+  PublishOption as ZegoWxPublishOption,
+  RoomConfig as ZegoRoomConfig,
+  RoomExtraInfo as ZegoRoomExtraInfo,
+  ServerResponse as ZegoServerResponse,
+  Stream as ZegoStreamList,
+  User as ZegoUser,
+} from "./type.js";
 export default LiveRelayEngine;

@@ -37,8 +37,9 @@ export class Log {
     return true;
   }
 
-  verbose(enable: boolean): void {
-    this.level = enable ? "debug" : "warn";
+  /** Whether debug lines go anywhere: making them costs something. */
+  get verbose(): boolean {
+    return this.level === "debug" || this.remoteLevel === "debug";
   }
 
   debug(text: string): void {

@@ -79,7 +79,7 @@ function wechat(wx: Wx): Platform {
       };
     },
     post: (url, data) => {
-      wx.request && wx.request({ url, method: "POST", data, header: { "content-type": "application/json" }, fail: () => undefined });
+      wx.request && wx.request({ url, method: "POST", data, header: { "content-type": "application/json" }, success: () => undefined, fail: () => undefined });
     },
   };
 }

@@ -15,6 +15,13 @@ export interface RoomHandler {
   ended(room: Room, number: number): void;
 }
 
+/** tokenWillExpire comes so long before the end, ms; the server tells it too, so ours waits a little. */
+const warning = 30000;
+const courtesy = 2000;
+
+/** The longest a timer can wait. */
+const longest = 0x7fffffff;
+
 /** This client's copy of one room, and the state of its membership. */
 export class Room {
   /** The login to it is confirmed on the present connection. */
@@ -31,6 +38,7 @@ export class Room {
   private readonly streams = new Map<string, Stream>();
   /** Events wait here until the promise of loginRoom has been seen by its caller. */
   private held: (() => void)[] | undefined;
+  private expiry: ReturnType<typeof setTimeout> | undefined;
   private readiness: { promise: Promise<void>; resolve: () => void; reject: (error: LiveRelayError) => void } | undefined;
 
   constructor(
@@ -119,7 +127,21 @@ export class Room {
       this.readiness = undefined;
     }
     if (isObject(reply.snapshot)) this.replace(reply.snapshot);
+    this.expires(reply.tokenExpires);
     if (!first) this.handler.restored(this, !resumed);
+  }
+
+  /** So many seconds the token lasts. The server's own warning may fall into a lost link. */
+  expires(seconds: unknown): void {
+    clearTimeout(this.expiry);
+    if (typeof seconds !== "number" || this.cancelled) return;
+    const wait = Math.max(0, seconds * 1000 - warning) + courtesy;
+    if (wait <= longest) this.expiry = setTimeout(() => this.warn(), wait);
+  }
+
+  private warn(): void {
+    clearTimeout(this.expiry);
+    this.deliver("tokenWillExpire", this.id);
   }
 
   /** The link is lost; the SDK works on it. */
@@ -140,6 +162,7 @@ export class Room {
     if (this.cancelled) return;
     this.cancelled = new LiveRelayError(reason === "LOGOUT" ? code.loginCancelled : number || code.roomNotLoggedIn, msg);
     this.joined = false;
+    clearTimeout(this.expiry);
     if (this.readiness) this.readiness.reject(this.cancelled);
     this.held = undefined;
     this.handler.ended(this, number);
@@ -177,7 +200,7 @@ export class Room {
       case "userCount":
         return this.count(frame.count);
       case "tokenWillExpire":
-        return this.deliver("tokenWillExpire", this.id);
+        return this.warn();
       case "snapshot":
         return isObject(frame.snapshot) ? this.replace(frame.snapshot) : undefined;
       case "publisherState":

@@ -14,7 +14,7 @@ export const timing = {
   request: 10000,
   attempt: 5000,
   /** The first pause before connecting again, and the longest. PROTOCOL.md §5. */
-  pause: 500,
+  pause: 1000,
   longestPause: 15000,
   /** Reconnecting ends. */
   giveUp: 300000,
@@ -66,7 +66,7 @@ export class Session {
     this.logins++;
     clearTimeout(this.idle);
     try {
-      for (let failures = 0; ; ) {
+      for (let tries = 1, failures = 0; ; tries++) {
         let pause = 0;
         try {
           const link = await within(this.connect(), end);
@@ -84,7 +84,7 @@ export class Session {
           if (!network && !error.retryable) throw error;
           if (network && ++failures >= rounds * this.servers.length) throw new LiveRelayError(code.socketClosed, `no server can be reached: ${error.msg}`);
           // Another server is tried at once, the same one after a pause.
-          if (!network || failures % this.servers.length === 0) pause = error.after || jitter(timing.pause * (failures + 1));
+          if (!network || failures % this.servers.length === 0) pause = error.after || jitter((timing.pause * tries) / (network ? this.servers.length : 1));
           if (Date.now() + pause >= end) throw network ? new LiveRelayError(code.loginTimeout, `login timed out: ${error.msg}`) : error;
         }
         await sleep(pause);
@@ -238,6 +238,8 @@ export class Session {
   /** Connects and resumes every room that is not joined. Never rejects. */
   private async restore(): Promise<void> {
     if (this.restoring) return;
+    // A timer that slept in the background may be late.
+    if (Date.now() - this.lostAt >= timing.giveUp) return this.giveUp();
     this.restoring = true;
     let again = false;
     try {

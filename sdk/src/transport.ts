@@ -39,8 +39,8 @@ interface SocketTask {
   onMessage(callback: (result: { data: unknown }) => void): void;
   onClose(callback: (result?: { code?: number; reason?: string }) => void): void;
   onError(callback: (result?: { errMsg?: string }) => void): void;
-  send(option: { data: string; fail: () => void }): void;
-  close(option: { code: number; reason: string; fail?: () => void }): void;
+  send(option: { data: string; success: () => void; fail: () => void }): void;
+  close(option: { code: number; reason: string; success: () => void; fail: () => void }): void;
 }
 
 /** Dials by wx.connectSocket. */
@@ -53,6 +53,7 @@ export function wxDial(wx: { connectSocket: (option: object) => unknown }): Dial
         url,
         timeout,
         tcpNoDelay: true,
+        success: nothing,
         // Later: nobody is told of a socket before they have it.
         fail: (e?: { errMsg?: string }) => later(() => handler.close(abnormal, (e && e.errMsg) || "connectSocket failed")),
       }) as SocketTask;
@@ -67,7 +68,7 @@ export function wxDial(wx: { connectSocket: (option: object) => unknown }): Dial
     return {
       send(text) {
         try {
-          task!.send({ data: text, fail: () => handler.close(abnormal, "send failed") });
+          task!.send({ data: text, success: nothing, fail: () => handler.close(abnormal, "send failed") });
         } catch (error) {
           handler.close(abnormal, String(error));
         }
@@ -75,7 +76,7 @@ export function wxDial(wx: { connectSocket: (option: object) => unknown }): Dial
       close(code, reason) {
         handler.close(code, reason);
         try {
-          task!.close({ code, reason, fail: () => undefined });
+          task!.close({ code, reason, success: nothing, fail: nothing });
         } catch {
           // It was not open yet or is gone already: nothing left to close.
         }
@@ -117,7 +118,7 @@ export function webDial(WebSocketClass: new (url: string) => unknown): Dial {
         handler.open();
       };
       socket.onmessage = (event: { data: unknown }) => typeof event.data === "string" && handler.message(event.data);
-      socket.onerror = () => undefined; // a close follows
+      socket.onerror = nothing; // a close follows
       socket.onclose = (event: { code: number; reason: string }) => {
         clearTimeout(timer);
         handler.close(event.code, event.reason);
@@ -141,8 +142,11 @@ export function webDial(WebSocketClass: new (url: string) => unknown): Dial {
 /** Dials nowhere: there is no WebSocket here. */
 export const noDial: Dial = (_url, handler) => {
   later(() => handler.close(abnormal, "no WebSocket in this environment"));
-  return { send: () => undefined, close: () => undefined };
+  return { send: nothing, close: nothing };
 };
+
+/** Without callbacks some calls of wx return a promise that may reject with nobody listening. */
+function nothing(): void {}
 
 function later(call: () => void): void {
   setTimeout(call, 0);

@@ -166,6 +166,30 @@ describe("B6: delivery", () => {
     await pass();
   });
 
+  it("tokenWillExpire comes though the server's own was lost; once; not after a renewal", async () => {
+    server.tokenExpires = 60;
+    await settle(ann.login());
+    await pass(31000);
+    expect(ann.events("tokenWillExpire")).toEqual([]);
+    await pass(2000);
+    expect(ann.events("tokenWillExpire")).toHaveLength(1);
+    await pass(60000);
+    expect(ann.events("tokenWillExpire")).toHaveLength(1);
+    ann.engine.renewToken("04new");
+    await pass(20000);
+    server.tell("ann", { type: "tokenWillExpire", seconds: 30 });
+    await pass(20000);
+    expect(ann.events("tokenWillExpire")).toHaveLength(2);
+    // Back from a lost link with a token at its end.
+    server.tokenExpires = -3;
+    server.cut("ann");
+    await pass(5000);
+    expect(ann.events("tokenWillExpire")).toHaveLength(3);
+    ann.engine.logoutRoom();
+    await pass(60000);
+    expect(ann.events("tokenWillExpire")).toHaveLength(3);
+  });
+
   it("an event without a room is the only room's", async () => {
     await settle(ann.login());
     server.send(Array.from(server.conns)[0]!, { type: "userCount", count: 3 });

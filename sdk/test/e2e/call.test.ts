@@ -1,7 +1,9 @@
 // A real relay, real media: two members and more in a call, by the seed's page and by our own.
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import WebSocket from "ws";
 import { Phone } from "./phone.js";
 import { missing, Relay } from "./relay.js";
 import { seedPage, seedPath } from "./seed.js";
@@ -297,6 +299,30 @@ describe.skipIf(reason !== "")("end to end", () => {
     for (const m of all) await m.enter();
     for (const m of all) for (const o of all) if (m !== o) await m.sees(o.streamID);
     for (const m of all) expect(m.phone.mistakes).toEqual([]);
+  });
+
+  check("outside of WeChat: messages and extra info between two programs", async () => {
+    const { LiveRelayEngine } = createRequire(import.meta.url)("../../dist/index.cjs");
+    const seen: unknown[][] = [];
+    const open = async (user: string): Promise<any> => {
+      const engine = new LiveRelayEngine(1, ["ws://127.0.0.1:1", relay.address], { WebSocket });
+      engine.setLogConfig({ logLevel: "disable", remoteLogLevel: "disable" });
+      for (const name of ["IMRecvBroadcastMessage", "IMRecvBarrageMessage", "IMRecvCustomCommand", "roomExtraInfoUpdate"]) engine.on(name, (...args: unknown[]) => seen.push([user, name, ...args]));
+      await engine.loginRoom("words", relay.token(user, "words"), { userID: user, userName: user.toUpperCase() });
+      return engine;
+    };
+    const eve = await open("eve-words");
+    const fay = await open("fay-words");
+    expect(await eve.sendBroadcastMessage("words", "你好")).toMatchObject({ errorCode: 0 });
+    await eve.sendBarrageMessage("words", "ho");
+    expect(JSON.parse((await eve.sendCustomCommand("words", "you", ["fay-words", "nobody"])).extendedData)).toMatchObject({ failed: ["nobody"] });
+    await eve.setRoomExtraInfo("words", "k", "v");
+    await until("fay hears it all", () => seen.filter(([u]) => u === "fay-words").length === 4, 5);
+    expect(seen.find(([u, n]) => u === "fay-words" && n === "IMRecvBroadcastMessage")![3]).toMatchObject([{ fromUser: { userID: "eve-words", userName: "EVE-WORDS" }, message: "你好", messageID: expect.any(Number) }]);
+    expect(seen.filter(([u, n]) => u === "eve-words" && n !== "roomExtraInfoUpdate")).toEqual([]);
+    expect(await fay.startPlayingStream("none", { protocol: "flv" })).toMatchObject({ url: expect.stringMatching(/^http/), urls: { ws: [expect.any(String)] } });
+    eve.destroyEngine();
+    fay.destroyEngine();
   });
 
   check("a token of another user, room or secret is refused", async () => {
