@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -83,7 +82,7 @@ func bench(o Options) (*Report, error) {
 			r.Failures[text] += n
 		}
 	})
-	r.judge(runtime.NumCPU())
+	r.judge()
 	return r, nil
 }
 
@@ -238,19 +237,20 @@ func (b *rig) prepareJoins() {
 	}
 }
 
-// settle waits until nothing has arrived for a while.
-func (b *rig) settle() {
+// settle waits until nothing has arrived for a while. It does not wait for ever, and says whether it came to that.
+func (b *rig) settle() bool {
 	var last uint64
 	quiet := time.Now()
-	for limit := time.Now().Add(5 * time.Second); time.Now().Before(limit); time.Sleep(20 * time.Millisecond) {
+	for limit := time.Now().Add(settleLimit); time.Now().Before(limit); time.Sleep(20 * time.Millisecond) {
 		var sum uint64
 		b.each(func(l *loop) { sum += l.totals.bytes })
 		if sum != last {
 			last, quiet = sum, time.Now()
 		} else if time.Since(quiet) >= b.Settle {
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // stall makes the players that were chosen stop reading for a window, then read again, and watches them and the others.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sort"
 	"strings"
+	"time"
 )
 
 // Window is what was measured from one quiet moment to the next.
@@ -33,8 +34,18 @@ type Window struct {
 	Other     float64 `json:"other_cores"`      // what else ran on the machine: not zero, not a measurement
 	LateP99   float64 `json:"publisher_p99_ms"` // how late livebench sent
 	LateMax   float64 `json:"publisher_max_ms"`
+	CPUs      int     `json:"cpus"`
 	Reference int     `json:"byte_references"` // streams whose drained players could be checked by bytes
+	Unsettled bool    `json:"unsettled"`       // frames still arrived when we had waited long enough
 }
+
+// Above these a window measures the machine rather than the server.
+func (w *Window) noisy() bool { return w.Other > 0.1*float64(w.CPUs) }
+func (w *Window) busy() bool  { return w.Own > 0.9 }
+func (w *Window) late() bool  { return w.LateP99 > 5 }
+
+// settleLimit is how long a window waits for silence.
+const settleLimit = 10 * time.Second
 
 // Stall is what happened to the stalled players and to the others.
 type Stall struct {
@@ -104,6 +115,7 @@ func median(windows []Window) Window {
 		m.Short += w.Short
 		m.Ended += w.Ended
 		m.Foreign += w.Foreign
+		m.Unsettled = m.Unsettled || w.Unsettled
 		m.Joined += w.Joined
 		m.Latency.Count += w.Latency.Count
 		m.Keyframe.Count += w.Keyframe.Count
@@ -123,17 +135,20 @@ func middle(v []float64) float64 {
 }
 
 // judge says what makes the figures doubtful.
-func (r *Report) judge(cpus int) {
+func (r *Report) judge() {
 	w := &r.Window
 	warn := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
-	if w.Other > 0.1*float64(cpus) {
+	if w.noisy() {
 		warn("other programs used %.2f cores: figures are not reliable", w.Other)
 	}
-	if w.Own > 0.9 {
+	if w.busy() {
 		warn("livebench itself used %.2f cores: latencies are its own; give it --threads or another machine", w.Own)
 	}
-	if w.LateP99 > 5 {
+	if w.late() {
 		warn("livebench sent frames late (p99 %.1f ms): the machine is overloaded", w.LateP99)
+	}
+	if w.Unsettled {
+		warn("frames still arrived %v after the last was sent: they may be counted as lost", settleLimit)
 	}
 	if w.Latency.Count == 0 {
 		warn("no stamped frame arrived: is the payload changed on its way?")

@@ -280,16 +280,44 @@ func (t *tables) promises() {
 	t.line("")
 }
 
-// remarks gathers what makes figures doubtful.
+// remarks gathers what makes figures doubtful, over all runs.
 func (t *tables) remarks() {
+	var runs, noisy, late, busy, moving int
+	var noise, lateness float64
+	for _, r := range t.rows {
+		for _, p := range r.reports {
+			runs++
+			noise, lateness = max(noise, p.Window.Other), max(lateness, p.Window.LateP99)
+			noisy += one(p.Window.noisy())
+			late += one(p.Window.late())
+			busy += one(p.Window.busy())
+			moving += one(p.Window.Unsettled)
+		}
+	}
+	if noisy > 0 {
+		t.line("- **Not reliable: other programs used up to %.1f cores in %d of %d runs.** Repeat on a quiet machine.", noise, noisy, runs)
+	}
+	if late > 0 {
+		t.line("- livebench sent frames late in %d of %d runs, by up to %.0f ms (p99): the machine was overloaded.", late, runs, lateness)
+	}
+	if busy > 0 {
+		t.line("- livebench was at its limit in %d of %d runs: latencies are its own.", busy, runs)
+	}
+	if moving > 0 {
+		t.line("- Frames still arrived %v after the last was sent in %d of %d runs: they may be counted as lost.", settleLimit, moving, runs)
+	}
 	for _, r := range t.rows {
 		for i, p := range r.reports {
-			for _, text := range p.Warnings {
-				t.line("- %s, %s, round %d: %s", r.label, r.scenario, i+1, text)
-			}
 			for _, text := range sortedKeys(p.Failures) {
 				t.line("- %s, %s, round %d: %d × %s", r.label, r.scenario, i+1, p.Failures[text], text)
 			}
 		}
 	}
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

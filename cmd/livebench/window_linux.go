@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // controlSlack is how many bytes two players of one stream may differ by in a window without a frame missing: pings and
 // the like. The smallest frame is larger.
@@ -38,8 +41,9 @@ func (b *rig) window(gops int, joins float64) (Window, error) {
 		return w, err
 	}
 	late := b.pacer.late.Latency()
+	w.CPUs = runtime.NumCPU()
 	if b.publishes() {
-		b.settle()
+		w.Unsettled = !b.settle()
 	}
 	after := b.processes.measure()
 	for i, n := range b.pacer.sent() {
