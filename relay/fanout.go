@@ -71,6 +71,7 @@ type shard struct {
 	due         []delivery
 	spare       []*Subscriber // an inbox to be
 	sender      sender
+	chosen      bool // for good
 }
 
 // kick sees to it that the shard is run after now: here if inline, else on a
@@ -96,11 +97,26 @@ func (sh *shard) run() {
 	}
 }
 
+// bulkSubscribers is from how many subscribers on a shard is worth a bulk sender.
+const bulkSubscribers = 64
+
+// chooseSender takes a bulk sender, where there is one, once the shard has grown.
+func (sh *shard) chooseSender() {
+	if sh.chosen || len(sh.subscribers) < bulkSubscribers || sh.stream.relay.config.PlainSends {
+		return
+	}
+	sh.chosen = true
+	if bulk := newBulkSender(); bulk != nil {
+		sh.sender = bulk
+	}
+}
+
 // tick brings every subscriber of the shard up to the head.
 func (sh *shard) tick() {
 	ended := sh.stream.ended.Load() // before the head: what was written before the end is delivered
 	head := sh.stream.ring.head.Load()
 	sh.admit()
+	sh.chooseSender()
 	for sh.collect(head) {
 		sh.sender.send(sh.due)
 		// From the last on: one that leaves gives its place to one already settled.

@@ -218,8 +218,13 @@ func TestTakeoverPolicies(t *testing.T) {
 	}
 }
 
-func TestViewersPerStream(t *testing.T) {
-	r := newTestRelay(t, Config{ViewersPerStream: 1})
+func TestViewerLimits(t *testing.T) {
+	t.Run("stream", func(t *testing.T) { oneViewer(t, Config{ViewersPerStream: 1}) })
+	t.Run("app", func(t *testing.T) { oneViewer(t, Config{ViewersPerApp: 1}) })
+}
+
+func oneViewer(t *testing.T, c Config) {
+	r := newTestRelay(t, c)
 	p := mustPublish(t, r, "")
 	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
 	mustWrite(t, p, flv.Video, 0, keyframe(0))

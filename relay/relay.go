@@ -26,7 +26,9 @@ type Config struct {
 	ResumeWindow     time.Duration // wait for a lost publisher [10s]
 	PlayWait         time.Duration // let a player wait for its stream [10s]
 	WriteTimeout     time.Duration // end a player that takes nothing for so long [10s]
+	PlainSends       bool          // a system call a delivery, also where io_uring is to be had
 	ViewersPerStream int           // most subscribers of a stream; 0: no limit
+	ViewersPerApp    int           // most subscribers of an app's streams together; 0: no limit
 	Hooks            Hooks
 	Log              *slog.Logger // nil: none
 }
@@ -77,6 +79,7 @@ type Relay struct {
 
 	mu      sync.Mutex
 	streams map[Name]*Stream
+	apps    map[string]*atomic.Int32 // viewers of each
 	closed  bool
 }
 
@@ -89,6 +92,7 @@ func New(config Config) *Relay {
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
 		streams: make(map[Name]*Stream),
+		apps:    make(map[string]*atomic.Int32),
 	}
 	go r.watch()
 	return r
@@ -116,15 +120,20 @@ func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 func (r *Relay) streamLocked(n Name) *Stream {
 	st := r.streams[n]
 	if st == nil {
-		st = newStream(r, n)
+		viewers := r.apps[n.App]
+		if viewers == nil { // for good: doors let only configured apps come this far
+			viewers = new(atomic.Int32)
+			r.apps[n.App] = viewers
+		}
+		st = newStream(r, n, viewers)
 		r.streams[n] = st
 	}
 	return st
 }
 
 // Subscribe waits until the stream is live and its tracks are known, and adds a subscriber to it.
-// It fails with [ErrNotFound] after Config.PlayWait, with [ErrLimit] when the stream has all
-// the viewers it may have, and when ctx ends.
+// It fails with [ErrNotFound] after Config.PlayWait, with [ErrLimit] when the stream or its
+// app has all the viewers it may have, and when ctx ends.
 func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Subscriber, error) {
 	wait := time.NewTimer(r.config.PlayWait)
 	defer wait.Stop()

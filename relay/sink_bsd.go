@@ -11,7 +11,7 @@ const (
 	sendBuffer = 256 << 10
 )
 
-type vector struct{}
+type vector *struct{}
 
 // newBatch prepares bufs, at most maxVector of them, none empty.
 func newBatch(bufs [][]byte) *Batch {

@@ -17,23 +17,39 @@ const (
 	tcpNotSentLowat = 25 // TCP_NOTSENT_LOWAT, linux/tcp.h
 )
 
-type vector []syscall.Iovec
+// Sends never wait, and a closed peer is an error, not a signal.
+const sendFlags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
+
+// vector is several buffers as the system call takes them; nil for one alone.
+type vector *struct {
+	iovecs []syscall.Iovec
+	header syscall.Msghdr
+}
 
 // newBatch prepares bufs, at most maxVector of them, none empty.
 func newBatch(bufs [][]byte) *Batch {
 	b := &Batch{Bufs: bufs}
 	if len(bufs) > 1 {
-		b.vector = make(vector, len(bufs))
+		b.vector = new(struct {
+			iovecs []syscall.Iovec
+			header syscall.Msghdr
+		})
+		b.vector.iovecs = make([]syscall.Iovec, len(bufs))
+		b.vector.header.Iov = &b.vector.iovecs[0]
+		setLen(&b.vector.header.Iovlen, len(bufs))
 	}
 	for i, buf := range bufs {
 		b.Size += len(buf)
 		if b.vector != nil {
-			b.vector[i].Base = &buf[0]
-			b.vector[i].SetLen(len(buf))
+			b.vector.iovecs[i].Base = &buf[0]
+			b.vector.iovecs[i].SetLen(len(buf))
 		}
 	}
 	return b
 }
+
+// setLen: the field's type depends on the machine.
+func setLen[T uint32 | uint64](field *T, n int) { *field = T(n) }
 
 // writeBatch makes one system call. It never waits, so it does without the
 // scheduler's bookkeeping around calls that may.
@@ -43,10 +59,9 @@ func writeBatch(fd uintptr, b *Batch) (int, error) {
 		var errno syscall.Errno
 		if b.vector == nil {
 			buf := b.Bufs[0]
-			n, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)),
-				syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
+			n, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), sendFlags, 0, 0)
 		} else {
-			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&b.vector[0])), uintptr(len(b.vector)))
+			n, _, errno = syscall.RawSyscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&b.vector.header)), sendFlags)
 		}
 		switch errno {
 		case 0:

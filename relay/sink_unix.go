@@ -25,6 +25,7 @@ type rawSink struct {
 	err   error
 
 	interrupted atomic.Bool
+	bulk
 }
 
 func newRawSink(conn net.Conn, raw syscall.RawConn) *rawSink {
@@ -79,6 +80,9 @@ func (s *rawSink) Write(bufs [][]byte, stall time.Duration) error {
 	}
 	return s.conn.SetWriteDeadline(time.Time{})
 }
+
+// detach lets go of what a bulk sender holds of the socket, so that closing it ends it.
+func (s *rawSink) detach() { s.bulk.detach(s) }
 
 func (s *rawSink) Interrupt() {
 	s.interrupted.Store(true)

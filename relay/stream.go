@@ -33,6 +33,7 @@ type Stream struct {
 	ring   *ring
 	gop    *gop
 	shards []*shard
+	app    *atomic.Int32 // viewers of the app
 
 	ready chan struct{}         // closed when its tracks are known
 	over  chan struct{}         // closed when it ended
@@ -64,10 +65,11 @@ type Stream struct {
 	meter       meter
 }
 
-func newStream(r *Relay, n Name) *Stream {
+func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 	st := &Stream{
 		relay:       r,
 		name:        n,
+		app:         appViewers,
 		ring:        newRing(),
 		gop:         newGOP(),
 		ready:       make(chan struct{}),
@@ -172,6 +174,10 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 	if most := st.relay.config.ViewersPerStream; most > 0 && len(st.subscribers) >= most {
 		return nil, ErrLimit
 	}
+	if most := st.relay.config.ViewersPerApp; st.app.Add(1) > int32(most) && most > 0 {
+		st.app.Add(-1)
+		return nil, ErrLimit
+	}
 	least := st.shards[0]
 	if len(st.subscribers) >= inlineSubscribers {
 		for _, sh := range st.shards[1:] {
@@ -199,6 +205,7 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 func (st *Stream) remove(s *Subscriber) {
 	s.shard.size.Add(-1)
 	st.viewers.Add(-1)
+	st.app.Add(-1)
 	st.mu.Lock()
 	delete(st.subscribers, s)
 	st.mu.Unlock()

@@ -167,6 +167,9 @@ func (s *Subscriber) release(err error) {
 	s.mu.Unlock()
 	s.stream.remove(s)
 	if sink != nil {
+		if d, ok := sink.(interface{ detach() }); ok {
+			d.detach()
+		}
 		s.stream.relay.hooks.player(s, true, err)
 	}
 	close(s.gone)
