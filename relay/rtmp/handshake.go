@@ -49,8 +49,8 @@ var handshakePool = sync.Pool{New: func() any { return new(handshakeScratch) }}
 
 // serverHandshake answers a client: signed where the client signed, plain
 // (echoing C1) otherwise. What is in C2 does not matter: real clients send
-// anything. The caller sets the deadline.
-func serverHandshake(r io.Reader, w io.Writer) error {
+// anything. random fills S1 and S2. The caller sets the deadline.
+func serverHandshake(r io.Reader, w io.Writer, random io.Reader) error {
 	x := handshakePool.Get().(*handshakeScratch)
 	defer handshakePool.Put(x)
 	d := handshake.NewDecoder(r)
@@ -64,7 +64,7 @@ func serverHandshake(r io.Reader, w io.Writer) error {
 	if err := d.DecodeS1C1(&x.c1); err != nil {
 		return fmt.Errorf("read C1: %w", noEOF(err))
 	}
-	reply, err := x.reply()
+	reply, err := x.reply(random)
 	if err != nil {
 		return err
 	}
@@ -90,10 +90,10 @@ func notRTMP(first byte) string {
 }
 
 // reply makes S0, S1 and S2 for c1.
-func (x *handshakeScratch) reply() ([]byte, error) {
+func (x *handshakeScratch) reply(random io.Reader) ([]byte, error) {
 	now := uint32(time.Now().UnixMilli())
 	x.s1.Time, x.s1.Version = now, [4]byte{}
-	if _, err := rand.Read(x.s1.Random[:]); err != nil {
+	if _, err := io.ReadFull(random, x.s1.Random[:]); err != nil {
 		return nil, err
 	}
 	x.s2.Time, x.s2.Time2, x.s2.Random = x.c1.Time, now, x.c1.Random
@@ -108,7 +108,7 @@ func (x *handshakeScratch) reply() ([]byte, error) {
 			packet := x.encode(&x.s1)
 			sign(packet, scheme, serverKey)
 			copy(x.s1.Random[:], packet[8:])
-			if _, err := rand.Read(x.s2.Random[:]); err != nil {
+			if _, err := io.ReadFull(random, x.s2.Random[:]); err != nil {
 				return nil, err
 			}
 		}

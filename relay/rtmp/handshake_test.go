@@ -29,7 +29,7 @@ func TestServerHandshakePlain(t *testing.T) {
 	var out bytes.Buffer
 	c2 := bytes.Repeat([]byte{0xee}, handshakeSize) // nothing like S1: real clients do that
 	in := bytes.NewReader(cat([]byte{3}, c1, c2, []byte("rest")))
-	if err := serverHandshake(in, &out); err != nil {
+	if err := serverHandshake(in, &out, rand.Reader); err != nil {
 		t.Fatal(err)
 	}
 	got := out.Bytes()
@@ -49,7 +49,7 @@ func TestServerHandshakeDigest(t *testing.T) {
 		for range 50 { // many places for the digest
 			c1 := signedC1(scheme)
 			var out bytes.Buffer
-			if err := serverHandshake(bytes.NewReader(cat([]byte{3}, c1, make([]byte, handshakeSize))), &out); err != nil {
+			if err := serverHandshake(bytes.NewReader(cat([]byte{3}, c1, make([]byte, handshakeSize))), &out, rand.Reader); err != nil {
 				t.Fatal(err)
 			}
 			s1, s2 := out.Bytes()[1:1+handshakeSize], out.Bytes()[1+handshakeSize:]
@@ -81,18 +81,18 @@ func TestDigestStaysWithin(t *testing.T) {
 
 func TestServerHandshakeRefuses(t *testing.T) {
 	for first, want := range map[byte]string{'G': "HTTP", 0x16: "TLS", 6: "RTMPE", 2: "version 2", 0: "version 0"} {
-		err := serverHandshake(bytes.NewReader(bytes.Repeat([]byte{first}, 4000)), io.Discard)
+		err := serverHandshake(bytes.NewReader(bytes.Repeat([]byte{first}, 4000)), io.Discard, rand.Reader)
 		if !errors.Is(err, errProtocol) || !strings.Contains(err.Error(), want) {
 			t.Errorf("C0 %#x: %v", first, err)
 		}
 	}
-	if err := serverHandshake(bytes.NewReader(nil), io.Discard); err != io.EOF {
+	if err := serverHandshake(bytes.NewReader(nil), io.Discard, rand.Reader); err != io.EOF {
 		t.Errorf("probe: %v", err)
 	}
 	for _, n := range []int{1, 2, handshakeSize, handshakeSize + 1, 2 * handshakeSize} {
 		b := make([]byte, n)
 		b[0] = 3
-		if err := serverHandshake(bytes.NewReader(b), io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if err := serverHandshake(bytes.NewReader(b), io.Discard, rand.Reader); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
@@ -107,7 +107,7 @@ func TestHandshakeBothWays(t *testing.T) {
 	for name, client := range clients {
 		a, b := tcpPair(t)
 		done := make(chan error, 1)
-		go func() { done <- serverHandshake(b, b) }()
+		go func() { done <- serverHandshake(b, b, rand.Reader) }()
 		if err := client(a); err != nil {
 			t.Errorf("%s: client: %v", name, err)
 		}
@@ -135,6 +135,11 @@ func tcpPair(t *testing.T) (client, server net.Conn) {
 	return client, server
 }
 
+// zeros is randomness that a fuzzer can rely on.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
 func FuzzHandshake(f *testing.F) {
 	f.Add(cat([]byte{3}, make([]byte, 2*handshakeSize)))
 	f.Add(cat([]byte{3}, signedC1(0), make([]byte, handshakeSize)))
@@ -143,13 +148,15 @@ func FuzzHandshake(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var out bytes.Buffer
-		err := serverHandshake(bytes.NewReader(b), &out)
+		err := serverHandshake(bytes.NewReader(b), &out, zeros{})
 		if err == nil && (len(b) < 1+2*handshakeSize || out.Len() != 1+2*handshakeSize) {
 			t.Fatalf("accepted %d bytes, answered %d", len(b), out.Len())
 		}
 		if out.Len() > len(b)+1+2*handshakeSize {
 			t.Fatal("answers more than a handshake")
 		}
-		_ = clientHandshake(bytes.NewReader(b), io.Discard)
+		if err := clientHandshake(bytes.NewReader(b), io.Discard); err == nil && len(b) < 1+2*handshakeSize {
+			t.Fatalf("client accepted %d bytes", len(b))
+		}
 	})
 }

@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -100,7 +101,7 @@ func (s *session) serve() error {
 		return err
 	}
 	s.enter(phaseHandshake, s.server.HandshakeTimeout)
-	if err := serverHandshake(&s.chunks.input, s.conn); err != nil {
+	if err := serverHandshake(&s.chunks.input, s.conn, rand.Reader); err != nil {
 		if err == io.EOF && s.chunks.received == 0 {
 			return errProbe
 		}
