@@ -143,7 +143,8 @@ export class Streams {
   state(streamID: unknown, event: unknown): void {
     const detail = detailOf(event);
     const number = asNumber(detail.code);
-    const message = typeof detail.message === "string" ? detail.message : "";
+    // The server takes 256 bytes of it.
+    const message = typeof detail.message === "string" ? detail.message.slice(0, 80) : "";
     const pusher = (number >= 1000 && number < 2000) || (number <= -1300 && number > -1400) || number >= 5000;
     const { publisher, player } = this.find(streamID, event, pusher);
     if (publisher) publisher.feed(number, message);

@@ -51,6 +51,13 @@ describe("B1: publisher", () => {
     expect(ann.publishing).toHaveLength(2);
   });
 
+  it("1002 with a long message", async () => {
+    await settle(ann.engine.startPublishingStream("s1"));
+    ann.pusher("s1", 1002, "推".repeat(500));
+    await pass();
+    expect(ann.publishing[1]).toBe("s1 PUBLISHING/0");
+  });
+
   it("1002 refused by the server: NO_PUBLISH with its code", async () => {
     for (const number of [1002082, 1003028]) {
       ann.clear();

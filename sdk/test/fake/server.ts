@@ -325,9 +325,10 @@ export class FakeServer {
       }
       case "renewToken":
         return { tokenExpires: this.tokenExpires };
-      case "stopPlay":
       case "publisherState":
       case "playerState":
+        return Buffer.byteLength(f.message || "") > 256 ? error(1100001, "message: too long") : {};
+      case "stopPlay":
       case "quality":
         return {};
     }
