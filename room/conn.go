@@ -64,7 +64,7 @@ func (s *Service) accept(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	// Origins are per app, and the app is known at login only.
-	ws, err := websocket.Accept(w, req, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	ws, err := websocket.Accept(slim{w}, req, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		s.dismiss(nil)
 		return // Accept has answered
@@ -186,9 +186,12 @@ func (c *Conn) close(code websocket.StatusCode, reason string) {
 	c.sessions, c.out, c.outBytes = nil, nil, 0
 	writing := c.writing
 	c.mu.Unlock()
-	heard := time.UnixMilli(c.heard.Load())
+	away := c.svc.now()
+	if code == closeHeartbeat { // it has been away for a while
+		away = time.UnixMilli(c.heard.Load())
+	}
 	for _, s := range sessions {
-		s.detach(c, heard)
+		s.detach(c, away)
 	}
 	if code == 0 {
 		_ = c.ws.CloseNow()

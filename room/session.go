@@ -99,11 +99,11 @@ func (s *Session) attached() bool {
 	return s.conn != nil
 }
 
-// detach notes that the connection is gone, heard of last at the given time.
-func (s *Session) detach(c *Conn, heard time.Time) {
+// detach notes that the connection is gone, since the given time.
+func (s *Session) detach(c *Conn, away time.Time) {
 	s.mu.Lock()
 	if s.conn == c {
-		s.conn, s.away = nil, heard
+		s.conn, s.away = nil, away
 	}
 	s.mu.Unlock()
 }

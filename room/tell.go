@@ -207,8 +207,8 @@ func (m *userMerge) add(u User, update string, seq int64) {
 	m.items = append(m.items, userItem{u, update, seq})
 }
 
-// net keeps each user's last item, and drops who came and went unnoticed.
-func net(items []userItem) []userItem {
+// netChanges keeps each user's last item, and drops who came and went unnoticed.
+func netChanges(items []userItem) []userItem {
 	first, last := map[string]int{}, map[string]int{}
 	for i, it := range items {
 		if _, ok := first[it.user.ID]; !ok {
@@ -262,7 +262,7 @@ func (r *Room) flushUsers() {
 		if !ok {
 			fresh := items[known:]
 			if large {
-				fresh = net(fresh)
+				fresh = netChanges(fresh)
 			}
 			frames = userFrames(r.key.Room, fresh)
 			made[known] = frames

@@ -1,0 +1,40 @@
+package room
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+)
+
+const connBuffer = 1 << 10 // of each direction; most frames are smaller
+
+// slim hands a connection over with small buffers: those of the HTTP server are
+// 4 KiB each, and a session waits most of its time.
+type slim struct{ http.ResponseWriter }
+
+// Hijack implements [http.Hijacker].
+func (w slim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	rest, err := brw.Reader.Peek(brw.Reader.Buffered())
+	if err != nil {
+		_ = conn.Close()
+		return nil, nil, err
+	}
+	var src io.Reader = conn
+	if len(rest) > 0 { // the client did not wait for the handshake
+		src = io.MultiReader(bytes.NewReader(bytes.Clone(rest)), conn)
+	}
+	r := bufio.NewReaderSize(src, max(connBuffer, len(rest)))
+	if len(rest) > 0 {
+		if _, err := r.Peek(len(rest)); err != nil {
+			_ = conn.Close()
+			return nil, nil, err
+		}
+	}
+	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, connBuffer)), nil
+}
