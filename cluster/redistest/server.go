@@ -18,6 +18,7 @@ type Server struct {
 	Port int
 	Addr string
 	dir  string
+	conf string // of a sentinel
 	args []string
 	cmd  *exec.Cmd
 	exit chan struct{}
@@ -43,6 +44,19 @@ func Start(t testing.TB, args ...string) *Server {
 	return nil
 }
 
+// StartSentinel starts a sentinel with a configuration file, which it will change.
+func StartSentinel(t testing.TB, conf string) *Server {
+	t.Helper()
+	s := &Server{dir: t.TempDir(), conf: conf}
+	s.Port = freePort(t)
+	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))
+	if err := s.Up(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Down)
+	return s
+}
+
 func freePort(t testing.TB) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -58,6 +72,9 @@ func (s *Server) Up() error {
 		"--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
 		"--daemonize", "no", "--loglevel", "warning",
 	}, s.args...)
+	if s.conf != "" {
+		args = []string{s.conf, "--sentinel", "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1"}
+	}
 	s.cmd = exec.Command("redis-server", args...)
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {

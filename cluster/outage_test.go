@@ -1,0 +1,254 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"liverelay/cluster"
+	"liverelay/cluster/redistest"
+	"liverelay/room"
+	"liverelay/room/roomtest"
+)
+
+type M = roomtest.M
+
+func startNode(t *testing.T, r *cluster.Redis, tweak func(*room.Config)) *roomtest.Node {
+	t.Helper()
+	n, err := roomtest.NewNode(r, r.Bus(), tweak)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Close)
+	return n
+}
+
+func enter(t *testing.T, n *roomtest.Node, user string) *roomtest.Client {
+	t.Helper()
+	c, err := roomtest.Dial(within(t), n.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Drop)
+	must(t, c, "login", M{"appID": 1, "room": "r1", "user": user, "token": "ok", "config": M{"userUpdate": true}})
+	return c
+}
+
+func must(t *testing.T, c *roomtest.Client, typ string, fields M) *roomtest.Frame {
+	t.Helper()
+	f, err := c.Do(within(t), typ, fields)
+	if err != nil || f.Error != nil {
+		t.Fatalf("%s: %v %+v", typ, err, f)
+	}
+	return f
+}
+
+func media(user, id string, epoch uint64) room.StreamEvent {
+	return room.StreamEvent{App: roomtest.AppName, Stream: id, User: user, Room: "r1", Session: "s", Epoch: epoch}
+}
+
+func added(id string) func(*roomtest.Frame) bool {
+	return func(f *roomtest.Frame) bool { return f.Update == "ADD" && f.Streams[0].ID == id }
+}
+
+// TestRedisAway: while Redis is away, sessions and media go on and new logins are
+// told to try again; when it comes back empty, everything is there as before, and
+// nobody was told that anybody had gone.
+func TestRedisAway(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, newRedis(t, server), nil), startNode(t, newRedis(t, server), nil)
+	ann, bob := enter(t, a, "ann"), enter(t, b, "bob")
+	must(t, ann, "publish", M{"stream": "a"})
+	a.Service.StreamPublished(media("ann", "a", 1))
+	if bob.Event(within(t), "streamUpdate", added("a")) == nil {
+		t.Fatal("bob does not see the stream")
+	}
+	server.Down()
+	must(t, ann, "ping", nil)
+	must(t, bob, "play", M{"stream": "a"})
+	must(t, bob, "publish", M{"stream": "b"})
+	b.Service.StreamPublished(media("bob", "b", 2))
+	a.Service.PlayerStarted(room.PlayerEvent{App: roomtest.AppName, Stream: "b", User: "ann", Room: "r1", Session: "s", ID: 1})
+	if ann.Event(within(t), "playerState", nil) == nil {
+		t.Error("ann is not told that she plays")
+	}
+	cho, err := roomtest.Dial(within(t), a.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cho.Drop()
+	login := M{"appID": 1, "room": "r1", "user": "cho", "token": "ok", "config": M{"userUpdate": true}}
+	f, err := cho.Do(within(t), "login", login)
+	if err != nil || f.Error == nil || f.Error.Code != int(room.CodeUnavailable) || !f.Error.Retryable {
+		t.Fatalf("login while Redis is away: %v %+v", err, f)
+	}
+	if a.Service.Ready() {
+		t.Error("the node says it is ready")
+	}
+	time.Sleep(time.Second)
+	if err := server.Up(); err != nil {
+		t.Fatal(err)
+	}
+	back := time.Now()
+	if ann.Event(within(t), "streamUpdate", added("b")) == nil {
+		t.Fatal("bob's stream is not announced")
+	}
+	for {
+		f, err := cho.Do(within(t), "login", login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Error == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	agree(t, ann, bob, cho)
+	t.Logf("all agree %v after Redis was back", time.Since(back).Round(time.Millisecond))
+	for name, c := range map[string]*roomtest.Client{"ann": ann, "bob": bob} {
+		if v := c.View("r1"); len(v.Wrong) > 0 || len(v.Streams) != 2 || len(v.Users) != 3 {
+			t.Errorf("%s: %v %s", name, v.Wrong, v)
+		}
+		for _, f := range c.Events() {
+			if f.Update == "DELETE" {
+				t.Errorf("%s was told of a DELETE: %+v", name, f)
+			}
+		}
+	}
+}
+
+// agree waits until all clients have the same view.
+func agree(t *testing.T, clients ...*roomtest.Client) {
+	t.Helper()
+	why := ""
+	for range 500 {
+		why = ""
+		for _, c := range clients[1:] {
+			if one, other := clients[0].View("r1").String(), c.View("r1").String(); one != other {
+				why = fmt.Sprintf("\n%s\n%s", one, other)
+			}
+		}
+		if why == "" {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("no agreement:", why)
+}
+
+// TestAcrossNodes: how soon an event reaches a member at another node.
+func TestAcrossNodes(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, newRedis(t, server), nil), startNode(t, newRedis(t, server), nil)
+	ann, bob := enter(t, a, "ann"), enter(t, b, "bob")
+	var worst time.Duration
+	for i := range 20 {
+		at := time.Now()
+		f := must(t, ann, "custom", M{"message": fmt.Sprint(i), "to": []string{"bob"}})
+		got := bob.Event(within(t), "custom", func(e *roomtest.Frame) bool { return e.MessageSeq() == f.MessageSeq() })
+		if got == nil {
+			t.Fatal("lost")
+		}
+		worst = max(worst, got.At.Sub(at))
+	}
+	t.Logf("slowest of 20: %v (promised 150ms)", worst)
+}
+
+// TestRedisCluster: every script's keys are in one slot.
+func TestRedisCluster(t *testing.T) {
+	server := redistest.Start(t, "--cluster-enabled", "yes")
+	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	if err := one.ClusterAddSlotsRange(within(t), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	_ = one.Close()
+	r, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{server.Addr, server.Addr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for range 100 {
+		if _, err = r.Read(within(t), key, room.Position{}); err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pos, fence := step(t, r, "n1", 0, room.Position{}, "c1", "{}")
+	pos, fence = step(t, r, "n1", fence, pos, "c2", "{}", "{}")
+	if v, err := r.Read(within(t), key, pos); err != nil || v.Full {
+		t.Errorf("%+v, %v", v, err)
+	}
+	var holdings []room.Holding
+	for i := range 20 {
+		holdings = append(holdings, room.Holding{Key: room.Key{App: "live", Room: fmt.Sprint(i)}, Fence: 1})
+	}
+	holdings = append(holdings, room.Holding{Key: key, Fence: fence})
+	if st, err := r.Renew(within(t), "n1", ttl, holdings); err != nil || !st[20].Held || st[0].Exists {
+		t.Errorf("%+v, %v", st, err)
+	}
+	a, b := startNode(t, r, nil), startNode(t, r, nil)
+	ann, bob := enter(t, a, "ann"), enter(t, b, "bob")
+	must(t, ann, "broadcast", M{"message": "hi"})
+	if bob.Event(within(t), "broadcast", nil) == nil {
+		t.Error("bob hears nothing")
+	}
+}
+
+// TestSentinelFailover: the master dies, a replica takes its place.
+func TestSentinelFailover(t *testing.T) {
+	master := redistest.Start(t)
+	replica := redistest.Start(t, "--replicaof", "127.0.0.1", fmt.Sprint(master.Port))
+	conf := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("sentinel monitor rooms 127.0.0.1 %d 1\nsentinel down-after-milliseconds rooms 500\nsentinel failover-timeout rooms 2000\n", master.Port)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := redistest.StartSentinel(t, conf)
+	sc := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
+	defer sc.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for { // until the sentinel knows the replica
+		if list, err := sc.Replicas(ctx, "rooms").Result(); err == nil && len(list) == 1 && list[0]["master-link-status"] == "ok" {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("the sentinel does not find the replica")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	r, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{sentinel.Addr}, MasterName: "rooms"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	a, b := startNode(t, r, nil), startNode(t, r, nil)
+	ann, bob := enter(t, a, "ann"), enter(t, b, "bob")
+	master.Down()
+	died := time.Now()
+	for { // until messages get through again
+		f, err := ann.Do(ctx, "broadcast", M{"message": "again"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Error == nil {
+			break
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	if bob.Event(ctx, "broadcast", nil) == nil {
+		t.Error("bob hears nothing")
+	}
+	t.Logf("%v after the master's death", time.Since(died).Round(time.Millisecond))
+	cho := enter(t, b, "cho")
+	agree(t, ann, bob, cho)
+	_ = replica
+}
