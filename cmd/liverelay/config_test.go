@@ -232,6 +232,7 @@ func TestConfigMistakes(t *testing.T) {
 		{`redis: {password: 1234}`, `redis.password: is not text: put it in quotes (from FILE)`},
 		{`redis: {tls: maybe}`, `redis.tls: "maybe" is not true or false (from FILE)`},
 		{`redis: {prefix: ""}`, `redis.prefix: is empty (from FILE)`},
+		{`redis: {prefix: "{a}"}`, `redis.prefix: "{a}" holds braces or spaces (from FILE)`},
 		{`hooks: {authorize: "file:///x"}`, `hooks.authorize: is not an address that begins with http:// or https:// (from FILE)`},
 		{`hooks: {on_failure: shrug}`, `hooks.on_failure: "shrug" is not deny or allow (from FILE)`},
 		{app(`, play: hook`), `hooks.authorize: is missing, apps[0] (live) asks the hook`},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -22,15 +23,16 @@ const urlTTL = 24 * time.Hour
 // newRooms makes the rooms of this node. They hear of media by the relay's
 // hooks and speak to it through the two End functions.
 func (s *server) newRooms() (*room.Service, error) {
-	find := func(name string) (auth.App, bool) { return s.auth.App(name) }
-	store := cluster.NewMemory()
+	if err := s.openStore(); err != nil {
+		return nil, err
+	}
 	return room.New(room.Config{
 		Node:       s.cfg.Node.ID + "." + auth.NewID()[:6], // another one after each start
-		Store:      store,
-		Bus:        store.Bus(),
+		Store:      s.store,
+		Bus:        s.bus,
 		Log:        s.log,
 		App:        s.roomApp,
-		Verify:     room.Token04(find),
+		Verify:     room.Token04(s.auth.App),
 		Sign:       s.sign,
 		Revoke:     s.revoke,
 		EndStream:  s.endStream,
@@ -39,6 +41,33 @@ func (s *server) newRooms() (*room.Service, error) {
 		Grace:      s.cfg.Room.Grace,
 		MaxMembers: s.cfg.Room.MaxMembers,
 	})
+}
+
+// openStore takes Redis when it is configured, else this process's memory.
+// Redis may be away: rooms wait for it, media do not.
+func (s *server) openStore() error {
+	if len(s.cfg.Redis.Addrs) == 0 {
+		memory := cluster.NewMemory()
+		s.store, s.bus = memory, memory.Bus()
+		return nil
+	}
+	options := cluster.RedisOptions{
+		Addrs:      s.cfg.Redis.Addrs,
+		MasterName: s.cfg.Redis.MasterName,
+		Username:   s.cfg.Redis.Username,
+		Password:   s.cfg.Redis.Password,
+		DB:         s.cfg.Redis.DB,
+		Prefix:     s.cfg.Redis.Prefix,
+	}
+	if s.cfg.Redis.TLS {
+		options.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	redis, err := cluster.NewRedis(options)
+	if err != nil {
+		return err
+	}
+	s.store, s.bus, s.redis = redis, redis.Bus(), redis
+	return nil
 }
 
 // roomApp finds an app by id, name or both.

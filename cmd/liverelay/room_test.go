@@ -12,6 +12,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
+	"liverelay/cluster/redistest"
 	"liverelay/room"
 )
 
@@ -79,6 +80,14 @@ func is(eventType, key, value string) func(map[string]any) bool {
 // The rooms and the media path are joined: an address from the room publishes, the
 // others learn of it when media arrives, and again when it has gone.
 func TestServeRooms(t *testing.T) {
+	t.Run("memory", testRooms)
+	t.Run("redis", func(t *testing.T) {
+		t.Setenv("LIVERELAY_REDIS_ADDRS", redistest.Start(t).Addr)
+		testRooms(t)
+	})
+}
+
+func testRooms(t *testing.T) {
 	oneApp(t)
 	r := startServer(t)
 	t.Setenv("LIVERELAY_HTTP_LISTEN", r.address("http.listen"))

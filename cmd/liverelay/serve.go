@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -90,6 +91,9 @@ type server struct {
 	gate  *door.Gate
 	rtmp  *rtmp.Server
 	flv   *httpflv.Handler
+	store room.Store
+	bus   room.Bus
+	redis io.Closer // nil: in memory
 	rooms *room.Service
 	http  *http.Server
 	admin *admin.Server

@@ -102,6 +102,12 @@ func (s *server) close() {
 	for _, b := range s.listeners {
 		_ = b.listen.Close() // those that were never served
 	}
+	if s.bus != nil {
+		_ = s.bus.Close() // nobody uses it any more
+	}
+	if s.redis != nil {
+		_ = s.redis.Close()
+	}
 	if s.hook != nil {
 		s.hook.Close()
 	}

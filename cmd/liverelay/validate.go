@@ -147,6 +147,9 @@ func (c *Config) checkRedis() *keyError {
 	if c.Redis.Prefix == "" {
 		return badKey("redis.prefix", "is empty")
 	}
+	if strings.ContainsAny(c.Redis.Prefix, "{} \t\r\n") {
+		return badKey("redis.prefix", "%.40q holds braces or spaces", c.Redis.Prefix)
+	}
 	return nil
 }
 
