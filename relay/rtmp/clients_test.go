@@ -3,7 +3,13 @@ package rtmp
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -294,6 +300,64 @@ application relay { live on; push rtmp://%[4]s/live/pushed; } } }`, module, dir,
 			t.Errorf("%s: %v", from, kinds)
 		}
 	}
+}
+
+// TestRTMPS is the same door behind TLS.
+func TestRTMPS(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	b := newBench(t, func(_ *Server, c *relay.Config) { c.PlayWait = wait })
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- b.Serve(l) }()
+	url := "rtmps://" + l.Addr().String() + "/live/a"
+	config := ClientConfig{TLS: &tls.Config{RootCAs: roots}}
+	publisher := dialTest(t, DialPublish, url, config)
+	want := sample(0)
+	writeTags(t, publisher, want)
+	b.received(t, "a", want)
+	player := dialTest(t, DialPlay, url, config)
+	first := readTags(t, player, 1)
+	if st, _ := b.relay.Stream(relay.Name{App: "live", Stream: "a"}); st.Publisher.Protocol != ProtocolRTMPS || st.Viewers[ProtocolRTMPS] != 1 {
+		t.Errorf("%+v", st)
+	}
+	plain := dialTest(t, DialPlay, b.url("live/a"), ClientConfig{})
+	firstPlain := readTags(t, plain, 1)
+	_ = publisher.Close()
+	for _, got := range [][]tag{append(first, readTags(t, player, 1<<20)...), append(firstPlain, readTags(t, plain, 1<<20)...)} {
+		compare(t, got[3:], want[43:])
+	}
+	if c, err := DialPlay(context.Background(), url, ClientConfig{}); err == nil {
+		_ = c.Close()
+		t.Error("a certificate from nowhere was trusted")
+	}
+	if _, err := exec.LookPath("ffprobe"); err == nil {
+		stop := start(t, "ffmpeg", ffmpegSource(url, 0)...)
+		out, err := run(t, "ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", url)
+		if !strings.Contains(out, "h264") || !strings.Contains(out, "aac") {
+			t.Errorf("ffprobe: %q %v", out, err)
+		}
+		stop()
+	}
+	_ = l.Close()
+	<-served
 }
 
 func freePort(t *testing.T) int {

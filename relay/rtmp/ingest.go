@@ -85,7 +85,6 @@ func (s *session) unpublish(o *output) {
 	s.server.Log.Info("publisher ended", "stream", s.ingest.name.String(), "protocol", s.protocol, "remote", s.remote.String(), "result", "ended")
 	o.status(levelStatus, codeUnpublish, "unpublished "+s.ingest.name.String())
 	s.ingest = nil
-	s.chunks.limits = limitsBefore
 	s.enter(phaseUnpublished, s.server.CommandTimeout)
 }
 
@@ -102,7 +101,7 @@ func (s *session) media(m Message) error {
 		}
 		return violation("media before publish")
 	}
-	if !s.ingest.rate.take(len(m.Payload), time.Now()) {
+	if r := &s.ingest.rate; r.kbps > 0 && !r.take(len(m.Payload), time.Now()) {
 		return fmt.Errorf("%w: more than %d kbit/s", errRate, s.ingest.rate.kbps)
 	}
 	return s.deliver(m)
@@ -181,7 +180,7 @@ func splitAggregate(m Message, deliver func(Message) error) error {
 // rate is how fast a publisher may send on average. It may be ahead by rateBurst:
 // keyframes are large, and a phone catches up after a bad moment.
 type rate struct {
-	kbps  int
+	kbps  int     // 0: as fast as it likes
 	bytes float64 // may be sent now
 	at    time.Time
 }
@@ -191,9 +190,6 @@ const rateBurst = 5 * time.Second
 func newRate(kbps int) rate { return rate{kbps: kbps} }
 
 func (r *rate) take(n int, now time.Time) bool {
-	if r.kbps <= 0 {
-		return true
-	}
 	perSecond := float64(r.kbps) * 1000 / 8
 	most := perSecond * rateBurst.Seconds()
 	if r.at.IsZero() {

@@ -20,7 +20,7 @@ func TestPublishAgain(t *testing.T) {
 	player := dialTest(t, DialPlay, b.url("live/a"), ClientConfig{})
 	p.command("closeStream", nil)
 	p.status(codeUnpublish)
-	p.media(videoType, 33, interframe(10)) // late, ignored
+	p.media(videoType, 33, keyframe(100_000)) // late, ignored
 	if tags := readTags(t, player, 1<<20); len(tags) != 4 {
 		t.Errorf("%d tags", len(tags))
 	}

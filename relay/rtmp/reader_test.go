@@ -217,6 +217,28 @@ func TestChunkReaderShortTail(t *testing.T) {
 	}
 }
 
+// TestChunkReaderFiftyDays sums deltas of type 2 and 3 chunks over more than 2^32 ms.
+func TestChunkReaderFiftyDays(t *testing.T) {
+	const step, days = 5000, 50
+	wire := cat(chunkOf(0, 4, 0, 1, audioType, 1, nil, []byte{1}), chunkOf(2, 4, step, 0, 0, 0, nil, []byte{1}),
+		bytes.Repeat(chunkOf(3, 4, 0, 0, 0, 0, nil, []byte{1}), days*24*3600*1000/step-1))
+	var c chunkReader
+	c.open(bytes.NewReader(wire), nil, new(atomic.Uint64), limitsPublish)
+	defer c.release()
+	for want := uint64(0); ; want += step {
+		m, err := c.next()
+		if err == io.EOF {
+			if want != days*24*3600*1000+step {
+				t.Errorf("ended at %d", want)
+			}
+			return
+		}
+		if err != nil || m.Timestamp != uint32(want) {
+			t.Fatalf("%d, want %d: %v", m.Timestamp, uint32(want), err)
+		}
+	}
+}
+
 func TestInputShrinkKeepsUnread(t *testing.T) {
 	wire := []byte(strings.Repeat("0123456789", 100))
 	for _, taken := range []int{0, 1, 500, 999, 1000} {

@@ -34,8 +34,14 @@ func (p phase) String() string {
 	return [...]string{"handshake", "connect", "publish or play", "media", "another publish"}[p]
 }
 
-// commandBytes bounds what a peer may send before it publishes or plays.
-const commandBytes = 1 << 20
+// bytes bounds what a peer may send in a phase without media. After a publication
+// some of it may still be under way.
+func (p phase) bytes() uint64 {
+	if p == phaseUnpublished {
+		return 16 << 20
+	}
+	return 1 << 20
+}
 
 // session is one connection from its first byte on, until it plays. One
 // goroutine runs it: reads, answers, and hands media to the relay.
@@ -118,7 +124,7 @@ func (s *session) serve() error {
 			}
 			return err
 		}
-		if s.phase != phasePublish && s.chunks.received-s.began > commandBytes {
+		if s.phase != phasePublish && s.chunks.received-s.began > s.phase.bytes() {
 			return errFlood
 		}
 		if err := s.handle(m); err != nil {
