@@ -58,6 +58,13 @@ type Redis struct {
 
 var _ room.Store = (*Redis)(nil)
 
+// quiet: every error of the client is also returned to whoever asked.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(quiet{}) }
+
 // NewRedis makes a store. It does not connect: a Redis that is away is an error of
 // each operation, until it is there.
 func NewRedis(o RedisOptions) (*Redis, error) {

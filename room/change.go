@@ -36,6 +36,8 @@ type Stream struct {
 	Live    bool   `json:"l,omitempty"`
 	Created int64  `json:"t"`           // ms; of the last start when live
 	Manual  bool   `json:"m,omitempty"` // added by the server API: not tied to media
+
+	Grants []string `json:"g,omitempty"` // ids of the push URLs given out, the latest ones
 }
 
 // Extra is one key of the room's extra info.

@@ -93,10 +93,10 @@ type Config struct {
 	App    func(id uint32, name string) (App, bool)
 	Verify func(app App, token, user, room string, now time.Time) (Token, error)
 	Sign   func(URLRequest) (URLs, error)
-	// Revoke makes signed URLs worthless, by their ids. Optional. It must not block.
+	// Revoke makes signed URLs worthless, by their ids. Optional. It has a goroutine.
 	Revoke func(app string, ids []string)
 	// EndStream ends a publisher on this node; EndPlayers ends a user's players of a
-	// stream (user "": all). Optional. They must not block.
+	// stream (user "": all). Optional. They have a goroutine.
 	EndStream  func(StreamRef, Reason)
 	EndPlayers func(app, stream, user string)
 	// StreamLive reports whether a stream has media anywhere in the service. Optional.

@@ -2,6 +2,7 @@ package room
 
 import (
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -75,6 +76,9 @@ func (c *Conn) reply(r *reply) {
 		c.send(encode(r), false)
 	}
 }
+
+// maxGrants is how many push URLs of one stream are remembered for revocation.
+const maxGrants = 8
 
 // handle does one request. What it returns refuses it; else the reply is sent, now
 // or when the room has done it.
@@ -215,26 +219,22 @@ func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
 				*st = *old
 				st.Session, st.User = s.id, s.user
 			}
+			st.Grants = append(slices.Clone(st.Grants), u.ID)
+			st.Grants = st.Grants[max(0, len(st.Grants)-maxGrants):]
 			if m := t.st.members[s.user.ID]; m == nil || m.Session != s.id {
 				return refuse(CodeNotInRoom, "not logged in to this room")
 			}
 			if req.ExtraInfo != nil {
 				st.Extra = *req.ExtraInfo
 			}
-			if old := t.st.streams[req.Stream]; old == nil || *old != *st {
-				t.stream(st, 0)
-			}
+			t.stream(st, 0)
 			return nil
 		},
 		done: func(err error) {
-			e := error(nil)
-			if err != nil && asError(err).Code != CodeUnavailable {
-				e = err // else: existing sessions go on; the stream is announced when the store is back
+			if err != nil && asError(err).Code == CodeUnavailable {
+				err = nil // existing sessions go on; the stream is announced when the store is back
 			}
-			if e == nil {
-				s.granted(req.Stream, u.ID)
-			}
-			answer(e)
+			answer(err)
 		},
 	})
 }
@@ -243,7 +243,6 @@ func (c *Conn) stopPublish(s *Session, req *request, _ time.Time) *Error {
 	if err := checkStream(req.Stream); err != nil {
 		return err
 	}
-	c.svc.revoke(s.room.key.App, s.ungrant(req.Stream))
 	return c.do(s, command{
 		message: true,
 		apply: func(t *tx) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type StreamEvent struct {
 	Protocol    string
 	Remote      netip.AddrPort
 	Epoch       uint64 // of the publisher; a later one has a higher number
+	Grant       string // id of the signed URL
 	Reason      Reason // StreamEnded: why
 }
 
@@ -112,7 +114,7 @@ func (s *Service) playerEvent(ev PlayerEvent, playing bool) {
 	}
 	key := Key{ev.App, ev.Room}
 	if ev.Session != "" {
-		s.tellUser(key, ev.User, playerEvent(ev.Room, ev.Stream, playing, ev.Code).frame())
+		s.tellPlayer(key, ev, playing)
 		return
 	}
 	id := "play/" + string(encode(ev.ID))
@@ -136,6 +138,56 @@ func (s *Service) playerEvent(ev PlayerEvent, playing bool) {
 			}
 		},
 	})
+}
+
+// playerKey is what one member plays.
+type playerKey struct {
+	room         Key
+	user, stream string
+}
+
+// tellPlayer tells a member of its player's media connection. One that is replaced
+// by a newer one of the same member ends unnoticed.
+func (s *Service) tellPlayer(key Key, ev PlayerEvent, playing bool) {
+	k := playerKey{key, ev.User, ev.Stream}
+	s.mu.Lock()
+	ids := slices.DeleteFunc(s.players[k], func(id uint64) bool { return id == ev.ID })
+	if playing {
+		ids = append(ids, ev.ID)
+	}
+	if len(ids) == 0 {
+		delete(s.players, k)
+	} else {
+		s.players[k] = ids
+	}
+	s.mu.Unlock()
+	if !playing && len(ids) > 0 {
+		return
+	}
+	if r := s.loaded(key); r != nil {
+		if own := r.session(ev.User); own != nil {
+			if !playing && !own.asksFor(ev.Stream) {
+				ev.Code = 0 // it was stopped
+			}
+			own.send(playerEvent(ev.Room, ev.Stream, playing, ev.Code).frame())
+			return
+		}
+	}
+	s.sendToNodes(key, &transient{To: ev.User, Frame: playerEvent(ev.Room, ev.Stream, playing, ev.Code).frame()})
+}
+
+// session is a user's session on this node; any goroutine.
+func (r *Room) session(user string) *Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sessions[user]
+}
+
+func (s *Session) asksFor(stream string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.plays[stream]
+	return ok
 }
 
 // announce puts a stream into the room, if its user is in it and may.
@@ -167,7 +219,7 @@ func (r *Room) announce(t *tx, m *media) {
 	}
 	m.announced = true
 	if old != nil {
-		st.Extra = old.Extra
+		st.Extra, st.Grants = old.Extra, old.Grants
 		if old.Live {
 			if old.Node == st.Node && old.Epoch == st.Epoch && old.Session == st.Session {
 				return
@@ -183,6 +235,9 @@ func (r *Room) expireMedia(now time.Time) {
 	for _, m := range r.media {
 		if !m.announced && !m.ended && now.Sub(m.since) > r.svc.cfg.Grace {
 			r.endMedia(m, ReasonHeartbeat)
+			if m.Grant != "" {
+				r.svc.revoke(r.key.App, []string{m.Grant})
+			}
 		}
 	}
 }
@@ -266,24 +321,6 @@ func (s *Service) sendToNodes(key Key, t *transient) {
 	}
 }
 
-// tellUser brings a transient event to one user's session, wherever it is.
-func (s *Service) tellUser(key Key, user string, frame []byte) {
-	if r := s.loaded(key); r != nil && r.tellSession(user, frame) {
-		return
-	}
-	s.sendToNodes(key, &transient{To: user, Frame: frame})
-}
-
-func (r *Room) tellSession(user string, frame []byte) bool {
-	r.mu.Lock()
-	own := r.sessions[user]
-	r.mu.Unlock()
-	if own != nil {
-		own.send(frame)
-	}
-	return own != nil
-}
-
 func (r *Room) sendBarrage(from User, text, id string, at int64) {
 	e := &event{Type: "barrage", Room: r.key.Room, Messages: []messageView{{From: from, Text: text, Time: at, ID: id}}}
 	frame := e.frame()
@@ -298,7 +335,9 @@ func (r *Room) relayMessage(payload []byte) {
 		return
 	}
 	if t.To != "" {
-		r.tellSession(t.To, t.Frame)
+		if own := r.session(t.To); own != nil {
+			own.send(t.Frame)
+		}
 		return
 	}
 	r.all(t.Frame, func(s *Session) bool { return s.user.ID != t.Except })

@@ -260,6 +260,19 @@ func TestGraceEnds(t *testing.T) {
 	if rep := must(t, back, "login", req); rep.Resumed || rep.Snapshot == nil || rep.Session == view.Session {
 		t.Errorf("want a fresh login: %+v", rep)
 	}
+	// Its media has been running all the time: it is back at once, with the same URL.
+	bob.Wait(within(t), func(events []*roomtest.Frame) bool {
+		adds := 0
+		for _, f := range events {
+			if update("ADD", "a")(f) {
+				adds++
+			}
+		}
+		return adds == 2
+	})
+	if v := bob.View("r1"); v.Streams["a"].ID != "a" || len(n.Ended()) > 0 || len(n.Revoked()) > 0 {
+		t.Errorf("streams %v, ended %v, revoked %v", v.Streams, n.Ended(), n.Revoked())
+	}
 	// The reply may have been lost: the old session still leads to the new one.
 	back.Drop()
 	again := dial(t, n)

@@ -33,6 +33,7 @@ type Service struct {
 	// guarded by mu
 	mu       sync.Mutex
 	rooms    map[Key]*Room
+	players  map[playerKey][]uint64 // of sessions, on this node
 	retry    map[*Room]struct{}
 	closing  bool // no new connections
 	closed   bool // no new goroutines
@@ -52,7 +53,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, node: cfg.Node, store: cfg.Store, log: cfg.Log,
-		rooms: map[Key]*Room{}, retry: map[*Room]struct{}{},
+		rooms: map[Key]*Room{}, players: map[playerKey][]uint64{}, retry: map[*Room]struct{}{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.callbacks = newCallbacks(s)
@@ -273,7 +274,7 @@ func (s *Service) retryLater(r *Room) {
 
 func (s *Service) revoke(app string, ids []string) {
 	if s.cfg.Revoke != nil && len(ids) > 0 {
-		s.cfg.Revoke(app, ids)
+		s.spawn(func() { s.cfg.Revoke(app, ids) })
 	}
 }
 

@@ -14,8 +14,6 @@ func newID() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-const maxGrantIDs = 8 // URLs of one stream and session that are remembered for revocation
-
 // Session is one member's stay in a room, on this node. It outlives its connection
 // by the grace.
 type Session struct {
@@ -36,7 +34,6 @@ type Session struct {
 	ended    bool
 	token    Token
 	warned   bool                // of the token's end
-	grants   map[string][]string // ids of publish URLs, by stream
 	plays    map[string]struct{} // streams asked for
 	messages bucket              // broadcasts
 	infos    bucket
@@ -113,7 +110,6 @@ func (s *Session) end(last *event) {
 	s.mu.Lock()
 	c := s.conn
 	s.conn, s.ended = nil, true
-	ids := s.grantIDsLocked()
 	s.mu.Unlock()
 	if c != nil {
 		if last != nil {
@@ -121,7 +117,6 @@ func (s *Session) end(last *event) {
 		}
 		c.lose(s, 0)
 	}
-	s.room.svc.revoke(s.room.key.App, ids)
 }
 
 // moved ends the session here because its client came to another node with it.
@@ -133,37 +128,6 @@ func (s *Session) moved() {
 	if c != nil {
 		c.lose(s, closeResumed)
 	}
-}
-
-func (s *Session) grantIDsLocked() []string {
-	var all []string
-	for _, ids := range s.grants {
-		all = append(all, ids...)
-	}
-	s.grants = nil
-	return all
-}
-
-func (s *Session) granted(stream, id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return
-	}
-	if s.grants == nil {
-		s.grants = map[string][]string{}
-	}
-	ids := append(s.grants[stream], id)
-	s.grants[stream] = ids[max(0, len(ids)-maxGrantIDs):]
-}
-
-// ungrant forgets a stream's URLs and returns their ids.
-func (s *Session) ungrant(stream string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ids := s.grants[stream]
-	delete(s.grants, stream)
-	return ids
 }
 
 // drop takes a session out of the room's own. Owned by run.

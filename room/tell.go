@@ -120,6 +120,9 @@ func (r *Room) streamChanged(ch *Change, own bool) {
 			own.send(publisherEvent(r.key.Room, s.ID, true, 0).frame())
 		}
 	}
+	if own && ch.Op == OpUnstream && ch.Reason != ReasonHeartbeat && ch.Reason != ReasonLost {
+		r.svc.revoke(r.key.App, s.Grants)
+	}
 	md := r.media[s.ID]
 	if md == nil {
 		return
@@ -129,6 +132,8 @@ func (r *Room) streamChanged(ch *Change, own bool) {
 	case live && s.User.ID == md.User:
 		md.announced, md.since = false, r.svc.now() // its user publishes through another node now
 	case live || !ch.Shown || s.User.ID != md.User:
+	case ch.Reason == ReasonHeartbeat:
+		md.announced, md.since = false, r.svc.now() // its user may come back to it
 	case ch.Reason != ReasonLost:
 		r.endMedia(md, ch.Reason)
 	case !own:
