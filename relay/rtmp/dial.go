@@ -126,7 +126,7 @@ func (c *Client) open(chunkSize int) error {
 	if err := clientHandshake(&c.chunks.input, c.conn); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	c.chunks.received, c.chunks.window = 0, ackWindow/2
+	c.chunks.received, c.chunks.window = uint64(c.chunks.w-c.chunks.r), ackWindow/2
 	request := map[string]any{
 		"app": c.app, "tcUrl": c.tcURL, "flashVer": "FMLE/3.0 (compatible; liverelay)", "fpad": false, "capabilities": 15, "audioCodecs": 4071, "videoCodecs": 252, "videoFunction": 1,
 		"fourCcList": []any{"*"}, "videoFourCcInfoMap": map[string]any{"*": canForward}, "audioFourCcInfoMap": map[string]any{"*": canForward},

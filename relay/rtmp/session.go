@@ -113,7 +113,7 @@ func (s *session) serve() error {
 		}
 		return fmt.Errorf("handshake: %w", err)
 	}
-	s.chunks.received = 0
+	s.chunks.received = uint64(s.chunks.w - s.chunks.r) // what came right behind C2
 	s.chunks.window = ackWindow / 2
 	s.enter(phaseConnect, s.server.HandshakeTimeout)
 	for {
