@@ -36,13 +36,15 @@ var banScript = redis.NewScript(banLua)
 // Redis is away is in force on this node and told to the others when it is back.
 type Bans struct {
 	redis *Redis
+	node  string // of this copy, in messages
 	ctx   context.Context
 	stop  context.CancelFunc
 	wait  sync.WaitGroup
 
+	loading  sync.Mutex // one load at a time
 	mu       sync.Mutex
 	loaded   bool
-	version  int64
+	at       standing
 	entries  map[auth.Key]auth.Entry
 	untold   map[auth.Key]auth.Entry // zero Until: lifted
 	watchers map[*banWatcher]struct{}
@@ -67,7 +69,7 @@ var _ auth.Store = (*Bans)(nil)
 // Bans opens the store of bans in this Redis. Close ends it.
 func (r *Redis) Bans() *Bans {
 	b := &Bans{
-		redis: r, entries: map[auth.Key]auth.Entry{}, untold: map[auth.Key]auth.Entry{}, watchers: map[*banWatcher]struct{}{},
+		redis: r, node: auth.NewID(), entries: map[auth.Key]auth.Entry{}, untold: map[auth.Key]auth.Entry{}, watchers: map[*banWatcher]struct{}{},
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.wait.Add(1)
@@ -120,26 +122,45 @@ func (b *Bans) follow() {
 	}
 }
 
+// standing is how far Redis is: the counter, and the id that it was made with.
+type standing struct {
+	n  int64
+	id string
+}
+
+func (b *Bans) standing(ctx context.Context) (standing, error) {
+	v, err := b.redis.client.HMGet(ctx, b.keys()[1], "n", "id").Result()
+	if err != nil || len(v) != 2 {
+		return standing{}, err
+	}
+	return standing{number(v[0]), text(v[1])}, nil
+}
+
 // compare loads everything when a message was lost.
 func (b *Bans) compare() {
 	ctx, cancel := context.WithTimeout(b.ctx, banOperation)
 	defer cancel()
-	n, err := b.redis.client.Get(ctx, b.keys()[1]).Int64()
-	if err != nil && !errors.Is(err, redis.Nil) {
+	at, err := b.standing(ctx)
+	if err != nil {
 		return
 	}
 	b.mu.Lock()
-	same := b.loaded && n == b.version && len(b.untold) == 0
+	same := b.loaded && at == b.at && len(b.untold) == 0
 	b.mu.Unlock()
 	if !same && b.load(ctx) == nil {
 		b.tell(auth.Entry{Key: auth.Key{Kind: auth.KindResync}})
 	}
 }
 
-// load takes all that Redis has, after telling it what it does not know yet.
+// load takes all that Redis has, after telling it what it does not know, or no more.
 func (b *Bans) load(ctx context.Context) error {
+	b.loading.Lock()
+	defer b.loading.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, banOperation)
 	defer cancel()
+	if err := b.restore(ctx); err != nil {
+		return err
+	}
 	b.mu.Lock()
 	untold := make([]auth.Entry, 0, len(b.untold))
 	for _, e := range b.untold {
@@ -156,11 +177,8 @@ func (b *Bans) load(ctx context.Context) error {
 		}
 		b.mu.Unlock()
 	}
-	n, err := b.redis.client.Get(ctx, b.keys()[1]).Int64()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return err
-	}
-	if n, err = b.restore(ctx, n); err != nil {
+	at, err := b.standing(ctx)
+	if err != nil {
 		return err
 	}
 	all, err := b.redis.client.HGetAll(ctx, b.keys()[0]).Result()
@@ -190,36 +208,44 @@ func (b *Bans) load(ctx context.Context) error {
 			entries[key] = e
 		}
 	}
-	b.entries, b.version, b.loaded = entries, n, true
+	b.entries, b.at, b.loaded = entries, at, true
 	return nil
 }
 
-// restore gives a Redis that has lost bans what this node knows of them. The counter
-// shows it: it went back.
-func (b *Bans) restore(ctx context.Context, n int64) (int64, error) {
-	now := time.Now()
+// restore gives a Redis that has lost bans what this node knows of them.
+func (b *Bans) restore(ctx context.Context) error {
 	b.mu.Lock()
-	lost := b.loaded && n < b.version
-	known := b.version
+	known, loaded := b.at, b.loaded
+	b.mu.Unlock()
+	at, err := b.standing(ctx)
+	if err != nil || !loaded || at.id == known.id && at.n >= known.n {
+		return err
+	}
+	now := time.Now()
 	var fields []any
+	b.mu.Lock()
 	for key, e := range b.entries {
-		if lost && e.Until.After(now) {
-			data, err := json.Marshal(ban{e.Kind, e.App, e.Value, e.Until.UnixMilli(), e.Reason})
-			if err == nil {
+		if e.Until.After(now) {
+			if data, err := marshalBan(e); err == nil {
 				fields = append(fields, key.String(), data)
 			}
 		}
 	}
 	b.mu.Unlock()
-	if !lost {
-		return n, nil
-	}
 	for page := fields; len(page) > 0; page = page[min(len(page), 1000):] {
 		if err := b.redis.client.HSet(ctx, b.keys()[0], page[:min(len(page), 1000)]...).Err(); err != nil {
-			return n, err
+			return err
 		}
 	}
-	return b.redis.client.IncrBy(ctx, b.keys()[1], known-n+1).Result() // the others see that, and load
+	if err := b.redis.client.HSetNX(ctx, b.keys()[1], "id", auth.NewID()).Err(); err != nil {
+		return err
+	}
+	// The others see the counter move, and load.
+	return b.redis.client.HIncrBy(ctx, b.keys()[1], "n", max(0, known.n-at.n)+1).Err()
+}
+
+func marshalBan(e auth.Entry) ([]byte, error) {
+	return json.Marshal(ban{e.Kind, e.App, e.Value, e.Until.UnixMilli(), e.Reason})
 }
 
 func parseBan(value string) (auth.Entry, bool) {
@@ -234,21 +260,26 @@ func parseBan(value string) (auth.Entry, bool) {
 	return auth.Entry{Key: key, Until: time.UnixMilli(v.Until), Reason: v.Reason}, true
 }
 
-// hear takes a message of another node, or this one: "<counter> <field>\n<JSON or nothing>".
+// hear takes a message of another node, or this one: "<counter> <node> <field>\n<JSON or nothing>".
 func (b *Bans) hear(payload string) {
 	head, value, _ := strings.Cut(payload, "\n")
-	counter, field, _ := strings.Cut(head, " ")
+	counter, head, _ := strings.Cut(head, " ")
+	node, field, _ := strings.Cut(head, " ")
 	n, err := strconv.ParseInt(counter, 10, 64)
 	if err != nil {
 		return
 	}
 	b.mu.Lock()
-	if n != b.version+1 {
+	if n != b.at.n+1 {
 		b.mu.Unlock()
 		b.compare()
 		return
 	}
-	b.version = n
+	b.at.n = n
+	if node == b.node { // it was in force here before it was told
+		b.mu.Unlock()
+		return
+	}
 	e, ok := parseBan(value)
 	fresh := ok && b.entries[e.Key] != e
 	if ok {
@@ -287,13 +318,13 @@ func (b *Bans) tell(e auth.Entry) {
 func (b *Bans) write(ctx context.Context, e auth.Entry) error {
 	value := ""
 	if !e.Until.IsZero() {
-		data, err := json.Marshal(ban{e.Kind, e.App, e.Value, e.Until.UnixMilli(), e.Reason})
+		data, err := marshalBan(e)
 		if err != nil {
 			return err
 		}
 		value = string(data)
 	}
-	n, err := banScript.Run(ctx, b.redis.client, b.keys(), e.Key.String(), value, maxBans, b.channel()).Int64()
+	n, err := banScript.Run(ctx, b.redis.client, b.keys(), e.Key.String(), value, maxBans, b.channel(), b.node, auth.NewID()).Int64()
 	if err != nil {
 		return err
 	}
