@@ -50,6 +50,7 @@ type Subscriber struct {
 	// guarded by mu: what other goroutines ask for
 	mu       sync.Mutex
 	started  bool
+	stopped  bool  // somebody wants it to end
 	finished bool  // released
 	silent   bool  // the door closed it: no OnEnd
 	why      error // the relay's reason to end it
@@ -124,20 +125,22 @@ func (s *Subscriber) end(why error) {
 	s.stop()
 }
 
+// stop makes the owner release it. The sink is interrupted first: once it is
+// released, the door may be writing a farewell.
 func (s *Subscriber) stop() {
-	if s.closing.Swap(true) {
-		return
-	}
 	s.mu.Lock()
-	started := s.started
-	s.started = true // too late to start it
+	stopped, started := s.stopped, s.started
+	s.stopped, s.started = true, true // too late to start it
 	s.mu.Unlock()
-	if !started {
+	switch {
+	case stopped:
+	case !started:
 		s.release(nil)
-		return
+	default:
+		s.sink.Interrupt()
+		s.closing.Store(true)
+		s.poke()
 	}
-	s.sink.Interrupt()
-	s.poke()
 }
 
 // poke makes the shard's runner look at s, if it owns it; the goroutine that

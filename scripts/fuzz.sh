@@ -13,7 +13,7 @@ count=$(echo "$targets" | grep -c .)
 echo "fuzzing $count targets for $each each"
 while read -r dir target; do
 	[ -n "$target" ] || continue
-	if go test -run '^$' -fuzz "^$target\$" -fuzztime "$each" "$dir" >"$log" 2>&1; then
+	if go test -run '^$' -fuzz "^$target\$" -fuzztime "$each" -fuzzminimizetime 10x "$dir" >"$log" 2>&1; then
 		echo "ok    $dir $target"
 	elif ! grep -q 'Failing input\|panic\|build failed' "$log" && grep -q 'context deadline exceeded' "$log"; then
 		echo "ok    $dir $target (stopped late)" # golang.org/issue/48591: the end of the time taken for a failure
