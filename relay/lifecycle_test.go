@@ -82,7 +82,7 @@ func TestHooksTellOfEveryStep(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		expect(t, &c)
 		time.Sleep(2 * time.Second)
-		expect(t, &c, "unpublished live/x: stream ended", "player v ended: stream ended")
+		expect(t, &c, "unpublished live/x: publisher lost", "player v ended: stream ended")
 	})
 }
 

@@ -113,7 +113,7 @@ func (p *Publisher) close(streamErr error) {
 			st.resume = time.AfterFunc(window, func() { st.expire(epoch) })
 		default:
 			if streamErr == nil {
-				streamErr = ErrUnpublished
+				streamErr = ErrLost
 			}
 			st.endLocked(streamErr)
 		}
@@ -129,7 +129,7 @@ func (st *Stream) expire(epoch uint64) {
 	r.mu.Lock()
 	st.mu.Lock()
 	if st.publisher == nil && st.epoch == epoch {
-		st.endLocked(ErrUnpublished)
+		st.endLocked(ErrLost)
 	}
 	st.mu.Unlock()
 	r.mu.Unlock()

@@ -89,6 +89,7 @@ type RelayConfig struct {
 	ResumeWindow   time.Duration `key:"resume_window"`
 	PlayWait       time.Duration `key:"play_wait"`
 	WriteTimeout   time.Duration `key:"write_timeout"`
+	IOUring        bool          `key:"io_uring"`
 }
 
 // RoomConfig is the rooms.
@@ -124,6 +125,7 @@ type LimitsConfig struct {
 	AcceptRatePerIP  int `key:"accept_rate_per_ip"`
 	PublishKbps      int `key:"publish_kbps"`
 	ViewersPerStream int `key:"viewers_per_stream"`
+	ViewersPerApp    int `key:"viewers_per_app"`
 }
 
 // ProxyConfig says whose PROXY protocol header is believed.
@@ -147,6 +149,7 @@ func defaultConfig() Config {
 		Relay: RelayConfig{
 			Start:          "gop",
 			Backlog:        2 * time.Second,
+			IOUring:        true,
 			PublishTimeout: 5 * time.Second,
 			IdleTimeout:    60 * time.Second,
 			ResumeWindow:   10 * time.Second,

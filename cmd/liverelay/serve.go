@@ -163,7 +163,9 @@ func (s *server) build() error {
 		ResumeWindow:     orNone(cfg.Relay.ResumeWindow),
 		PlayWait:         orNone(cfg.Relay.PlayWait),
 		WriteTimeout:     cfg.Relay.WriteTimeout,
+		PlainSends:       !cfg.Relay.IOUring,
 		ViewersPerStream: cfg.Limits.ViewersPerStream,
+		ViewersPerApp:    cfg.Limits.ViewersPerApp,
 		Hooks:            s.hooks(),
 		Log:              s.log,
 	})
