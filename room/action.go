@@ -3,8 +3,6 @@ package room
 import (
 	"maps"
 	"slices"
-	"sort"
-	"strconv"
 	"time"
 )
 
@@ -51,18 +49,18 @@ func (c *apiCall) kickoutUser() (any, error) {
 	}
 	return object{}, c.svc.ask(key, command{message: true, apply: func(t *tx) error {
 		for _, user := range users {
-			if m := t.st.members[user]; m != nil {
-				t.leave(m, ReasonKicked, CodeKicked, text)
-			}
-			t.kickDevices(user)
+			t.kick(user, text)
 		}
 		return nil
 	}})
 }
 
-// kickDevices withdraws a user's streams that no session asked for; the nodes that
-// have their media end it.
-func (t *tx) kickDevices(user string) {
+// kick takes a user out, with the streams of its devices too; the nodes that have
+// their media end it.
+func (t *tx) kick(user, text string) {
+	if m := t.st.members[user]; m != nil {
+		t.leave(m, ReasonKicked, CodeKicked, text)
+	}
 	for _, s := range t.st.streams {
 		if s.User.ID == user {
 			t.unstream(s, ReasonKicked)
@@ -245,176 +243,6 @@ func (c *apiCall) deleteStream() (any, error) {
 	})
 }
 
-func userRuleOf(c *apiCall) (Rule, error) {
-	kind, err := c.num("RuleType", 0, ruleIP, ruleMember)
-	if err != nil || kind == 0 {
-		return Rule{}, apiFail(apiParam, "RuleType: 1 to 4")
-	}
-	r := Rule{Type: int(kind), IP: c.str("IP"), Room: c.str("RoomId"), User: c.str("UserId")}
-	missing := ""
-	switch kind {
-	case ruleIP:
-		r.Room, r.User = "", ""
-		if r.IP == "" {
-			missing = "IP"
-		}
-	case ruleRoom:
-		r.IP, r.User = "", ""
-		if roomRule.check(r.Room) != nil {
-			missing = "RoomId"
-		}
-	case ruleUser:
-		r.IP, r.Room = "", ""
-		if userRule.check(r.User) != nil {
-			missing = "UserId"
-		}
-	case ruleMember:
-		r.IP = ""
-		if roomRule.check(r.Room) != nil || userRule.check(r.User) != nil {
-			missing = "RoomId, UserId"
-		}
-	}
-	if missing != "" {
-		return Rule{}, apiFail(apiParam, "%s: missing or illegal", missing)
-	}
-	r.ID = "user/" + strconv.Itoa(r.Type) + "/" + r.IP + "/" + r.Room + "/" + r.User
-	return r, nil
-}
-
-func (c *apiCall) setUserRule() (any, error) {
-	rule, err := userRuleOf(c)
-	if err != nil {
-		return nil, err
-	}
-	privileges, err := c.list("DisabledPrivilege", 2)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range privileges {
-		n, err := strconv.Atoi(p)
-		if err != nil || n != privilegeLogin && n != privilegePublish {
-			return nil, apiFail(apiParam, "DisabledPrivilege: 1 login, 2 publish")
-		}
-		rule.Privileges = append(rule.Privileges, n)
-	}
-	seconds, err := c.num("EffectiveTime", 0, 1, 86400)
-	if err != nil || seconds == 0 {
-		return nil, apiFail(apiParam, "EffectiveTime: 1 to 86400")
-	}
-	rule.Until = c.svc.now().Add(time.Duration(seconds) * time.Second).UnixMilli()
-	return object{"RuleId": rule.ID}, c.svc.rules.put(c.app.Name, rule)
-}
-
-func (c *apiCall) describeUserRules() (any, error) {
-	list := []object{}
-	now := c.svc.now().UnixMilli()
-	rules := c.svc.rules.load(c.app.Name)
-	sort.Slice(rules, func(i, j int) bool { return rules[i].ID < rules[j].ID })
-	for _, r := range rules {
-		if r.Type <= ruleMember && r.Until > now {
-			list = append(list, object{
-				"RuleId": r.ID, "RuleType": r.Type, "IP": r.IP, "RoomId": r.Room, "UserId": r.User,
-				"DisabledPrivilege": r.Privileges, "EndTime": r.Until / 1000,
-			})
-		}
-	}
-	return object{"RuleList": list}, nil
-}
-
-func (c *apiCall) delUserRule() (any, error) {
-	id := c.str("RuleId")
-	if id == "" {
-		rule, err := userRuleOf(c)
-		if err != nil {
-			return nil, err
-		}
-		id = rule.ID
-	}
-	return object{}, c.svc.rules.del(c.app.Name, id)
-}
-
-func (c *apiCall) setStreamRule() (any, error) {
-	stream, err := c.stream()
-	if err != nil {
-		return nil, err
-	}
-	seconds, err := c.num("EffectiveTime", 21600, 1, 86400*7)
-	if err != nil {
-		return nil, err
-	}
-	if !c.bool("DisableAudio") || !c.bool("DisableVideo") {
-		return nil, apiFail(apiParam, "a relay changes no media: DisableAudio and DisableVideo only together")
-	}
-	return object{}, c.putStreamRule(stream, time.Duration(seconds)*time.Second)
-}
-
-func (c *apiCall) putStreamRule(stream string, d time.Duration) error {
-	rule, err := c.streamRule(stream)
-	if err != nil {
-		return err
-	}
-	rule.Until = c.svc.now().Add(d).UnixMilli()
-	return c.svc.rules.put(c.app.Name, rule)
-}
-
-// streamRule is the rule a call with this Sequence would set; one that is older
-// than what is in force is refused.
-func (c *apiCall) streamRule(stream string) (Rule, error) {
-	sequence, err := c.num("Sequence", 0, 0, 1<<62)
-	if err != nil {
-		return Rule{}, err
-	}
-	rule := Rule{ID: "stream/" + stream, Type: ruleStream, Stream: stream, Audio: true, Video: true, Sequence: sequence}
-	for _, r := range c.svc.rules.load(c.app.Name) {
-		if r.ID == rule.ID && sequence != 0 && r.Sequence > sequence {
-			return Rule{}, apiFail(apiParam, "Sequence: older than %d", r.Sequence)
-		}
-	}
-	return rule, nil
-}
-
-func (c *apiCall) describeStreamRules() (any, error) {
-	list := []object{}
-	now := c.svc.now().UnixMilli()
-	for _, r := range c.svc.rules.load(c.app.Name) {
-		if r.Type == ruleStream && r.Until > now && (c.str("StreamId") == "" || c.str("StreamId") == r.Stream) {
-			list = append(list, object{"StreamId": r.Stream, "DisableAudio": r.Audio, "DisableVideo": r.Video, "EndTime": r.Until / 1000})
-		}
-	}
-	return object{"RuleList": list}, nil
-}
-
-func (c *apiCall) delStreamRule() (any, error) {
-	stream, err := c.stream()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := c.streamRule(stream); err != nil {
-		return nil, err
-	}
-	return object{}, c.svc.rules.del(c.app.Name, "stream/"+stream)
-}
-
-func (c *apiCall) forbidStream() (any, error) {
-	streams, err := c.list("StreamId", 10)
-	if err != nil {
-		return nil, err
-	}
-	for _, stream := range streams {
-		if e := checkStream(stream); e != nil {
-			return nil, apiFail(apiParam, "StreamId: %s", e.Msg)
-		}
-	}
-	for _, stream := range streams {
-		if err := c.putStreamRule(stream, 365*24*time.Hour); err != nil {
-			return nil, err
-		}
-	}
-	return object{}, nil
-}
-
-func (c *apiCall) resumeStream() (any, error) { return c.delStreamRule() }
-
 func (c *apiCall) streamState() (any, error) {
 	stream, err := c.stream()
 	if err != nil {
@@ -455,90 +283,6 @@ func (c *apiCall) dispatch() (any, error) {
 		return nil, err
 	}
 	return u.RTMP, nil
-}
-
-// apiMessage reads what the three messages have in common.
-func (c *apiCall) apiMessage(userField string) (Key, User, string, error) {
-	key, err := c.key()
-	if err != nil {
-		return key, User{}, "", err
-	}
-	user, err := c.user(userField)
-	if err != nil {
-		return key, User{}, "", err
-	}
-	u := User{user, user}
-	if name := c.str("UserName"); name != "" && len(name) <= 256 {
-		u.Name = name
-	}
-	text := c.str("MessageContent")
-	if e := checkMessage(text); e != nil {
-		return key, u, "", apiFail(apiParam, "MessageContent: %s", e.Msg)
-	}
-	return key, u, text, nil
-}
-
-func (c *apiCall) sendBroadcast() (any, error) {
-	key, user, text, err := c.apiMessage("UserId")
-	if err != nil {
-		return nil, err
-	}
-	category, err := c.num("MessageCategory", 1, 0, 100)
-	if err != nil {
-		return nil, err
-	}
-	var seq int64
-	err = c.in(key, func(t *tx) error {
-		t.add(&Change{Op: OpBroadcast, Message: &Message{From: user, Text: text, Category: int(category)}})
-		seq = t.st.Seq + int64(len(t.changes))
-		return nil
-	})
-	return object{"MessageId": seq}, err
-}
-
-func (c *apiCall) sendBarrage() (any, error) {
-	key, user, text, err := c.apiMessage("UserId")
-	if err != nil {
-		return nil, err
-	}
-	id := newID()
-	var at int64
-	err = c.in(key, func(t *tx) error { at = t.now; return nil })
-	if r := c.svc.loaded(key); err == nil && r != nil {
-		r.do(command{apply: func(*tx) error { r.sendBarrage(user, text, id, at); return nil }})
-	} else if err == nil {
-		e := &event{Type: "barrage", Room: key.Room, Messages: []messageView{{From: user, Text: text, Time: at, ID: id}}}
-		c.svc.sendToNodes(key, &transient{Except: user.ID, Frame: e.frame()})
-	}
-	return object{"MessageId": id}, err
-}
-
-func (c *apiCall) sendCustom() (any, error) {
-	key, user, text, err := c.apiMessage("FromUserId")
-	if err != nil {
-		return nil, err
-	}
-	to, err := c.list("ToUserId", 10)
-	if err != nil {
-		return nil, err
-	}
-	failed := []object{}
-	err = c.in(key, func(t *tx) error {
-		failed = failed[:0]
-		m := &Message{From: user, Text: text}
-		for _, target := range to {
-			if t.st.members[target] != nil {
-				m.To = append(m.To, target)
-			} else {
-				failed = append(failed, object{"Uid": target, "Code": apiOffline})
-			}
-		}
-		if len(m.To) > 0 {
-			t.add(&Change{Op: OpCustom, Message: m})
-		}
-		return nil
-	})
-	return object{"FailUsers": failed}, err
 }
 
 // Actions lists the actions of the server API.

@@ -45,7 +45,6 @@ const (
 	CodeMessageLong      Code = 1009002
 	CodeBroadcastRate    Code = 1009015
 	CodeParam            Code = 1100001
-	CodeHeartbeat        Code = 1102001
 	CodeToken            Code = 1102016
 	CodeTokenExpired     Code = 1102018
 	CodeOrigin           Code = 1102020

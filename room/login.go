@@ -166,7 +166,7 @@ func (l *login) run() *Error {
 				if err != nil {
 					refused = asError(err)
 				} else {
-					l.welcome(r)
+					refused = l.welcome(r)
 				}
 				close(done)
 			},
@@ -238,8 +238,14 @@ func (l *login) apply(r *Room, t *tx) error {
 }
 
 // welcome replies, and from now on the session follows the room.
-func (l *login) welcome(r *Room) {
+func (l *login) welcome(r *Room) *Error {
 	s, c := l.session, l.c
+	switch m := r.st.members[s.user.ID]; { // what came behind it in the same commit
+	case m == nil:
+		return refuse(CodeKicked, "%s", kickText(CodeKicked))
+	case m.Session != s.id:
+		return refuse(CodeReplaced, "%s", kickText(CodeReplaced))
+	}
 	now := c.svc.now()
 	var missed []*Change
 	replay := false
@@ -267,7 +273,7 @@ func (l *login) welcome(r *Room) {
 		c.send(encode(rep), true)
 	}
 	if !s.attach(c, l.token) {
-		return
+		return nil
 	}
 	for _, ch := range missed {
 		s.replay(ch)
@@ -277,6 +283,7 @@ func (l *login) welcome(r *Room) {
 			s.send(publisherEvent(r.key.Room, st.ID, true, 0).frame())
 		}
 	}
+	return nil
 }
 
 // snapshot is the room as of now, made once per state.

@@ -79,6 +79,7 @@ func (s *Service) streamEvent(ev StreamEvent, note func(*Room)) {
 	}
 	key := Key{ev.App, ev.Room}
 	s.do(key, command{
+		must: true,
 		apply: func(t *tx) error {
 			r := t.room
 			note(r)
@@ -95,7 +96,7 @@ func (s *Service) streamEvent(ev StreamEvent, note func(*Room)) {
 			return nil
 		},
 		done: func(err error) {
-			if r := s.loaded(key); err != nil && r != nil {
+			if r := s.loaded(key); err != nil && err != errClosed && r != nil {
 				note(r) // asserted when the store is back
 			}
 		},
@@ -126,6 +127,7 @@ func (s *Service) playerEvent(ev PlayerEvent, playing bool) {
 		}
 	}
 	s.do(key, command{
+		must: true,
 		apply: func(t *tx) error {
 			r := t.room
 			note(r)
@@ -133,7 +135,7 @@ func (s *Service) playerEvent(ev PlayerEvent, playing bool) {
 			return nil
 		},
 		done: func(err error) {
-			if r := s.loaded(key); err != nil && r != nil {
+			if r := s.loaded(key); err != nil && err != errClosed && r != nil {
 				note(r)
 			}
 		},

@@ -28,6 +28,7 @@ type command struct {
 	apply func(t *tx) error
 	// done is told the outcome, after everybody else was told of the changes.
 	done    func(err error)
+	must    bool // it is told of what has happened: never refused for overload
 	login   bool // it ends with a snapshot: messages behind it wait for the next commit
 	message bool
 }
@@ -45,11 +46,10 @@ type Room struct {
 	assertOwn  bool // compare what this node owns with the copy
 	media      map[string]*media
 	devices    map[string]map[string]struct{} // user -> its media connections without a session
-	logBytes   int
-	expired    []expired            // nodes that seem dead
-	orphans    map[string]time.Time // nodes without a lease, since when
-	snapshots  bool                 // the copy was replaced: sessions need a snapshot, not changes
-	seen       []string             // commits of the latest read
+	expired    []expired                      // nodes that seem dead
+	orphans    map[string]time.Time           // nodes without a lease, since when
+	snapshots  bool                           // the copy was replaced: sessions need a snapshot, not changes
+	seen       []string                       // commits of the latest read
 	gone       map[string]leaving
 	users      userMerge // user events not told yet
 	flushDue   bool
@@ -71,7 +71,8 @@ type Room struct {
 	closed       bool
 	stale        bool                // read the store before the next command
 	sessions     map[string]*Session // by user; written by run only
-	log          []entry             // written by run only
+	log          []entry             // what members that return may have missed
+	logBytes     int
 	logins       bucket
 	pos          Position // of st
 	held         int64    // fence
@@ -112,7 +113,7 @@ func (r *Room) do(c command) bool {
 	if r.closed {
 		return false
 	}
-	if len(r.queue) >= maxQueue {
+	if len(r.queue) >= maxQueue && !c.must {
 		if c.done != nil {
 			r.svc.spawn(func() { c.done(refuse(CodeTooFrequent, "the room is overloaded")) })
 		}
@@ -397,11 +398,14 @@ func (r *Room) since(seq int64) ([]*Change, bool) {
 	if seq == r.st.Seq {
 		return nil, true
 	}
-	if seq > r.st.Seq || len(r.log) == 0 || r.log[0].seq > seq+1 {
+	r.mu.Lock()
+	log := r.log // entries are never changed in place
+	r.mu.Unlock()
+	if seq > r.st.Seq || len(log) == 0 || log[0].seq > seq+1 {
 		return nil, false
 	}
 	var missed []*Change
-	for _, e := range r.log {
+	for _, e := range log {
 		if e.seq > seq {
 			if ch, ok := parseChange(e.data, e.seq); ok {
 				missed = append(missed, ch)

@@ -263,6 +263,28 @@ func (s *Service) settling() bool {
 	return up != 0 && s.now().UnixMilli()-up < s.cfg.Settle.Milliseconds()
 }
 
+// Kick ends a user's membership in a room, or (room "") in all rooms this node has in
+// use, with code 1002055: for an operator's ban.
+func (s *Service) Kick(app, room, user, text string) {
+	s.mu.Lock()
+	var keys []Key
+	for key := range s.rooms {
+		if key.App == app && (room == "" || key.Room == room) {
+			keys = append(keys, key)
+		}
+	}
+	s.mu.Unlock()
+	if room != "" && len(keys) == 0 {
+		keys = []Key{{app, room}}
+	}
+	for _, key := range keys {
+		s.do(key, command{must: true, apply: func(t *tx) error {
+			t.kick(user, text)
+			return nil
+		}})
+	}
+}
+
 // Ready reports whether the store answers.
 func (s *Service) Ready() bool { return s.downUntil.Load() == 0 }
 
@@ -404,7 +426,7 @@ func (r *Room) sweep(now time.Time, count bool) {
 		r.refresh()
 	}
 	if pending {
-		r.do(command{apply: func(*tx) error { r.expireMedia(now); return nil }})
+		r.do(command{must: true, apply: func(*tx) error { r.expireMedia(now); return nil }})
 	}
 	if count {
 		r.do(command{apply: func(*tx) error { r.tellCount(); return nil }})
@@ -423,11 +445,10 @@ func (r *Room) tellCount() {
 // leaving is the command that ends a session's membership.
 func (r *Room) leaving(s *Session, why Reason, code Code, text string, done func(error)) command {
 	return command{
+		must: true,
 		apply: func(t *tx) error {
-			if code == CodeHeartbeat || why == ReasonHeartbeat {
-				if s.attached() {
-					return nil // its client is back
-				}
+			if why == ReasonHeartbeat && s.attached() {
+				return nil // its client is back
 			}
 			if m := t.st.members[s.user.ID]; m != nil && m.Session == s.id {
 				t.leave(m, why, code, text)

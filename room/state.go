@@ -87,7 +87,7 @@ func (st *state) empty() bool {
 		return false
 	}
 	for _, s := range st.streams {
-		if s.Live {
+		if s.Live && !s.Manual {
 			return false
 		}
 	}

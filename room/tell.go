@@ -92,13 +92,8 @@ func (r *Room) memberCame(ch *Change) {
 }
 
 func kickText(code Code) string {
-	switch code {
-	case CodeReplaced:
+	if code == CodeReplaced {
 		return "the same user logged in elsewhere"
-	case CodeHeartbeat:
-		return "away for too long"
-	case CodeTokenExpired:
-		return "token expired"
 	}
 	return "removed by the server"
 }
