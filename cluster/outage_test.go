@@ -122,6 +122,46 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
+// TestRedisHangs: a Redis that takes everything and answers nothing holds nobody up
+// for longer than one step may take.
+func TestRedisHangs(t *testing.T) {
+	server := redistest.Start(t)
+	short := func(c *room.Config) { c.StoreTimeout = 500 * time.Millisecond }
+	a, b := startNode(t, newRedis(t, server), short), startNode(t, newRedis(t, server), short)
+	ann, bob := enter(t, a, "ann"), enter(t, b, "bob")
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	f, err := ann.Do(within(t), "broadcast", M{"message": "in doubt"}) // Redis may do it when it goes on
+	if err != nil || f.Error == nil || f.Error.Code != int(room.CodeUnavailable) || !f.Error.Retryable {
+		t.Errorf("%v %+v", err, f)
+	}
+	t.Logf("refused after %v", time.Since(at).Round(time.Millisecond))
+	must(t, ann, "ping", nil)
+	must(t, ann, "play", M{"stream": "x"})
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		f, err := ann.Do(within(t), "broadcast", M{"message": "again"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Error == nil {
+			break
+		}
+		time.Sleep(600 * time.Millisecond)
+	}
+	if bob.Event(within(t), "broadcast", func(f *roomtest.Frame) bool { return f.Messages[0].Text == "again" }) == nil {
+		t.Error("bob hears nothing")
+	}
+	agree(t, ann, bob)
+	if v := bob.View("r1"); len(v.Wrong) > 0 || len(v.Messages) > 2 {
+		t.Errorf("%v %v", v.Wrong, v.Messages)
+	}
+}
+
 // agree waits until all clients have the same view.
 func agree(t *testing.T, clients ...*roomtest.Client) {
 	t.Helper()

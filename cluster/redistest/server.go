@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -112,6 +113,12 @@ func (s *Server) ping() bool {
 	_, err = conn.Read(b)
 	return err == nil && string(b) == "+PONG"
 }
+
+// Pause stops the server in the middle of whatever it does; Resume lets it go on.
+func (s *Server) Pause() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume undoes Pause.
+func (s *Server) Resume() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Down kills the server; what it had is lost.
 func (s *Server) Down() {
