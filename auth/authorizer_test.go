@@ -143,9 +143,7 @@ func TestURL(t *testing.T) {
 			}
 			continue
 		}
-		token, ok := strings.CutPrefix(got, c.want)
-		token, ok2 := strings.CutSuffix(token, c.after)
-		if err != nil || !ok || !ok2 {
+		if err != nil || !strings.HasPrefix(got, c.want) || !strings.HasSuffix(got, c.after) {
 			t.Errorf("%s %s: %s, %v", c.proto, c.action, got, err)
 			continue
 		}

@@ -65,7 +65,7 @@ type Store interface {
 // NewKey makes a key and checks it; addresses take their one canonical form.
 func NewKey(kind Kind, app, value string) (Key, error) {
 	k := Key{kind, app, value}
-	ok := true
+	var ok bool
 	switch kind {
 	case KindGrant:
 		ok = validName(app) && value != "" && validText(value, maxID)
@@ -81,8 +81,6 @@ func NewKey(kind Kind, app, value string) (Key, error) {
 			return Key{}, err
 		}
 		return Key{Kind: KindIP, Value: p}, nil
-	default:
-		ok = false
 	}
 	if !ok {
 		return Key{}, fmt.Errorf("ban %.16s: not a valid %.16s of an app", kind, kind)

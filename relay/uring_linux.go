@@ -217,6 +217,7 @@ func (u *uring) group(due []delivery) {
 			buf := d.batch.Bufs[0]
 			e.addr, e.length = uint64(uintptr(unsafe.Pointer(&buf[0]))), uint32(len(buf))
 		}
+		d.err = errNoUring // until it is seen to be done
 		queued++
 	}
 	if queued == 0 {
@@ -231,13 +232,19 @@ func (u *uring) group(due []delivery) {
 		atomic.StoreUint32(u.sqTail, tail+uint32(taken))
 		for i := uint32(taken); i < queued; i++ {
 			d := &due[u.sqes[(tail+i)&mask].userData]
+			d.err = nil
 			d.n, d.err = d.s.sink.TryWrite(d.batch)
 		}
 	}
 	for left := uint32(taken); left > 0; {
 		left -= u.reap(due)
-		if left > 0 { // not seen so far: sends that may not wait are done at once
-			syscall.Syscall6(sysEnter, uintptr(u.fd), 0, uintptr(left), enterGetEvents, 0, 0)
+		if left == 0 {
+			break
+		}
+		// Never seen: sends that may not wait are done at once.
+		_, _, errno := syscall.Syscall6(sysEnter, uintptr(u.fd), 0, uintptr(left), enterGetEvents, 0, 0)
+		if errno != 0 && errno != syscall.EINTR {
+			break // the ring is broken, and with it these players' connections
 		}
 	}
 	runtime.KeepAlive(due)
@@ -252,8 +259,9 @@ func (u *uring) reap(due []delivery) uint32 {
 		d := &due[c.userData]
 		switch errno := syscall.Errno(-c.res); {
 		case c.res >= 0:
-			d.n = int(c.res)
+			d.n, d.err = int(c.res), nil
 		case errno == syscall.EAGAIN || errno == syscall.EINTR:
+			d.err = nil
 		default:
 			d.err = errno
 		}

@@ -49,11 +49,6 @@ func (p *wsPublisher) send(b []byte) {
 	}
 }
 
-func (p *wsPublisher) tag(kind flv.Kind, ts uint32, payload []byte) {
-	p.t.Helper()
-	p.send(flv.AppendTag(nil, kind, ts, payload))
-}
-
 func (p *wsPublisher) end() { p.conn.Close(websocket.StatusNormalClosure, "") }
 
 // Payloads of a stream made by hand.
