@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +28,11 @@ import (
 const (
 	certInterval = 10 * time.Second
 	maxBans      = 100_000 // kept in memory
+
+	// The collector runs when the heap has grown by so many percent; GOGC wins. A
+	// relay's heap is small and lives long (players), its garbage is few large payloads: half of Go's
+	// usual 100 takes a KiB off each player and costs no CPU that could be measured.
+	gcPercent = 50
 )
 
 func serveCommand(ctx context.Context, c *call) error {
@@ -46,6 +52,9 @@ func serve(ctx context.Context, c *call, cfg Config, banner func(*server, *call)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+	}
 	s, err := newServer(ctx, cfg, c)
 	if err != nil {
 		return err
