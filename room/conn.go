@@ -271,6 +271,13 @@ func (c *Conn) session(room *string) (*Session, *Error) {
 	return nil, refuse(CodeNotInRoom, "not logged in to this room")
 }
 
+// trying notes that the client wants to log in, and was told to wait.
+func (c *Conn) trying() {
+	c.mu.Lock()
+	c.idle = c.svc.now()
+	c.mu.Unlock()
+}
+
 // check is the housekeeping's look at the connection.
 func (c *Conn) check(now time.Time) {
 	c.mu.Lock()

@@ -85,7 +85,11 @@ const maxGrants = 8
 func (c *Conn) handle(req *request, now time.Time) *Error {
 	switch req.Type {
 	case "login":
-		return c.login(req, now)
+		err := c.login(req, now)
+		if err != nil && err.Retryable {
+			c.trying()
+		}
+		return err
 	case "ping":
 		c.reply(&reply{ID: req.ID, Time: now.UnixMilli()})
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net/url"
 	"path"
 	"strings"
@@ -157,7 +158,10 @@ func (l *login) run() *Error {
 		r.mu.Unlock()
 		if !ok {
 			r.touch()
-			return &Error{Code: CodeTooFrequent, Msg: "too many logins to this room", Retryable: true, After: time.Second}
+			return &Error{
+				Code: CodeTooFrequent, Msg: "too many logins to this room", Retryable: true,
+				After: 500*time.Millisecond + rand.N(1500*time.Millisecond), // not all at once again
+			}
 		}
 		if r.do(command{
 			login: true,

@@ -367,7 +367,9 @@ func (c *Client) Do(ctx context.Context, typ string, fields M) (*Frame, error) {
 	select {
 	case f, ok := <-ch:
 		if !ok {
-			return nil, ErrLost
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return nil, fmt.Errorf("%w: %w", ErrLost, c.err)
 		}
 		return f, nil
 	case <-ctx.Done():
