@@ -186,6 +186,7 @@ func TestAcrossNodes(t *testing.T) {
 	server := redistest.Start(t)
 	a, b := startNode(t, newRedis(t, server), nil), startNode(t, newRedis(t, server), nil)
 	ann, bob := enter(t, a, "ann"), enter(t, b, "bob")
+	agree(t, ann, bob)
 	var worst time.Duration
 	for i := range 20 {
 		at := time.Now()
