@@ -16,6 +16,7 @@ type Conn struct {
 	release func()   // static
 
 	rest   []byte // owned by the reader
+	input  *input // owned by the reader; nil until it reads
 	closed atomic.Bool
 }
 
@@ -25,7 +26,8 @@ func (c *Conn) TCP() *net.TCPConn { return c.TCPConn }
 // RemoteAddr returns the peer's address; behind a trusted proxy the one that the proxy told.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
-// Read reads what came with the header, then from the socket.
+// Read reads what came with the header, then from the socket. It is for one
+// goroutine at a time.
 func (c *Conn) Read(b []byte) (int, error) {
 	if len(c.rest) > 0 {
 		n := copy(b, c.rest)
@@ -34,7 +36,13 @@ func (c *Conn) Read(b []byte) (int, error) {
 		}
 		return n, nil
 	}
-	return c.TCPConn.Read(b)
+	if c.input == nil {
+		var err error
+		if c.input, err = newInput(c.TCPConn); err != nil {
+			return 0, err
+		}
+	}
+	return c.input.Read(b)
 }
 
 // WriteTo hides the socket's own, which knows nothing of the rest.
