@@ -13,6 +13,11 @@ import (
 // publisher is not held up.
 const inlineSubscribers = 16
 
+// shardSubscribers is for how many subscribers a stream takes another shard. One core
+// writes a message to as many within some milliseconds; two of them sooner would only contend
+// with those who read.
+const shardSubscribers = 1024
+
 // class is what decides which bytes a subscriber is due at a position. All
 // subscribers of one class at one position share one batch.
 type class struct {
@@ -298,5 +303,5 @@ func (sh *shard) post(s *Subscriber) {
 	sh.mu.Unlock()
 }
 
-// shards returns how many shards a stream may use: one a core.
+// shards returns how many shards a stream may come to use: one a core.
 func shards() int { return runtime.GOMAXPROCS(0) }

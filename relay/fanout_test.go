@@ -160,7 +160,7 @@ func TestSocketsGetEveryByte(t *testing.T) {
 			begin(t, p, 0)
 			mustWrite(t, p, flv.Video, 0, keyframe(0))
 			mustWrite(t, p, flv.Audio, 0, audioFrame(0))
-			const players, frames = 2*bulkSubscribers + 10, 40
+			const players, frames = bulkSubscribers + 30, 40
 			filler := strings.Repeat("x", 2000)
 			var wg sync.WaitGroup
 			for i := range players {

@@ -163,7 +163,7 @@ func (st *Stream) count(f *Format, messages, bytes uint64) {
 	st.sent.Add(bytes)
 }
 
-// subscribe adds a subscriber, on the shard with the fewest. It returns nil when
+// subscribe adds a subscriber, on the shard in use that has the fewest. It returns nil when
 // the stream has ended, except for one that waited for it: a short stream is due to it all the same.
 func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error) {
 	st.mu.Lock()
@@ -179,11 +179,9 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 		return nil, ErrLimit
 	}
 	least := st.shards[0]
-	if len(st.subscribers) >= inlineSubscribers {
-		for _, sh := range st.shards[1:] {
-			if sh.size.Load() < least.size.Load() {
-				least = sh
-			}
+	for _, sh := range st.shards[1:min(len(st.shards), 1+len(st.subscribers)/shardSubscribers)] {
+		if sh.size.Load() < least.size.Load() {
+			least = sh
 		}
 	}
 	s := &Subscriber{
