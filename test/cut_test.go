@@ -5,12 +5,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"liverelay/relay/flv"
 )
 
 // publisherHost names the publisher's host and cable in the environment of a test that runs
@@ -91,16 +88,5 @@ func cutNetwork(t *testing.T, host string) {
 	}
 	plug("up")
 	run(t, "ip", append([]string{"netns", "exec", space, "ffmpeg"}, picture...)...)
-	for proto, p := range players {
-		p.awaitTags(counts[proto] + 60)
-		if p.ended() {
-			t.Errorf("%s was disconnected", proto)
-		}
-		after := frames(p.got()[counts[proto]:])
-		i := slices.IndexFunc(after, func(g tag) bool { return g.kind == flv.Video })
-		if i < 0 || !after[i].header().Keyframe {
-			t.Errorf("%s: the picture does not resume on a keyframe", proto)
-		}
-		monotonic(t, proto, p.got(), 20_000)
-	}
+	resumed(t, players, counts, 20_000)
 }

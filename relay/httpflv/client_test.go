@@ -203,7 +203,7 @@ type caster struct {
 	random *rand.Rand
 }
 
-func cast(t *testing.T, d *door, stream, user string) *caster {
+func cast(t *testing.T, d *testDoor, stream, user string) *caster {
 	t.Helper()
 	c := &caster{mustDial(t, d.play(stream, "&publish=1")+user), rand.New(rand.NewPCG(1, 2))}
 	if err := c.bytes(flv.FileHeader(true, true)); err != nil {

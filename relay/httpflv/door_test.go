@@ -25,8 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what must happen. Never a measure.
 const patience = 20 * time.Second
 
-// door is a relay with this door in front, for one test.
-type door struct {
+// testDoor is a relay with this door in front, for one test.
+type testDoor struct {
 	t     *testing.T
 	relay *relay.Relay
 	http  *Handler
@@ -68,9 +68,9 @@ func authorize(_ context.Context, a relay.Access) (relay.Grant, error) {
 	return g, nil
 }
 
-func open(t *testing.T, config relay.Config, change func(*Handler), listener func(net.Listener) net.Listener) *door {
+func open(t *testing.T, config relay.Config, change func(*Handler), listener func(net.Listener) net.Listener) *testDoor {
 	t.Helper()
-	d := &door{t: t, relay: relay.New(config), log: &lockedBuffer{}}
+	d := &testDoor{t: t, relay: relay.New(config), log: &lockedBuffer{}}
 	d.http = &Handler{
 		Relay: d.relay,
 		Authorize: func(ctx context.Context, a relay.Access) (relay.Grant, error) {
@@ -133,12 +133,12 @@ func short() relay.Config {
 }
 
 // play returns the URL of a stream, with a token. The query, if any, begins with "&".
-func (d *door) play(stream, query string) string {
+func (d *testDoor) play(stream, query string) string {
 	return d.url + "/live/" + stream + ".flv?" + strings.TrimPrefix(query+"&", "&") + "token=" + secret
 }
 
 // waiting returns when so many players have asked and had the time to wait for the stream.
-func (d *door) waiting(n int64) {
+func (d *testDoor) waiting(n int64) {
 	d.t.Helper()
 	eventually(d.t, "players wait", func() bool { return d.asked.Load() >= n })
 	time.Sleep(100 * time.Millisecond)

@@ -90,7 +90,7 @@ func TestFFmpeg(t *testing.T) {
 }
 
 // publishFile publishes a file, one frame a tag, and returns how many frames it has of each kind.
-func publishFile(t *testing.T, d *door, file []byte) map[flv.Kind]int {
+func publishFile(t *testing.T, d *testDoor, file []byte) map[flv.Kind]int {
 	t.Helper()
 	s := mustDial(t, d.play("s", "&publish=1"))
 	frames := map[flv.Kind]int{}

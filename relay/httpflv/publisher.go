@@ -16,6 +16,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -68,7 +69,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access
 		grant:   grant,
 		conn:    conn,
 		quiet:   timeout / 4,
-		kernel:  setUserTimeout(conn, timeout),
+		kernel:  door.SetUserTimeout(conn, timeout),
 		started: time.Now(),
 		budget:  newBudget(grant.PublishKbps, time.Now()),
 	}

@@ -22,7 +22,7 @@ import (
 var live = relay.Name{App: "live", Stream: "s"}
 
 // publishing opens a door with a publisher whose stream can be played.
-func publishing(t *testing.T, config relay.Config, change func(*Handler)) (*door, *caster) {
+func publishing(t *testing.T, config relay.Config, change func(*Handler)) (*testDoor, *caster) {
 	t.Helper()
 	d := open(t, config, change, nil)
 	c := cast(t, d, "s", ":u1")
@@ -126,21 +126,21 @@ func TestPlayerFrames(t *testing.T) {
 func TestEnds(t *testing.T) {
 	for _, g := range []struct {
 		name   string
-		end    func(*door, *caster)
+		end    func(*testDoor, *caster)
 		player ws.StatusCode
 		why    string
 		caster ws.StatusCode // 0: it ended by itself
 	}{
-		{"clean close", func(d *door, c *caster) { c.end(1000) }, 1000, "stream ended", 0},
-		{"page closed", func(d *door, c *caster) { c.end(1001) }, 1000, "stream ended", 0},
-		{"close() of a script", func(d *door, c *caster) { c.end(0) }, 1000, "stream ended", 0},
-		{"lost for longer than the resume window", func(d *door, c *caster) { c.conn.Close() }, 1000, "stream ended", 0},
-		{"kick", func(d *door, c *caster) { d.relay.Kick(live) }, 1000, "stream ended", 1008},
-		{"players kicked", func(d *door, c *caster) {
+		{"clean close", func(d *testDoor, c *caster) { c.end(1000) }, 1000, "stream ended", 0},
+		{"page closed", func(d *testDoor, c *caster) { c.end(1001) }, 1000, "stream ended", 0},
+		{"close() of a script", func(d *testDoor, c *caster) { c.end(0) }, 1000, "stream ended", 0},
+		{"lost for longer than the resume window", func(d *testDoor, c *caster) { c.conn.Close() }, 1000, "stream ended", 0},
+		{"kick", func(d *testDoor, c *caster) { d.relay.Kick(live) }, 1000, "stream ended", 1008},
+		{"players kicked", func(d *testDoor, c *caster) {
 			d.relay.End(func(s relay.Session) bool { return s.Action == relay.ActionPlay }, relay.ErrKicked)
 		}, 1008, "ended by an operator", 0},
-		{"relay closed", func(d *door, c *caster) { d.relay.Close(context.Background()) }, 1001, "server is shutting down", 1001},
-		{"door closed", func(d *door, c *caster) { go d.http.Close(context.Background()) }, 1001, "server is shutting down", 1001},
+		{"relay closed", func(d *testDoor, c *caster) { d.relay.Close(context.Background()) }, 1001, "server is shutting down", 1001},
+		{"door closed", func(d *testDoor, c *caster) { go d.http.Close(context.Background()) }, 1001, "server is shutting down", 1001},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			d, c := publishing(t, short(), nil)

@@ -3,6 +3,8 @@ package rtmp
 import (
 	"net"
 	"time"
+
+	"liverelay/relay/door"
 )
 
 // heartbeat finds out that a silent peer is gone. A publisher's network may
@@ -24,7 +26,7 @@ type heartbeat struct {
 // of the timeout is the kernel's.
 func newHeartbeat(conn net.Conn, timeout time.Duration) heartbeat {
 	h := heartbeat{tick: min(500*time.Millisecond, timeout/10), timeout: timeout}
-	h.kernel = setUserTimeout(conn, timeout-2*h.tick)
+	h.kernel = door.SetUserTimeout(conn, timeout-2*h.tick)
 	return h
 }
 

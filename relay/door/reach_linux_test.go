@@ -1,4 +1,4 @@
-package httpflv
+package door
 
 import (
 	"crypto/tls"
@@ -21,7 +21,7 @@ func TestSetUserTimeout(t *testing.T) {
 	defer conn.Close()
 	for i, c := range []net.Conn{conn, tls.Client(conn, &tls.Config{})} {
 		want := 1500 + i
-		if !setUserTimeout(c, time.Duration(want)*time.Millisecond) {
+		if !SetUserTimeout(c, time.Duration(want)*time.Millisecond) {
 			t.Errorf("%T: not set", c)
 		}
 		raw, err := conn.(*net.TCPConn).SyscallConn()
@@ -37,7 +37,7 @@ func TestSetUserTimeout(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if setUserTimeout(a, time.Second) || setUserTimeout(hiddenConn{conn}, time.Second) {
+	if SetUserTimeout(a, time.Second) || SetUserTimeout(struct{ net.Conn }{conn}, time.Second) {
 		t.Error("set on what is no socket")
 	}
 }

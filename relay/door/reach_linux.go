@@ -1,4 +1,4 @@
-package rtmp
+package door
 
 import (
 	"net"
@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-const tcpUserTimeout = 0x12 // TCP_USER_TIMEOUT, linux/tcp.h (RFC 5482)
+const tcpUserTimeout = 18 // TCP_USER_TIMEOUT, linux/tcp.h (RFC 5482)
 
-// setUserTimeout lets the kernel end the connection when what we sent is not
+// SetUserTimeout lets the kernel end the connection when what we sent is not
 // acknowledged for so long. False: it cannot, the peer's answers have to be watched.
-func setUserTimeout(conn net.Conn, d time.Duration) bool {
+func SetUserTimeout(conn net.Conn, d time.Duration) bool {
 	for {
 		if c, ok := conn.(syscall.Conn); ok {
 			raw, err := c.SyscallConn()

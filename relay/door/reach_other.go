@@ -1,0 +1,11 @@
+//go:build !linux
+
+package door
+
+import (
+	"net"
+	"time"
+)
+
+// SetUserTimeout: only Linux has TCP_USER_TIMEOUT. The peer's answers to pings are watched.
+func SetUserTimeout(net.Conn, time.Duration) bool { return false }
