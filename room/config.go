@@ -116,6 +116,7 @@ type Config struct {
 	CountEvery   time.Duration // user counts to members [30 s]
 	MaxMembers   int           // per room; 0: no limit
 	MaxRooms     int           // per connection [5]
+	MaxNodeRooms int           // with members here at once; 0: no limit
 	MaxPlays     int           // per session [50]
 	MaxConns     int           // signalling connections of this node [0: no limit]
 

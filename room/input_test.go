@@ -130,6 +130,15 @@ func code(f *roomtest.Frame) room.Code {
 	return room.Code(f.Error.Code)
 }
 
+func TestNoMoreRooms(t *testing.T) {
+	n := node(t, func(c *room.Config) { c.MaxNodeRooms = 1 })
+	must(t, dial(t, n), "login", creds("ann"))
+	must(t, dial(t, n), "login", creds("bob")) // a room that is there is open to all
+	other := creds("cho")
+	other["room"] = "another"
+	refused(t, dial(t, n), room.CodeRoomFull, "login", other)
+}
+
 func TestRoomFull(t *testing.T) {
 	n := node(t, func(c *room.Config) { c.MaxMembers = 3 })
 	first := dial(t, n)

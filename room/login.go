@@ -83,6 +83,9 @@ func (c *Conn) login(req *request, now time.Time) *Error {
 		c.svc.cfg.Banned != nil && c.svc.cfg.Banned(app.Name, req.User, room, c.remote) {
 		return refuse(CodeBanned, "banned")
 	}
+	if c.svc.full(key) {
+		return refuse(CodeRoomFull, "no more rooms here")
+	}
 	if err := c.join(app, req.User, room); err != nil {
 		return err
 	}

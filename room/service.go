@@ -176,6 +176,13 @@ func (s *Service) room(key Key) *Room {
 	return r
 }
 
+// full says whether the node has all the rooms it may have, and this is not one of them.
+func (s *Service) full(key Key) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.MaxNodeRooms > 0 && s.rooms[key] == nil && len(s.rooms) >= s.cfg.MaxNodeRooms
+}
+
 // loaded returns the room if this node has it.
 func (s *Service) loaded(key Key) *Room {
 	s.mu.Lock()
