@@ -82,6 +82,12 @@ func TestAttacks(t *testing.T) {
 		{"cut aggregate", cat(connect, publish, amf(message.TypeIDAggregateMessage, []byte{9, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1})), "aggregate message"},
 		{"chunk size 0", cat(connect, setChunkSize(0)), "chunk size 0"},
 		{"message grows", cat(connect, publish, chunkOf(0, 6, 0, 300, videoType, 1, nil, make([]byte, 128)), chunkOf(0, 6, 0, 70000, videoType, 1, nil, nil)), "before it is complete"},
+		{"publish before connect", publish, "publish before connect"},
+		{"media before connect", chunkOf(0, 6, 0, 5, videoType, 1, nil, keyframe(0)), "before"},
+		{"publish twice", cat(connect, publish, publish), "publish twice"},
+		{"publish of another stream on top", cat(connect, publish, commandBytesOf("publish", 3, nil, "other", "live")), "publish twice"},
+		{"play after publish", cat(connect, publish, commandBytesOf("play", 3, nil, "good")), "play after publish"},
+		{"connect to another app after connect", cat(connect, commandBytesOf("connect", 2, map[string]any{"app": "other"})), "connect twice"},
 		{"noise", bytes.Repeat([]byte{0xff, 0x13, 0x77}, 1000), "protocol error"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
