@@ -12,7 +12,7 @@ const retries = 3;
 const retryPause = 2500;
 
 /** What the camera sees: made once, pushed by copy, so that a test costs next to nothing. */
-function camera(): string {
+export function camera(): string {
   const file = join(tmpdir(), "liverelay-e2e-camera.flv");
   if (!existsSync(file)) {
     const args = "-v error -y -f lavfi -i testsrc2=size=368x640:rate=15 -f lavfi -i sine=frequency=440:sample_rate=48000 -t 20 -c:v libx264 -preset veryfast -tune zerolatency -profile:v baseline -pix_fmt yuv420p -g 15 -b:v 300k -c:a aac -b:a 48k -f flv".split(" ");

@@ -34,14 +34,15 @@ export class Relay {
   readonly log: string[] = [];
   private constructor(private readonly child: ChildProcess, readonly rtmp: number, readonly http: number, private readonly dir: string) {}
 
-  static async start(): Promise<Relay> {
+  /** Web pages of these origins may use it; of every origin when left out. */
+  static async start(origins: string[] = ["*"]): Promise<Relay> {
     const [rtmp, http, admin] = [await freePort(), await freePort(), await freePort()];
     const dir = mkdtempSync(join(tmpdir(), "liverelay-e2e-"));
     writeFileSync(
       join(dir, "config.yaml"),
       [
         "node: {advertise: 127.0.0.1}",
-        `apps:\n  - {name: live, id: 1, secret: "${secret}"}`,
+        `apps:\n  - {name: live, id: 1, secret: "${secret}", origins: ${JSON.stringify(origins)}}`,
         `rtmp: {listen: "127.0.0.1:${rtmp}"}`,
         `http: {listen: "127.0.0.1:${http}"}`,
         `admin: {listen: "127.0.0.1:${admin}"}`,
