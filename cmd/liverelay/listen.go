@@ -80,7 +80,11 @@ func boundAddress(configured string, actual net.Addr) string {
 // and signalling. Media takes its connections over, so there is no HTTP/2 here.
 func newPublic(flv *httpflv.Handler, rooms *room.Service, log *slog.Logger) *http.Server {
 	mux := http.NewServeMux()
-	mux.Handle("/signal", rooms.Signal())
+	signal := rooms.Signal()
+	mux.HandleFunc("/signal", func(w http.ResponseWriter, r *http.Request) {
+		boundWrites(r)
+		signal.ServeHTTP(w, r)
+	})
 	mux.Handle("/api/", rooms.API())
 	mux.HandleFunc("/call/", func(w http.ResponseWriter, _ *http.Request) { // the web call page will be here
 		answer(w, http.StatusNotFound, "application/json", `{"error":"not offered by this version"}`)
@@ -101,12 +105,30 @@ func newPublic(flv *httpflv.Handler, rooms *room.Service, log *slog.Logger) *htt
 			}
 			mux.ServeHTTP(w, r)
 		}),
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		Protocols:         protocols,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		MaxHeaderBytes:    16 << 10,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       60 * time.Second,
+	}
+}
+
+// connKey is where a request's context has its connection.
+type connKey struct{}
+
+// signalBuffer is what the kernel may hold for a member. By default it hides megabytes
+// of a client that does not read, and so from the limits that room has for it.
+const signalBuffer = 64 << 10
+
+func boundWrites(r *http.Request) {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = tcp.SetWriteBuffer(signalBuffer)
 	}
 }
 

@@ -23,9 +23,6 @@ const urlTTL = 24 * time.Hour
 // newRooms makes the rooms of this node. They hear of media by the relay's
 // hooks and speak to it through the two End functions.
 func (s *server) newRooms() (*room.Service, error) {
-	if err := s.openStore(); err != nil {
-		return nil, err
-	}
 	return room.New(room.Config{
 		Node:       s.cfg.Node.ID + "." + auth.NewID()[:6], // another one after each start
 		Store:      s.store,
@@ -37,6 +34,7 @@ func (s *server) newRooms() (*room.Service, error) {
 		Revoke:     s.revoke,
 		EndStream:  s.endStream,
 		EndPlayers: s.endPlayers,
+		StreamLive: s.streamLive,
 		Banned:     s.banned,
 		Grace:      s.cfg.Room.Grace,
 		MaxMembers: s.cfg.Room.MaxMembers,
@@ -44,11 +42,12 @@ func (s *server) newRooms() (*room.Service, error) {
 }
 
 // openStore takes Redis when it is configured, else this process's memory.
-// Redis may be away: rooms wait for it, media do not.
+// Redis may be away: rooms wait for it. Media do not once the bans have been read;
+// before that nobody can say who is banned, so what asks for them is refused.
 func (s *server) openStore() error {
 	if len(s.cfg.Redis.Addrs) == 0 {
 		memory := cluster.NewMemory()
-		s.store, s.bus = memory, memory.Bus()
+		s.store, s.bus, s.bans = memory, memory.Bus(), auth.NewMemory(maxBans)
 		return nil
 	}
 	options := cluster.RedisOptions{
@@ -67,6 +66,7 @@ func (s *server) openStore() error {
 		return err
 	}
 	s.store, s.bus, s.redis = redis, redis.Bus(), redis
+	s.bans = redis.Bans() // one ban for all nodes
 	return nil
 }
 
@@ -223,6 +223,13 @@ func (s *server) endStream(ref room.StreamRef, _ room.Reason) {
 	}
 }
 
+// streamLive says whether a stream has media here; one that waits for its lost
+// publisher has none.
+func (s *server) streamLive(app, stream string) bool {
+	state, ok := s.relay.Stream(relay.Name{App: app, Stream: stream})
+	return ok && state.Live
+}
+
 func (s *server) endPlayers(app, stream, user string) {
 	name := relay.Name{App: app, Stream: stream}
 	s.relay.End(func(session relay.Session) bool {
@@ -249,21 +256,48 @@ func (s *server) watchBans(ctx context.Context) {
 	}
 }
 
-// hooks let the rooms know what really happens to the media.
-func (s *server) hooks() relay.Hooks {
-	stream := func(e relay.StreamEvent) room.StreamEvent {
-		return room.StreamEvent{
-			App:      e.Name.App,
-			Stream:   e.Name.Stream,
-			User:     e.Grant.User,
-			Room:     e.Grant.Room,
-			Session:  e.Grant.Session,
-			Protocol: e.Protocol,
-			Remote:   e.Remote,
-			Epoch:    e.Epoch,
-			Reason:   reasonOf(e.Err),
+// kickBanned takes banned users out of their rooms; auth ends only their media.
+// A store that may have told of some bans in vain is asked for all of them.
+func (s *server) kickBanned(ctx context.Context) {
+	known := map[auth.Key]bool{}
+	kick := func(key auth.Key) {
+		if key.Kind == auth.KindUser {
+			s.rooms.Kick(key.App, "", key.Value, "banned")
 		}
 	}
+	err := s.bans.Watch(ctx, func(e auth.Entry) {
+		if e.Kind != auth.KindResync {
+			kick(e.Key) // again, perhaps: the ban may be a new one of a user who was let in meanwhile
+			if e.Kind != auth.KindUser {
+				return
+			}
+			if known[e.Key] = true; len(known) <= maxBans {
+				return
+			}
+		}
+		list, err := s.bans.List(ctx, 0)
+		if err != nil {
+			s.log.Warn("bans not read", "error", err)
+			return
+		}
+		now := make(map[auth.Key]bool, len(list))
+		for _, e := range list {
+			if e.Kind != auth.KindUser {
+				continue
+			}
+			if now[e.Key] = true; !known[e.Key] {
+				kick(e.Key)
+			}
+		}
+		known = now
+	})
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("bans are not watched any more", "error", err)
+	}
+}
+
+// hooks let the rooms know what really happens to the media.
+func (s *server) hooks() relay.Hooks {
 	player := func(e relay.PlayerEvent) room.PlayerEvent {
 		return room.PlayerEvent{
 			App:      e.Name.App,
@@ -278,10 +312,26 @@ func (s *server) hooks() relay.Hooks {
 		}
 	}
 	return relay.Hooks{
-		Published:     func(e relay.StreamEvent) { s.rooms.StreamPublished(stream(e)) },
-		Unpublished:   func(e relay.StreamEvent) { s.rooms.StreamEnded(stream(e)) },
+		Published:     func(e relay.StreamEvent) { s.rooms.StreamPublished(roomEvent(e)) },
+		Unpublished:   func(e relay.StreamEvent) { s.rooms.StreamEnded(roomEvent(e)) },
 		PlayerStarted: func(e relay.PlayerEvent) { s.rooms.PlayerStarted(player(e)) },
 		PlayerEnded:   func(e relay.PlayerEvent) { s.rooms.PlayerEnded(player(e)) },
+	}
+}
+
+// roomEvent is the relay's event in the rooms' words.
+func roomEvent(e relay.StreamEvent) room.StreamEvent {
+	return room.StreamEvent{
+		App:      e.Name.App,
+		Stream:   e.Name.Stream,
+		User:     e.Grant.User,
+		Room:     e.Grant.Room,
+		Session:  e.Grant.Session,
+		Protocol: e.Protocol,
+		Remote:   e.Remote,
+		Epoch:    e.Epoch,
+		Grant:    e.Grant.ID,
+		Reason:   reasonOf(e.Err),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,9 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
+	"liverelay/auth"
 	"liverelay/cluster/redistest"
+	"liverelay/relay"
 	"liverelay/room"
 )
 
@@ -138,6 +141,53 @@ func testRooms(t *testing.T) {
 		if strings.Contains(r.stderr.String(), secret) {
 			t.Errorf("the log holds %s: %s", secret, r.stderr)
 		}
+	}
+}
+
+// A ban of a user ends its membership on every node, and refuses it after.
+func TestBanKicks(t *testing.T) {
+	t.Run("memory", func(t *testing.T) { testBanKicks(t, nil) })
+	t.Run("redis", func(t *testing.T) { testBanKicks(t, []string{redistest.Start(t).Addr}) })
+}
+
+func testBanKicks(t *testing.T, redis []string) {
+	oneApp(t)
+	cfg, err := loadConfig("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.RTMP.Listen, cfg.HTTP.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
+	cfg.Redis.Addrs = redis
+	var nodes []*server
+	for range 1 + len(redis) {
+		s, err := newServer(t.Context(), cfg, &call{stdout: &output{}, stderr: &output{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.close)
+		s.start()
+		nodes = append(nodes, s)
+	}
+	last := nodes[len(nodes)-1]
+	t.Setenv("LIVERELAY_HTTP_LISTEN", last.cfg.HTTP.Listen)
+	r := &running{t: t, stderr: &output{}}
+	r.stderr.Write([]byte("msg=listening door=http.listen address=" + last.cfg.HTTP.Listen))
+	bob := r.join("bob")
+	key := auth.Key{Kind: auth.KindUser, App: "live", Value: "bob"}
+	if err := nodes[0].bans.Ban(t.Context(), key, time.Now().Add(time.Hour), "spam"); err != nil {
+		t.Fatal(err)
+	}
+	bob.await(func(f map[string]any) bool { return f["type"] == "kicked" && f["code"] == 1002055.0 })
+	if !last.banned("live", "bob", "lobby", netip.Addr{}) {
+		t.Error("may come back")
+	}
+}
+
+// What the rooms are told of a stream names the address that it came by.
+func TestStreamEvent(t *testing.T) {
+	e := roomEvent(relay.StreamEvent{Name: relay.Name{App: "live", Stream: "s"}, Grant: relay.Grant{ID: "g1"}, Epoch: 7})
+	if e.Grant != "g1" || e.App != "live" || e.Stream != "s" || e.Epoch != 7 {
+		t.Errorf("%+v", e)
 	}
 }
 

@@ -94,7 +94,7 @@ type server struct {
 
 	relay *relay.Relay
 	auth  *auth.Authorizer
-	bans  *auth.Memory
+	bans  auth.Store
 	hook  *auth.Hook // nil: none
 	cert  *door.Certificate
 	gate  *door.Gate
@@ -155,7 +155,9 @@ func (s *server) build() error {
 			return fmt.Errorf("hooks.authorize: %w", err)
 		}
 	}
-	s.bans = auth.NewMemory(maxBans)
+	if err = s.openStore(); err != nil {
+		return err
+	}
 	s.auth, err = auth.New(auth.Options{Apps: cfg.authApps(), Store: s.bans, Hook: s.hook})
 	if err != nil {
 		return fmt.Errorf("apps: %w", err)
@@ -233,6 +235,7 @@ func (s *server) start() {
 		})
 	}
 	s.running.Go(func() { s.watchBans(ctx) })
+	s.running.Go(func() { s.kickBanned(ctx) })
 	if s.cert != nil {
 		s.running.Go(func() { s.cert.Watch(ctx, certInterval, s.log) })
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -102,6 +103,12 @@ func (s *server) close() {
 	for _, b := range s.listeners {
 		_ = b.listen.Close() // those that were never served
 	}
+	if s.stop != nil {
+		s.stop()
+	}
+	if bans, ok := s.bans.(io.Closer); ok {
+		_ = bans.Close()
+	}
 	if s.bus != nil {
 		_ = s.bus.Close() // nobody uses it any more
 	}
@@ -110,9 +117,6 @@ func (s *server) close() {
 	}
 	if s.hook != nil {
 		s.hook.Close()
-	}
-	if s.stop != nil {
-		s.stop()
 	}
 	s.running.Wait()
 }
