@@ -1,0 +1,179 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"liverelay/auth"
+	"liverelay/relay/flv"
+	"liverelay/room/roomtest"
+)
+
+// The call as the seed tells it: who pushes and plays is a program of its own, who
+// signals speaks room/PROTOCOL.md.
+
+// member is one user in the room "call".
+type member struct {
+	*roomtest.Client
+	t    *testing.T
+	ctx  context.Context
+	user string
+}
+
+func join(t *testing.T, n *node, user string) *member {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	t.Cleanup(cancel)
+	token, err := auth.GenerateToken04(1, user, appSecret, time.Hour, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := roomtest.Dial(ctx, "ws://"+n.http+"/signal?v=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Drop)
+	m := &member{c, t, ctx, user}
+	m.do("login", roomtest.M{"appID": 1, "room": "call", "user": user, "token": token, "config": roomtest.M{"userUpdate": true}})
+	return m
+}
+
+func (m *member) do(request string, fields roomtest.M) *roomtest.Frame {
+	m.t.Helper()
+	f, err := m.Do(m.ctx, request, fields)
+	if err != nil {
+		m.t.Fatalf("%s: %s: %v", m.user, request, err)
+	}
+	if f.Error != nil {
+		m.t.Fatalf("%s: %s: %d %s", m.user, request, f.Error.Code, f.Error.Msg)
+	}
+	return f
+}
+
+// hears waits for an event; update, or state, is what it says.
+func (m *member) hears(event, id, says string) *roomtest.Frame {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.ctx, 30*time.Second)
+	defer cancel()
+	f := m.Event(ctx, event, func(f *roomtest.Frame) bool {
+		if f.Update != says && f.State != says {
+			return false
+		}
+		for _, s := range f.Streams {
+			if s.ID == id {
+				return true
+			}
+		}
+		for _, u := range f.Users {
+			if u.ID == id {
+				return true
+			}
+		}
+		return f.StreamID == id
+	})
+	if f == nil {
+		m.t.Fatalf("%s does not hear %s %s of %s", m.user, event, says, id)
+	}
+	return f
+}
+
+func (m *member) publish(stream string) *process {
+	m.t.Helper()
+	return pushPicture(m.t, m.do("publish", roomtest.M{"stream": stream}).URLs.RTMP[0], 0)
+}
+
+// play pulls by HTTP-FLV until frames of the picture are there.
+func (m *member) play(stream string) *puller {
+	m.t.Helper()
+	p := pull(m.t, m.do("play", roomtest.M{"stream": stream}).URLs.FLV[0])
+	m.hears("playerState", stream, "PLAYING")
+	seen := map[flv.Kind]int{}
+	for _, g := range frames(p.awaitTags(40)) {
+		seen[g.kind]++
+	}
+	if seen[flv.Video] == 0 || seen[flv.Audio] == 0 {
+		m.t.Errorf("%s gets %v of %s", m.user, seen, stream)
+	}
+	return p
+}
+
+func (m *member) hearsEnd(stream string, code int) {
+	m.t.Helper()
+	f := m.hears("streamUpdate", stream, "DELETE")
+	if len(f.Reasons) != 1 || f.Reasons[0].Code != code {
+		m.t.Errorf("%s hears that %s ended for %v, want %d", m.user, stream, f.Reasons, code)
+	}
+}
+
+func TestCallOfTwo(t *testing.T) {
+	need(t, "ffmpeg")
+	n := start(t, "relay: {resume_window: 2s}")
+	ann, bob := join(t, n, "ann"), join(t, n, "bob")
+	ann.hears("userUpdate", "bob", "ADD")
+
+	camera := ann.publish("a1")
+	bob.hears("streamUpdate", "a1", "ADD")
+	ann.hears("publisherState", "a1", "PUBLISHING")
+	bob.play("a1")
+	ann.do("stopPublish", roomtest.M{"stream": "a1"})
+	bob.hearsEnd("a1", 1)
+	select {
+	case <-camera.done:
+	case <-time.After(20 * time.Second):
+		t.Error("ffmpeg goes on after stopPublish")
+	}
+
+	phone := bob.publish("b1")
+	ann.hears("streamUpdate", "b1", "ADD")
+	ann.play("b1")
+	if err := phone.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	ann.hearsEnd("b1", 5)
+	bob.hears("publisherState", "b1", "NO_PUBLISH")
+
+	bob.do("logout", roomtest.M{"room": "call"})
+	ann.hears("userUpdate", "bob", "DELETE")
+	for _, m := range []*member{ann, bob} {
+		if wrong := m.View("call").Wrong; len(wrong) > 0 {
+			t.Errorf("%s: %v", m.user, wrong)
+		}
+	}
+}
+
+// Twelve are in the call and three of them publish; everybody sees the same room.
+func TestCallOfTwelve(t *testing.T) {
+	need(t, "ffmpeg")
+	n := start(t, "")
+	var members []*member
+	for i := range 12 {
+		members = append(members, join(t, n, fmt.Sprintf("u%d", i)))
+	}
+	for i, m := range members[:3] {
+		m.publish(fmt.Sprintf("s%d", i))
+	}
+	for i := range 3 {
+		stream := fmt.Sprintf("s%d", i)
+		members[i].hears("publisherState", stream, "PUBLISHING")
+		for _, m := range members {
+			m.hears("streamUpdate", stream, "ADD")
+		}
+		members[11-i].play(stream)
+	}
+	for i, m := range members[:3] {
+		stream := fmt.Sprintf("s%d", i)
+		m.do("logout", roomtest.M{"room": "call"})
+		for _, other := range members[3:] {
+			other.hearsEnd(stream, 1)
+			other.hears("userUpdate", m.user, "DELETE")
+		}
+	}
+	for _, m := range members[3:] {
+		if v := m.View("call"); len(v.Wrong) > 0 || len(v.Users) != 9 || len(v.Streams) != 0 {
+			t.Errorf("%s sees %d users, %d streams; %v", m.user, len(v.Users), len(v.Streams), v.Wrong)
+		}
+	}
+}
