@@ -2,13 +2,16 @@ package test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"syscall"
 	"testing"
 	"time"
 
 	"liverelay/auth"
 	"liverelay/relay/flv"
+	"liverelay/room"
 	"liverelay/room/roomtest"
 )
 
@@ -108,6 +111,23 @@ func (m *member) hearsEnd(stream string, code int) {
 	}
 }
 
+// streamState asks the server API, as the app's backend does.
+func (n *node) streamState(stream string) string {
+	n.t.Helper()
+	now := fmt.Sprint(time.Now().Unix())
+	reply, err := http.Get("http://" + n.http + "/api/?Action=DescribeRTCStreamState&StreamId=" + stream + "&AppId=1&SignatureNonce=n&Timestamp=" + now +
+		"&SignatureVersion=2.0&Signature=" + room.APISignature("1", "n", appSecret, now))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	var body struct{ Data struct{ State string } }
+	if err := json.NewDecoder(reply.Body).Decode(&body); err != nil {
+		n.t.Fatal(err)
+	}
+	return body.Data.State
+}
+
 func TestCallOfTwo(t *testing.T) {
 	need(t, "ffmpeg")
 	n := start(t, "relay: {resume_window: 2s}")
@@ -118,12 +138,18 @@ func TestCallOfTwo(t *testing.T) {
 	bob.hears("streamUpdate", "a1", "ADD")
 	ann.hears("publisherState", "a1", "PUBLISHING")
 	bob.play("a1")
+	if s := n.streamState("a1"); s != "online" {
+		t.Errorf("the server API says that a1 is %s", s)
+	}
 	ann.do("stopPublish", roomtest.M{"stream": "a1"})
 	bob.hearsEnd("a1", 1)
 	select {
 	case <-camera.done:
 	case <-time.After(20 * time.Second):
 		t.Error("ffmpeg goes on after stopPublish")
+	}
+	if s := n.streamState("a1"); s != "offline" {
+		t.Errorf("the server API says that a1, stopped, is %s", s)
 	}
 
 	phone := bob.publish("b1")
