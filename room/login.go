@@ -119,11 +119,11 @@ func originAllowed(origin string, allowed []string) bool {
 		return false
 	}
 	for _, pattern := range allowed {
-		target := u.Host
+		target, pattern := u.Host, strings.TrimSuffix(pattern, "/")
 		if strings.Contains(pattern, "://") {
 			target = u.Scheme + "://" + u.Host
 		}
-		if pattern == "*" {
+		if pattern == "*" || strings.EqualFold(pattern, target) { // an IPv6 address looks like a pattern
 			return true
 		}
 		if ok, err := path.Match(strings.ToLower(pattern), strings.ToLower(target)); err == nil && ok {

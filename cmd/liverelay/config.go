@@ -96,6 +96,7 @@ type RelayConfig struct {
 type RoomConfig struct {
 	Grace      time.Duration `key:"grace"`
 	MaxMembers int           `key:"max_members"`
+	MaxRooms   int           `key:"max_rooms"`
 }
 
 // RedisConfig is the shared store of several nodes; no address: in memory.

@@ -24,20 +24,21 @@ const urlTTL = 24 * time.Hour
 // hooks and speak to it through the two End functions.
 func (s *server) newRooms() (*room.Service, error) {
 	return room.New(room.Config{
-		Node:       s.cfg.Node.ID + "." + auth.NewID()[:6], // another one after each start
-		Store:      s.store,
-		Bus:        s.bus,
-		Log:        s.log,
-		App:        s.roomApp,
-		Verify:     room.Token04(s.auth.App),
-		Sign:       s.sign,
-		Revoke:     s.revoke,
-		EndStream:  s.endStream,
-		EndPlayers: s.endPlayers,
-		StreamLive: s.streamLive,
-		Banned:     s.banned,
-		Grace:      s.cfg.Room.Grace,
-		MaxMembers: s.cfg.Room.MaxMembers,
+		Node:         s.cfg.Node.ID + "." + auth.NewID()[:6], // another one after each start
+		Store:        s.store,
+		Bus:          s.bus,
+		Log:          s.log,
+		App:          s.roomApp,
+		Verify:       room.Token04(s.auth.App),
+		Sign:         s.sign,
+		Revoke:       s.revoke,
+		EndStream:    s.endStream,
+		EndPlayers:   s.endPlayers,
+		StreamLive:   s.streamLive,
+		Banned:       s.banned,
+		Grace:        s.cfg.Room.Grace,
+		MaxMembers:   s.cfg.Room.MaxMembers,
+		MaxNodeRooms: s.cfg.Room.MaxRooms,
 	})
 }
 
