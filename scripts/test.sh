@@ -37,7 +37,8 @@ packages() { go list ./... | grep -v -e '^liverelay/test$' -e '^liverelay/test/'
 race=-race
 build() { mkdir -p bin && CGO_ENABLED=0 go build -o bin/ ./cmd/...; }
 vet() { go vet $(packages) ./test/...; }
-unit() { go test $race -timeout 20m $(packages); }
+# One package at a time: beside each other, tests that wait for real servers run out of patience.
+unit() { go test $race -p 1 -timeout 30m $(packages); }
 sdk() { (cd sdk && npm ci --no-audit --no-fund --loglevel=error && npm test); }
 sdk_end_to_end() { (cd sdk && npm run test:e2e); }
 
