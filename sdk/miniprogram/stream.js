@@ -1,4 +1,4 @@
-// What live-push and live-play share: a stream that is wanted until it is not,
+// The retries of live-push and live-play: a stream that is wanted until it is not,
 // over failures of the network, of the room and of the component itself.
 const { LiveRelayEngine } = require("./index");
 
