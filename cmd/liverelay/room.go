@@ -217,10 +217,12 @@ func (s *server) banned(app, user, roomID string, remote netip.Addr) bool {
 	return found || err != nil
 }
 
-func (s *server) endStream(ref room.StreamRef, _ room.Reason) {
+func (s *server) endStream(ref room.StreamRef, why room.Reason) {
 	name := relay.Name{App: ref.App, Stream: ref.Stream}
 	if state, ok := s.relay.Stream(name); ok && state.Epoch == ref.Epoch {
-		s.relay.Kick(name)
+		s.relay.End(func(session relay.Session) bool {
+			return session.Action == relay.ActionPublish && session.Name == name
+		}, endingOf(why))
 	}
 }
 
@@ -231,11 +233,16 @@ func (s *server) streamLive(app, stream string) bool {
 	return ok && state.Live
 }
 
+// endPlayers ends the players of a user who stopped; all for an operator.
 func (s *server) endPlayers(app, stream, user string) {
 	name := relay.Name{App: app, Stream: stream}
+	why := error(relay.ErrKicked)
+	if user != "" {
+		why = endingOf(room.ReasonStopped)
+	}
 	s.relay.End(func(session relay.Session) bool {
 		return session.Action == relay.ActionPlay && session.Name == name && (user == "" || session.Grant.User == user)
-	}, relay.ErrKicked)
+	}, why)
 }
 
 // watchBans ends what is running when it is banned or revoked.
@@ -250,7 +257,7 @@ func (s *server) watchBans(ctx context.Context) {
 				ID:     session.Grant.ID,
 				IP:     session.Remote.Addr(),
 			})
-		}, relay.ErrKicked)
+		}, ending("banned, or its address revoked")) // as a room does when a member leaves
 	})
 	if err != nil && ctx.Err() == nil {
 		s.log.Error("bans are not watched any more", "error", err)
@@ -334,6 +341,28 @@ func roomEvent(e relay.StreamEvent) room.StreamEvent {
 		Grant:    e.Grant.ID,
 		Reason:   reasonOf(e.Err),
 	}
+}
+
+// ending says in the log why something was ended that nobody may simply take up
+// again: for doors and rooms it is a [relay.ErrKicked].
+type ending string
+
+func (e ending) Error() string { return string(e) }
+
+// Is has errors.Is take it for relay.ErrKicked.
+func (e ending) Is(target error) bool { return target == relay.ErrKicked }
+
+// endingOf is why a room withdraws a stream.
+func endingOf(why room.Reason) error {
+	switch why {
+	case room.ReasonStopped:
+		return ending("stopped in its room")
+	case room.ReasonHeartbeat, room.ReasonLost:
+		return ending("its user is not in the room")
+	case room.ReasonRelogin:
+		return ending("its user logged in anew")
+	}
+	return relay.ErrKicked
 }
 
 // reasonOf translates why a stream ended into the rooms' words.

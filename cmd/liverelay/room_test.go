@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -134,6 +135,11 @@ func testRooms(t *testing.T) {
 	// The address ends with the publishing, also for one who is still sending.
 	ann.ask(`{"id":3,"type":"stopPublish","stream":"s1"}`)
 	bob.await(is("streamUpdate", "update", "DELETE"))
+	// What is logged of it does not accuse an operator: the room's word, or the revocation, comes first.
+	r.await("msg=\"publisher ended\"")
+	if log := r.stderr.String(); !strings.Contains(log, "stopped in its room") && !strings.Contains(log, "address revoked") || strings.Contains(log, relay.ErrKicked.Error()) {
+		t.Errorf("logged: %s", log)
+	}
 	if _, _, _, err := ws.Dial(t.Context(), address); err == nil {
 		t.Error("the address of a stopped stream is still good")
 	}
@@ -180,6 +186,25 @@ func testBanKicks(t *testing.T, redis []string) {
 	bob.await(func(f map[string]any) bool { return f["type"] == "kicked" && f["code"] == 1002055.0 })
 	if !last.banned("live", "bob", "lobby", netip.Addr{}) {
 		t.Error("may come back")
+	}
+}
+
+// Why a room ends media is told apart in the log; for doors and rooms all of it is a kick.
+func TestEnding(t *testing.T) {
+	seen := map[string]room.Reason{}
+	for why := room.ReasonStopped; why <= room.ReasonRemoved; why++ {
+		err := endingOf(why)
+		operator := why == room.ReasonKicked || why == room.ReasonRemoved
+		if !errors.Is(err, relay.ErrKicked) || operator != (err.Error() == relay.ErrKicked.Error()) || errors.Is(err, relay.ErrExpired) {
+			t.Errorf("reason %d: %v", why, err)
+		}
+		if reasonOf(err) != room.ReasonKicked || playCodeOf(err) != room.CodePlayForbidden {
+			t.Errorf("reason %d is told as %d, %d", why, reasonOf(err), playCodeOf(err))
+		}
+		seen[err.Error()] = why
+	}
+	if len(seen) != 4 {
+		t.Errorf("%v", seen)
 	}
 }
 
