@@ -21,7 +21,7 @@ var (
 	resultDesc    = desc("connections_total", "Connections and requests by how they went.", "door", "result")
 	receivedDesc  = desc("received_bytes_total", "Bytes from clients, by door.", "door")
 	sentDesc      = desc("sent_bytes_total", "Bytes to clients, by door.", "door")
-	refusalDesc   = desc("refusals_total", "Publishing, playing and logging in refused, by reason.", "reason")
+	refusalDesc   = desc("refusals_total", "Publishing and playing refused, by reason.", "reason")
 	roomsDesc     = desc("rooms", "Rooms in use on this node.")
 	membersDesc   = desc("room_members", "Members of rooms, of this node.")
 	signalDesc    = desc("signal_connections", "Signalling connections now.")

@@ -47,7 +47,7 @@ type Audio struct {
 // Counters are totals since the start, of ended streams and connections too.
 type Counters struct {
 	Drops    map[string]uint64 // messages not delivered, by reason
-	Refusals map[string]uint64 // publish, play and login refused, by reason
+	Refusals map[string]uint64 // publish and play refused, by reason
 	Open     int               // connections now, of all doors
 	Rooms    int               // in use on this node
 	Members  int               // sessions of rooms on this node

@@ -280,6 +280,7 @@ func TestConfigMistakes(t *testing.T) {
 func TestConfigEnvironmentMistakes(t *testing.T) {
 	tests := []struct{ name, value, want string }{
 		{"LIVERELAY_RTMP_LISTN", ":1", `LIVERELAY_RTMP_LISTN: unknown key; did you mean LIVERELAY_RTMP_LISTEN?`},
+		{"LIVERELAY_FOO", "x", `LIVERELAY_FOO: unknown key`}, // as far from all as it is long, but for the prefix
 		{"LIVERELAY_WHATEVER", "x", `LIVERELAY_WHATEVER: unknown key`},
 		{"LIVERELAY_RELAY_BACKLOG", "2", `relay.backlog: "2" is not a duration such as 500ms, 2s or 1m30s (from LIVERELAY_RELAY_BACKLOG)`},
 		{"LIVERELAY_LIMITS_PER_IP", "few", `limits.per_ip: "few" is not a whole number (from LIVERELAY_LIMITS_PER_IP)`},

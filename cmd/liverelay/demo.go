@@ -102,6 +102,7 @@ type head struct{ text []byte }
 
 const maxHead = 512
 
+// Write never fails; what is too much is forgotten.
 func (h *head) Write(p []byte) (int, error) {
 	h.text = append(h.text, p[:min(len(p), maxHead-len(h.text))]...)
 	return len(p), nil

@@ -26,6 +26,7 @@ type keyError struct {
 	Problem string
 }
 
+// Error is the line.
 func (e *keyError) Error() string {
 	if e.Source == "" {
 		return e.Key + ": " + e.Problem
@@ -176,7 +177,8 @@ func unknownKey(key string, known []string) *keyError {
 
 // nearest returns the known word that is few typing errors away, or "".
 func nearest(word string, known []string) string {
-	best, limit := "", min(len(word)/4+1, 4) // further off it is another word
+	own := strings.TrimPrefix(word, envPrefix)
+	best, limit := "", min(len(own)/4+1, 4) // further off it is another word
 	if len(word) > 64 {
 		return ""
 	}

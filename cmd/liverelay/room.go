@@ -236,7 +236,7 @@ func (s *server) streamLive(app, stream string) bool {
 // endPlayers ends the players of a user who stopped; all for an operator.
 func (s *server) endPlayers(app, stream, user string) {
 	name := relay.Name{App: app, Stream: stream}
-	why := error(relay.ErrKicked)
+	why := relay.ErrKicked
 	if user != "" {
 		why = endingOf(room.ReasonStopped)
 	}
@@ -347,6 +347,7 @@ func roomEvent(e relay.StreamEvent) room.StreamEvent {
 // again: for doors and rooms it is a [relay.ErrKicked].
 type ending string
 
+// Error is what the log says.
 func (e ending) Error() string { return string(e) }
 
 // Is has errors.Is take it for relay.ErrKicked.

@@ -11,6 +11,7 @@ type view struct{ *server }
 
 var _ admin.Relay = view{}
 
+// Streams are all streams of this node.
 func (v view) Streams() []admin.Stream {
 	states := v.relay.Streams()
 	streams := make([]admin.Stream, len(states))
@@ -20,11 +21,13 @@ func (v view) Streams() []admin.Stream {
 	return streams
 }
 
+// Stream is one of them.
 func (v view) Stream(app, stream string) (admin.Stream, bool) {
 	state, ok := v.relay.Stream(relay.Name{App: app, Stream: stream})
 	return viewOf(state), ok
 }
 
+// Kick ends a publisher: an operator asked for it.
 func (v view) Kick(app, stream string) bool {
 	return v.relay.Kick(relay.Name{App: app, Stream: stream})
 }
