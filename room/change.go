@@ -83,6 +83,7 @@ type Change struct {
 	Extra   *Extra   `json:"x,omitempty"`
 	Message *Message `json:"g,omitempty"`
 
+	Was    string `json:"b,omitempty"` // OpMember, shown: the user was there, by this name
 	Shown  bool   `json:"n,omitempty"` // the user came or went for others; the stream became live or ceased to be
 	Info   bool   `json:"i,omitempty"` // a live stream's extra info changed
 	Reason Reason `json:"r,omitempty"` // why the stream ceased, or the member left

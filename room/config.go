@@ -114,6 +114,7 @@ type Config struct {
 	WriteTimeout time.Duration // for one frame to a client [10 s]
 	Tick         time.Duration // of the housekeeping [1 s]
 	CountEvery   time.Duration // user counts to members [30 s]
+	MergeFor     time.Duration // how long user events of a room above 500 users are held back, to be merged [5 s]
 	MaxMembers   int           // per room; 0: no limit
 	MaxRooms     int           // per connection [5]
 	MaxNodeRooms int           // with members here at once; 0: no limit
@@ -142,6 +143,7 @@ func (c *Config) defaults() {
 	set(&c.WriteTimeout, 10*time.Second)
 	set(&c.Tick, time.Second)
 	set(&c.CountEvery, 30*time.Second)
+	set(&c.MergeFor, 5*time.Second)
 	if c.MaxRooms <= 0 {
 		c.MaxRooms = 5
 	}

@@ -258,12 +258,14 @@ func (l *login) welcome(r *Room) *Error {
 	replay := false
 	if l.resumed {
 		c.svc.stats.Resumes.Add(1)
-		missed, replay = r.missed(l.req.Resume.Seq)
+		if !s.tornAt(l.req.Resume.Seq) {
+			missed, replay = r.missed(l.req.Resume.Seq)
+		}
 	} else {
 		c.svc.stats.Logins.Add(1)
 	}
 	s.wantsUsers = l.req.Config.UserUpdate
-	s.since = r.st.Seq
+	s.since, s.torn = r.st.Seq, nil
 	r.adopt(s)
 	rep := &loginReply{
 		ID: l.id, Room: r.key.Room, Session: s.id, Seq: r.st.Seq, Resumed: l.resumed,

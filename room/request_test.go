@@ -115,22 +115,3 @@ func TestApplyUndo(t *testing.T) {
 		}
 	}
 }
-
-func TestNetKeepsWhatMatters(t *testing.T) {
-	item := func(id, update string, seq int64) userItem { return userItem{User{id, id}, update, seq} }
-	got := netChanges([]userItem{
-		item("a", "ADD", 1), item("b", "DELETE", 2), item("a", "DELETE", 3), item("c", "ADD", 4), item("b", "ADD", 5), item("d", "DELETE", 6),
-	})
-	want := []userItem{item("c", "ADD", 4), item("b", "ADD", 5), item("d", "DELETE", 6)}
-	if len(got) != len(want) {
-		t.Fatalf("%v", got)
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("%v, want %v", got[i], want[i])
-		}
-	}
-	if frames := userFrames("r", want); len(frames) != 2 {
-		t.Errorf("%d frames, want 2", len(frames))
-	}
-}

@@ -17,8 +17,7 @@ const (
 	maxLogBytes  = 512 << 10
 	restoreJump  = 1 << 20 // what a restored room's sequence is ahead of any seen
 	largeRoom    = 500     // above: user events are merged
-	mergeFor     = 5 * time.Second
-	maxNoticeLag = 512 // notices waiting; more are replaced by one read
+	maxNoticeLag = 512     // notices waiting; more are replaced by one read
 )
 
 // command is one wish to change or read a room, done by its goroutine.

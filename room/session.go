@@ -26,6 +26,7 @@ type Session struct {
 	// owned by the room's goroutine
 	since      int64 // what its client has been told as a whole, by a snapshot or by a replay
 	wantsUsers bool
+	torn       []seqRange // see tornAt
 
 	// guarded by mu
 	mu       sync.Mutex

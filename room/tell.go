@@ -1,11 +1,5 @@
 package room
 
-import (
-	"cmp"
-	"slices"
-	"time"
-)
-
 // tell brings changes that were just applied to this node's sessions and media, in
 // order, and, when this node made them, to the app's backend. It only queues.
 func (r *Room) tell(changes []*Change, own bool) {
@@ -26,18 +20,18 @@ func (r *Room) tell(changes []*Change, own bool) {
 				}
 			}
 			if ch.Shown {
-				r.users.add(ch.Member.User, "DELETE", ch.Seq)
+				r.users.add(ch.Member.User, "DELETE", "", ch.Seq)
 			}
 		case OpDevice:
 			if ch.Shown {
-				r.users.add(ch.Device.User, "ADD", ch.Seq)
+				r.users.add(ch.Device.User, "ADD", "", ch.Seq)
 			}
 		case OpUndevice:
 			if !own && ch.Device.Node == r.svc.node {
 				r.assertOwn = true
 			}
 			if ch.Shown {
-				r.users.add(ch.Device.User, "DELETE", ch.Seq)
+				r.users.add(ch.Device.User, "DELETE", "", ch.Seq)
 			}
 		case OpStream, OpUnstream:
 			r.streamChanged(ch, own)
@@ -82,7 +76,7 @@ func (r *Room) memberCame(ch *Change) {
 		}
 	}
 	if ch.Shown {
-		r.users.add(m.User, "ADD", ch.Seq)
+		r.users.add(m.User, "ADD", ch.Was, ch.Seq)
 	}
 	for _, md := range r.media {
 		if md.User == m.User.ID && !md.announced {
@@ -191,99 +185,4 @@ func (r *Room) checkSessions() {
 		}
 		r.memberCame(&Change{Op: OpMember, Member: m})
 	}
-}
-
-// userMerge holds user events back: until the end of a commit, in a large room for
-// some seconds.
-type userMerge struct{ items []userItem }
-
-type userItem struct {
-	user   User
-	update string
-	seq    int64
-}
-
-func (m *userMerge) add(u User, update string, seq int64) {
-	m.items = append(m.items, userItem{u, update, seq})
-}
-
-// netChanges keeps each user's last item, and drops who came and went unnoticed.
-func netChanges(items []userItem) []userItem {
-	first, last := map[string]int{}, map[string]int{}
-	for i, it := range items {
-		if _, ok := first[it.user.ID]; !ok {
-			first[it.user.ID] = i
-		}
-		last[it.user.ID] = i
-	}
-	var kept []userItem
-	for i, it := range items {
-		if last[it.user.ID] == i && (it.update == "ADD" || items[first[it.user.ID]].update != "ADD") {
-			kept = append(kept, it)
-		}
-	}
-	return kept
-}
-
-// userFrames makes one event of each run of the same kind. Its seq is that of its
-// last change, so that a client that returns is told the next ones, and only those.
-func userFrames(room string, items []userItem) [][]byte {
-	var frames [][]byte
-	for len(items) > 0 {
-		n := 1
-		for n < len(items) && n < largeRoom && items[n].update == items[0].update {
-			n++
-		}
-		e := &event{Type: "userUpdate", Room: room, Seq: items[n-1].seq, Update: items[0].update}
-		for _, it := range items[:n] {
-			e.Users = append(e.Users, it.user)
-		}
-		frames = append(frames, e.frame())
-		items = items[n:]
-	}
-	return frames
-}
-
-// flushUsers tells the user events held back, to each session those it does not know.
-func (r *Room) flushUsers() {
-	items := r.users.items
-	r.users.items = nil
-	if len(items) == 0 || r.snapshots {
-		return
-	}
-	large := r.st.users > largeRoom
-	made := map[int][][]byte{} // by how many items are known
-	for _, s := range r.sessions {
-		if !s.wantsUsers {
-			continue
-		}
-		known, _ := slices.BinarySearchFunc(items, s.since+1, func(it userItem, seq int64) int { return cmp.Compare(it.seq, seq) })
-		frames, ok := made[known]
-		if !ok {
-			fresh := items[known:]
-			if large {
-				fresh = netChanges(fresh)
-			}
-			frames = userFrames(r.key.Room, fresh)
-			made[known] = frames
-		}
-		for _, f := range frames {
-			s.send(f)
-		}
-	}
-}
-
-// flushUsersLater tells them at the latest after mergeFor.
-func (r *Room) flushUsersLater() {
-	if len(r.users.items) == 0 || r.flushDue {
-		return
-	}
-	r.flushDue = true
-	time.AfterFunc(mergeFor, func() {
-		r.do(command{apply: func(*tx) error {
-			r.flushDue = false
-			r.flushUsers()
-			return nil
-		}})
-	})
 }

@@ -35,17 +35,16 @@ func (t *tx) undo() {
 
 // member puts m into the room.
 func (t *tx) member(m *Member) {
-	old := t.st.members[m.User.ID]
-	name, known := "", false
-	if old != nil {
-		name, known = old.User.Name, true
+	c := &Change{Op: OpMember, Member: m}
+	if old := t.st.members[m.User.ID]; old != nil {
+		c.Was = old.User.Name
 	} else if t.st.present(m.User.ID) {
-		known, name = true, m.User.Name // a device of the same user; names of devices are their ids
-		if m.User.Name != m.User.ID {
-			name = ""
-		}
+		c.Was = m.User.ID // a device of the same user: it is named so
 	}
-	t.add(&Change{Op: OpMember, Member: m, Shown: !known || name != m.User.Name})
+	if c.Shown = c.Was != m.User.Name; !c.Shown {
+		c.Was = ""
+	}
+	t.add(c)
 }
 
 // leave takes a member out, its streams before it.
