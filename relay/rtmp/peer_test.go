@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -78,10 +79,11 @@ func newBench(t testing.TB, configure ...func(*Server, *relay.Config)) *bench {
 	}
 	b.relay = relay.New(config)
 	b.Relay = b.relay
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := door.Listen(t.Context(), "127.0.0.1:0", door.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = l.Close() })
 	b.addr = l.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- b.Serve(l) }()
@@ -295,7 +297,7 @@ func sample(start uint32) []tag {
 		now := start + uint32(i)*33
 		frame := interframe(100 + i*53)
 		if i%20 == 0 {
-			frame = keyframe(70000)
+			frame = keyframe(70000 + i) // no two alike
 		}
 		tags = append(tags, tag{flv.Video, now, frame}, tag{flv.Audio, now + 5, aacFrame(200 + i)})
 	}

@@ -117,6 +117,19 @@ func (s *session) serve() error {
 	s.chunks.window = ackWindow / 2
 	s.enter(phaseConnect, s.server.HandshakeTimeout)
 	for {
+		run := func(f func() error) error { return f() }
+		if looper, ok := s.conn.(interface{ RunInLoop(func() error) error }); ok && s.phase == phasePublish {
+			run = looper.RunInLoop // many small messages, and nothing that waits for anything else
+		}
+		if err := run(s.messages); err != nil {
+			return err
+		}
+	}
+}
+
+// messages handles one message after the other, until a publication begins or ends.
+func (s *session) messages() error {
+	for publishing := s.phase == phasePublish; publishing == (s.phase == phasePublish); {
 		m, err := s.chunks.next()
 		if err != nil {
 			if err == io.EOF {
@@ -131,6 +144,7 @@ func (s *session) serve() error {
 			return err
 		}
 	}
+	return nil
 }
 
 // left says what it means that the peer closed the connection now.
