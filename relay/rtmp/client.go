@@ -287,9 +287,10 @@ func (c *Client) Close() error {
 	if !c.publish {
 		return c.conn.Close()
 	}
-	// The server must get the whole of it: wait for its answer or its end.
+	// The server must get the whole of it, seconds of media perhaps: wait for its answer or
+	// its end. Closed before, what it still says would reset the connection.
 	closeWrite(c.conn)
-	_ = c.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+	_ = c.conn.SetReadDeadline(time.Now().Add(writeTimeout))
 	<-c.done
 	return nil
 }
