@@ -9,15 +9,17 @@ import (
 	"time"
 )
 
-// rawSink writes to a socket's descriptor. RawConn.Write holds the descriptor's
-// write lock while its function runs, so that nothing else may block in a
-// Write of that connection. The functions are made once a sink: a closure for each
-// delivery would be an allocation for each.
+// rawSink writes to a socket's descriptor, and is alone to do so. What does not
+// wait needs no more of the runtime than that the descriptor stays open
+// (RawConn.Control); RawConn.Write would lock it and arm the poller each time. The
+// functions are made once a sink: a closure for each delivery would be an
+// allocation for each.
 type rawSink struct {
 	conn net.Conn
 	raw  syscall.RawConn
 
-	try, wait func(fd uintptr) bool // passed to raw.Write
+	try  func(fd uintptr)      // passed to raw.Control
+	wait func(fd uintptr) bool // passed to raw.Write
 
 	// arguments and results of try and wait
 	batch *Batch
@@ -30,10 +32,7 @@ type rawSink struct {
 
 func newRawSink(conn net.Conn, raw syscall.RawConn) *rawSink {
 	s := &rawSink{conn: conn, raw: raw}
-	s.try = func(fd uintptr) bool {
-		s.n, s.err = writeBatch(fd, s.batch)
-		return true
-	}
+	s.try = func(fd uintptr) { s.n, s.err = writeBatch(fd, s.batch) }
 	s.wait = func(fd uintptr) bool {
 		s.n, s.err = writeBatch(fd, s.batch)
 		return s.n > 0 || s.err != nil
@@ -43,7 +42,7 @@ func newRawSink(conn net.Conn, raw syscall.RawConn) *rawSink {
 
 func (s *rawSink) TryWrite(b *Batch) (int, error) {
 	s.batch, s.n, s.err = b, 0, nil
-	err := s.raw.Write(s.try)
+	err := s.raw.Control(s.try)
 	s.batch = nil
 	if err == nil {
 		err = s.err
