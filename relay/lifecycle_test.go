@@ -163,7 +163,11 @@ func TestEndBySession(t *testing.T) {
 		if got := <-ended; got != "b ended by an operator" {
 			t.Fatal(got)
 		}
-		if n := r.End(func(s Session) bool { return s.Action == ActionPublish }, ErrKicked); n != 1 {
+		publishers := func(s Session) bool { return s.Action == ActionPublish }
+		if n := r.EndIn(Name{App: "live", Stream: "other"}, publishers, ErrKicked); n != 0 {
+			t.Fatalf("%d ended of a stream that is not there", n)
+		}
+		if n := r.EndIn(testName, publishers, ErrKicked); n != 1 {
 			t.Fatalf("%d ended", n)
 		}
 		if got := <-ended; got != "a stream ended" {

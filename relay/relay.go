@@ -247,15 +247,31 @@ type Session struct {
 func (r *Relay) End(match func(Session) bool, err error) int {
 	ended := 0
 	for _, st := range r.all() {
-		p, subscribers := st.sessions(match)
-		if p != nil {
-			p.kick(err)
-			ended++
-		}
-		for _, s := range subscribers {
-			s.end(err)
-			ended++
-		}
+		ended += st.end(match, err)
+	}
+	return ended
+}
+
+// EndIn is End for the sessions of one stream.
+func (r *Relay) EndIn(n Name, match func(Session) bool, err error) int {
+	r.mu.Lock()
+	st := r.streams[n]
+	r.mu.Unlock()
+	if st == nil {
+		return 0
+	}
+	return st.end(match, err)
+}
+
+func (st *Stream) end(match func(Session) bool, err error) int {
+	p, subscribers := st.sessions(match)
+	ended := len(subscribers)
+	if p != nil {
+		p.kick(err)
+		ended++
+	}
+	for _, s := range subscribers {
+		s.end(err)
 	}
 	return ended
 }

@@ -220,9 +220,7 @@ func (s *server) banned(app, user, roomID string, remote netip.Addr) bool {
 func (s *server) endStream(ref room.StreamRef, why room.Reason) {
 	name := relay.Name{App: ref.App, Stream: ref.Stream}
 	if state, ok := s.relay.Stream(name); ok && state.Epoch == ref.Epoch {
-		s.relay.End(func(session relay.Session) bool {
-			return session.Action == relay.ActionPublish && session.Name == name
-		}, endingOf(why))
+		s.relay.EndIn(name, func(session relay.Session) bool { return session.Action == relay.ActionPublish }, endingOf(why))
 	}
 }
 
@@ -235,13 +233,12 @@ func (s *server) streamLive(app, stream string) bool {
 
 // endPlayers ends the players of a user who stopped; all for an operator.
 func (s *server) endPlayers(app, stream, user string) {
-	name := relay.Name{App: app, Stream: stream}
 	why := relay.ErrKicked
 	if user != "" {
 		why = endingOf(room.ReasonStopped)
 	}
-	s.relay.End(func(session relay.Session) bool {
-		return session.Action == relay.ActionPlay && session.Name == name && (user == "" || session.Grant.User == user)
+	s.relay.EndIn(relay.Name{App: app, Stream: stream}, func(session relay.Session) bool {
+		return session.Action == relay.ActionPlay && (user == "" || session.Grant.User == user)
 	}, why)
 }
 

@@ -51,7 +51,7 @@ var outcomes = []outcome{
 	{relay.ErrReplaced, 409, ws.StatusPolicyViolation, "replaced", "replaced by a new publisher"},
 	{relay.ErrLimit, 503, statusTryAgainLater, "limit", "limit reached"},
 	{relay.ErrClosed, 503, ws.StatusGoingAway, "closed", "server is shutting down"},
-	{relay.ErrKicked, 403, ws.StatusPolicyViolation, "kicked", "ended by an operator"},
+	{relay.ErrKicked, 403, ws.StatusPolicyViolation, "kicked", "ended by the server"},
 	{relay.ErrIdle, 408, ws.StatusPolicyViolation, "idle", "no media for too long"},
 	{errNoFLV, 408, ws.StatusPolicyViolation, "idle", "no FLV within the time allowed"},
 	{relay.ErrStalled, 500, noFarewell, "stalled", ""},

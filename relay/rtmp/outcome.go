@@ -65,7 +65,7 @@ var outcomes = []outcome{
 	{relay.ErrLimit, codePublishDenied, codePlayFailed, "limit", "limit reached"},
 	{relay.ErrNotFound, codePublishDenied, codePlayNotFound, "not_found", "no such stream"},
 	{relay.ErrUnpublished, codeUnpublish, codePlayUnpublished, "ended", "stream ended"},
-	{relay.ErrKicked, codePublishDenied, codePlayFailed, "kicked", "ended by an operator"},
+	{relay.ErrKicked, codePublishDenied, codePlayFailed, "kicked", "ended by the server"},
 	{relay.ErrIdle, codePublishIdle, codePlayFailed, "idle", "no media for too long"},
 	{relay.ErrClosed, codeShutdown, codeShutdown, "closed", "server is shutting down"},
 	{errRate, codePublishDenied, "", "rate", "publishes faster than permitted"},
