@@ -117,7 +117,11 @@ func TestStoreReadsWhatCameAfter(t *testing.T) {
 			"the future":          {Incarnation: "inc", Seq: 4, Commit: "c3"},
 			"another incarnation": {Incarnation: "old", Seq: 2, Commit: "c1"},
 		} {
-			if v, err := b.store.Read(within(t), key, at); err != nil || !v.Full {
+			log := ""
+			if name == "another history" {
+				log = `c2={"c":3} `
+			}
+			if v, err := b.store.Read(within(t), key, at); err != nil || !v.Full || logOf(v) != log {
 				t.Errorf("%s: want everything, got %+v, %v", name, v, err)
 			}
 		}
@@ -238,7 +242,7 @@ func TestStoreRestoresARoom(t *testing.T) {
 			t.Fatalf("fence %d, %v", fence, err)
 		}
 		v, err := b.store.Read(ctx, key, pos)
-		if err != nil || !v.Full || v.Seq != 1<<40 || fmt.Sprint(v.Fields) != "map[m:x:1]" {
+		if err != nil || !v.Full || v.Seq != 1<<40 || fmt.Sprint(v.Fields) != "map[m:x:1]" || logOf(v) != "c9={} " {
 			t.Errorf("%+v, %v", v, err)
 		}
 		if len(v.Leases) != 2 {

@@ -61,6 +61,9 @@ func (m *Memory) Read(_ context.Context, key room.Key, at room.Position) (room.V
 		return v, nil
 	}
 	v.Full, v.Fields = true, maps.Clone(r.fields)
+	if n := r.pos.Seq - at.Seq; at.Incarnation == r.pos.Incarnation && n > 0 {
+		v.Log = append([]room.Record(nil), r.log[len(r.log)-int(min(n, int64(len(r.log)))):]...)
+	}
 	return v, nil
 }
 

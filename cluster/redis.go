@@ -117,7 +117,7 @@ func (r *Redis) Read(ctx context.Context, key room.Key, at room.Position) (room.
 		v.Now = time.Now().UnixMilli()
 		return v, nil
 	}
-	if len(reply) != 7 {
+	if len(reply) < 7 || text(reply[0]) == "full" && len(reply) < 8 {
 		return v, fmt.Errorf("read room %s: reply of %d parts", key, len(reply))
 	}
 	v.Exists = true
@@ -125,14 +125,15 @@ func (r *Redis) Read(ctx context.Context, key room.Key, at room.Position) (room.
 	v.Position = room.Position{Incarnation: text(reply[1]), Seq: number(reply[2]), Commit: text(reply[3])}
 	v.Now = number(reply[4])
 	v.Leases = leases(reply[5])
-	rest, _ := reply[6].([]any)
+	log, _ := reply[len(reply)-1].([]any)
+	for _, item := range log {
+		commit, data, _ := strings.Cut(text(item), " ")
+		v.Log = append(v.Log, room.Record{Commit: commit, Data: []byte(data)})
+	}
 	if !v.Full {
-		for _, item := range rest {
-			commit, data, _ := strings.Cut(text(item), " ")
-			v.Log = append(v.Log, room.Record{Commit: commit, Data: []byte(data)})
-		}
 		return v, nil
 	}
+	rest, _ := reply[6].([]any)
 	v.Fields = make(map[string]string, len(rest)/2)
 	for i := 0; i+1 < len(rest); i += 2 {
 		v.Fields[text(rest[i])] = text(rest[i+1])

@@ -50,6 +50,7 @@ type Room struct {
 	snapshots  bool                           // the copy was replaced: sessions need a snapshot, not changes
 	seen       []string                       // commits of the latest read
 	gone       map[string]leaving
+	unsaid     unsaid    // … and messages before them
 	users      userMerge // user events not told yet
 	flushDue   bool
 	quietClose bool               // the backend closes the room and wants no callback

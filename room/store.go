@@ -45,9 +45,9 @@ type Record struct {
 type View struct {
 	Position
 	Exists bool
-	Full   bool              // Fields is everything; else Log has what came after the position asked for
+	Full   bool              // Fields is everything; else Log reaches back to the position asked for
 	Fields map[string]string // the room's records by field
-	Log    []Record
+	Log    []Record          // what came after that position, of the same incarnation: as far as it is kept; the last is that of Seq
 	Leases []Lease
 	Now    int64 // ms, the store's clock
 }

@@ -128,6 +128,7 @@ func (r *Room) replace(v View) error {
 	if err != nil {
 		return err
 	}
+	r.keepMessages(v)
 	r.st = st
 	r.forgetLog()
 	r.users = userMerge{}

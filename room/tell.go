@@ -38,17 +38,8 @@ func (r *Room) tell(changes []*Change, own bool) {
 		case OpExtra:
 			e := &event{Type: "roomExtraInfo", Room: r.key.Room, Seq: ch.Seq, Extra: []*Extra{ch.Extra}}
 			r.broadcast(ch.Seq, e.frame(), nil)
-		case OpBroadcast:
-			from := ch.Message.From.ID
-			r.broadcast(ch.Seq, messageEvent(r.key.Room, ch).frame(), func(s *Session) bool { return s.user.ID != from })
-		case OpCustom:
-			r.flushUsers()
-			frame := messageEvent(r.key.Room, ch).frame()
-			for _, user := range ch.Message.To {
-				if s := r.sessions[user]; s != nil {
-					r.send(s, ch.Seq, frame)
-				}
-			}
+		case OpBroadcast, OpCustom:
+			r.tellMessage(ch)
 		}
 		if own {
 			r.svc.callbacks.change(r, ch)
@@ -158,6 +149,7 @@ func (r *Room) all(frame []byte, want func(*Session) bool) {
 }
 
 func (r *Room) sendSnapshots() {
+	r.sayUnsaid()
 	var plain, full []byte
 	r.users = userMerge{}
 	for _, s := range r.sessions {

@@ -8,7 +8,8 @@
 -- ARGV[3]  commit the caller has ("": any history will do)
 --
 -- Returns {} when there is no room, else
--- {"delta"|"full", rid, seq, cid, now (ms), leases [member, score, …], log or fields}
+-- {"delta", rid, seq, cid, now (ms), leases [member, score, …], log}
+-- {"full", rid, seq, cid, now (ms), leases [member, score, …], fields, what is kept of the log after that sequence}
 local meta = redis.call('HMGET', KEYS[1], 'rid', 'seq', 'cid')
 if not meta[1] then
   return {}
@@ -19,7 +20,8 @@ local leases = redis.call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES')
 local reply = {'full', meta[1], meta[2], meta[3], string.format('%.0f', now), leases}
 
 local n = tonumber(meta[2]) - tonumber(ARGV[2])
-if meta[1] == ARGV[1] and n >= 0 and n <= redis.call('LLEN', KEYS[2]) then
+local kept = redis.call('LLEN', KEYS[2])
+if meta[1] == ARGV[1] and n >= 0 and n <= kept then
   local same = true
   if ARGV[3] ~= '' then
     local at = meta[3]
@@ -40,4 +42,8 @@ if meta[1] == ARGV[1] and n >= 0 and n <= redis.call('LLEN', KEYS[2]) then
   end
 end
 reply[7] = redis.call('HGETALL', KEYS[1])
+reply[8] = {}
+if meta[1] == ARGV[1] and n > 0 and kept > 0 then
+  reply[8] = redis.call('LRANGE', KEYS[2], -math.min(n, kept), -1)
+end
 return reply

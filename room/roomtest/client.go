@@ -38,8 +38,9 @@ type Extra struct {
 
 // Message is a broadcast or barrage.
 type Message struct {
-	From User   `json:"fromUser"`
-	Text string `json:"message"`
+	From User            `json:"fromUser"`
+	Text string          `json:"message"`
+	ID   json.RawMessage `json:"messageID"`
 }
 
 // Snapshot is a whole room.
@@ -102,7 +103,11 @@ type Frame struct {
 
 // MessageSeq is the messageID of a reliable message: its sequence.
 func (f *Frame) MessageSeq() int64 {
-	n, _ := strconv.ParseInt(string(f.MessageID), 10, 64)
+	id := f.MessageID
+	if len(f.Messages) > 0 {
+		id = f.Messages[0].ID
+	}
+	n, _ := strconv.ParseInt(string(id), 10, 64)
 	return n
 }
 
