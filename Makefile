@@ -1,4 +1,5 @@
 # liverelay: everything one does with this checkout. Needs Go; the rest is optional.
+export PATH := $(CURDIR)/bin/node/node_modules/.bin:$(PATH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LINT    := v2.15.0
 GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"

@@ -3,8 +3,10 @@
 # the summary at the end says which, and the exit code is that of all.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-PATH=$PATH:/usr/sbin:/sbin # where Debian keeps nginx
+# What scripts/install.sh has from npm; where Debian keeps nginx.
+PATH=$PWD/bin/node/node_modules/.bin:$PATH:/usr/sbin:/sbin
 export PATH
+command -v go >/dev/null 2>&1 || { echo "Go is missing: https://go.dev/dl/" >&2; exit 1; }
 summary=""
 status=0
 
@@ -67,4 +69,5 @@ fi
 
 echo
 echo "== summary$summary"
+scripts/install.sh --missing
 exit $status
