@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.." || exit 1
 PATH=$PWD/bin/node/node_modules/.bin:$PATH:/usr/sbin:/sbin
 export PATH
 command -v go >/dev/null 2>&1 || { echo "Go is missing: https://go.dev/dl/" >&2; exit 1; }
+# The programs that tests build need no revision, and go fails where git does not trust the checkout's owner.
+GOFLAGS="$(go env GOFLAGS) -buildvcs=false"
+export GOFLAGS
 summary=""
 status=0
 
