@@ -79,7 +79,7 @@ if [ "$as_root" != none ]; then
 	# All at once is fastest; one by one, a package that is not to be had stops no other.
 	if ! $apt install --no-install-recommends $packages >"$log" 2>&1; then
 		for package in $packages; do
-			$apt install --no-install-recommends "$package" >"$log" 2>&1 || tail -n 3 "$log"
+			$apt install --no-install-recommends "$package" >"$log" 2>&1 || echo "$package: $(grep '^E:' "$log" | head -n 1)"
 		done
 	fi
 	rm -f "$log"
@@ -89,6 +89,7 @@ if [ "${1:-}" != --missing ] && have npm && have node && ! have "Node.js 20"; th
 	echo "installing for the tests: Node.js $node, in bin/node, beside $(node -v)"
 	mkdir -p bin/node
 	npm install --prefix bin/node --no-save --no-audit --no-fund --loglevel=error "node@$node" >/dev/null
+	hash -r # this shell remembers where node was
 fi
 
 lines=$(missing)
