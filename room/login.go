@@ -79,6 +79,9 @@ func (c *Conn) login(req *request, now time.Time) *Error {
 		return refuse(CodeLoginDenied, "the token does not permit this login")
 	}
 	key := Key{app.Name, room}
+	if !c.svc.rules.known(app.Name) {
+		return refuse(CodeUnavailable, "the server cannot reach its store")
+	}
 	if c.svc.rules.forbids(key, req.User, c.remote, privilegeLogin) ||
 		c.svc.cfg.Banned != nil && c.svc.cfg.Banned(app.Name, req.User, room, c.remote) {
 		return refuse(CodeBanned, "banned")
@@ -201,6 +204,7 @@ func (l *login) apply(r *Room, t *tx) error {
 		}
 		l.resumed = true
 		if s := r.sessions[user.ID]; s != nil && s.id == m.Session {
+			s.stay(t.now) // its grace may end before this is done
 			l.session = s
 			return nil
 		}

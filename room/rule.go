@@ -58,6 +58,15 @@ func (r *rules) of(app string) []Rule {
 	return list
 }
 
+// known reports whether it can be said at all what is forbidden in an app.
+func (r *rules) known(app string) bool {
+	r.of(app)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.byApp[app]
+	return ok
+}
+
 func (r *rules) load(app string) []Rule {
 	ctx, cancel := r.svc.storeTime()
 	defer cancel()

@@ -451,13 +451,15 @@ func (r *Room) tellCount() {
 
 // leaving is the command that ends a session's membership.
 func (r *Room) leaving(s *Session, why Reason, code Code, text string, done func(error)) command {
+	back := func() bool { return why == ReasonHeartbeat && !s.overdue(r.svc.now()) }
 	return command{
 		must: true,
 		apply: func(t *tx) error {
-			if why == ReasonHeartbeat && s.attached() {
-				return nil // its client is back
+			if back() {
+				return nil
 			}
-			if m := t.st.members[s.user.ID]; m != nil && m.Session == s.id {
+			m := t.st.members[s.user.ID]
+			if m != nil && m.Session == s.id && (m.Node == r.svc.node || why != ReasonHeartbeat) {
 				t.leave(m, why, code, text)
 			} else if r.sessions[s.user.ID] == s {
 				r.drop(s)
@@ -466,7 +468,7 @@ func (r *Room) leaving(s *Session, why Reason, code Code, text string, done func
 			return nil
 		},
 		done: func(err error) {
-			if err != nil && r.sessions[s.user.ID] == s {
+			if err != nil && r.sessions[s.user.ID] == s && !back() {
 				// The store will be told when it is back; the session ends now.
 				r.gone[s.user.ID] = leaving{s.id, why}
 				r.drop(s)

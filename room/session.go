@@ -97,6 +97,20 @@ func (s *Session) attached() bool {
 	return s.conn != nil
 }
 
+// stay lets the grace begin anew: its client is about to be back.
+func (s *Session) stay(now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = time.UnixMilli(now)
+}
+
+// overdue reports whether its client has been away for longer than the grace.
+func (s *Session) overdue(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn == nil && !s.ended && now.Sub(s.away) > s.room.svc.cfg.Grace
+}
+
 // detach notes that the connection is gone, since the given time.
 func (s *Session) detach(c *Conn, away time.Time) {
 	s.mu.Lock()
