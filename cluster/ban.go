@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,10 +19,9 @@ import (
 
 const (
 	maxBans      = 100_000
-	maxUntold    = 10_000          // bans made while Redis was away
-	banCheck     = 3 * time.Second // how often the counter is compared, in case a message was lost
-	banQueue     = 256             // of a watcher
-	banReason    = 256
+	maxUntold    = 10_000                 // bans made while Redis was away
+	banCheck     = 3 * time.Second        // how often the counter is compared, in case a message was lost
+	banRetry     = 250 * time.Millisecond // … while nothing is known yet
 	banOperation = 2 * time.Second
 )
 
@@ -31,28 +30,29 @@ var banLua string
 
 var banScript = redis.NewScript(banLua)
 
-// Bans is the [auth.Store] of many nodes. Each node answers from its own copy, which
-// follows Redis by messages and, should one be lost, by a counter. A ban made while
-// Redis is away is in force on this node and told to the others when it is back.
+// errNoBans is the answer of a node that has never reached its Redis: nobody can say
+// who is banned.
+var errNoBans = errors.New("bans are not known yet: redis has not been reached since the start")
+
+// Bans is the [auth.Store] of many nodes. Each node answers from its own copy, an
+// [auth.Memory], which follows Redis by messages and, should one be lost, by a counter.
+// A ban made while Redis is away is in force on this node and told to the others when
+// it is back.
 type Bans struct {
-	redis *Redis
-	node  string // of this copy, in messages
-	ctx   context.Context
-	stop  context.CancelFunc
-	wait  sync.WaitGroup
+	redis  *Redis
+	node   string       // of this copy, in messages
+	table  *auth.Memory // the copy
+	loaded atomic.Bool  // the table is one
+	ctx    context.Context
+	stop   context.CancelFunc
+	wait   sync.WaitGroup
 
-	loading  sync.Mutex // one load at a time
-	mu       sync.Mutex
-	loaded   bool
-	at       standing
-	entries  map[auth.Key]auth.Entry
-	untold   map[auth.Key]auth.Entry // zero Until: lifted
-	watchers map[*banWatcher]struct{}
-}
+	loading sync.Mutex // one load or write at a time
 
-type banWatcher struct {
-	queue  chan auth.Entry
-	resync chan struct{} // capacity 1
+	// guarded by mu, with what is put into the table
+	mu     sync.Mutex
+	at     standing
+	untold map[auth.Key]auth.Entry // zero Until: lifted
 }
 
 // ban is an entry as Redis keeps it.
@@ -66,12 +66,14 @@ type ban struct {
 
 var _ auth.Store = (*Bans)(nil)
 
-// Bans opens the store of bans in this Redis. Close ends it.
+// Bans opens the store of bans in this Redis. It tries to read them, for 2 s at most; a
+// Redis that is away is read when it is there, and until then every Check fails. Close
+// ends it.
 func (r *Redis) Bans() *Bans {
-	b := &Bans{
-		redis: r, node: auth.NewID(), entries: map[auth.Key]auth.Entry{}, untold: map[auth.Key]auth.Entry{}, watchers: map[*banWatcher]struct{}{},
-	}
+	b := &Bans{redis: r, node: auth.NewID(), table: auth.NewMemory(maxBans), untold: map[auth.Key]auth.Entry{}}
 	b.ctx, b.stop = context.WithCancel(context.Background())
+	_ = b.load(b.ctx) // or later
+	r.bans.Store(b)
 	b.wait.Add(1)
 	go b.follow()
 	return b
@@ -95,16 +97,18 @@ func (b *Bans) channel() string { return b.redis.prefix + ":bans" }
 func (b *Bans) follow() {
 	defer b.wait.Done()
 	ps := b.redis.client.Subscribe(b.ctx, b.channel())
-	defer ps.Close()
 	events := ps.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(busCheck))
-	tick := time.NewTicker(banCheck)
-	defer tick.Stop()
-	_ = b.load(b.ctx) // or at the next tick
+	defer drain(events)
+	defer ps.Close()
 	for {
+		pause := banCheck
+		if !b.loaded.Load() {
+			pause = banRetry
+		}
 		select {
 		case <-b.ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 			b.compare()
 		case ev, ok := <-events:
 			if !ok {
@@ -112,9 +116,7 @@ func (b *Bans) follow() {
 			}
 			switch ev := ev.(type) {
 			case *redis.Subscription:
-				if b.load(b.ctx) == nil {
-					b.tell(auth.Entry{Key: auth.Key{Kind: auth.KindResync}})
-				}
+				_ = b.load(b.ctx) // or after the pause
 			case *redis.Message:
 				b.hear(ev.Payload)
 			}
@@ -145,10 +147,10 @@ func (b *Bans) compare() {
 		return
 	}
 	b.mu.Lock()
-	same := b.loaded && at == b.at && len(b.untold) == 0
+	same := b.loaded.Load() && at == b.at && len(b.untold) == 0
 	b.mu.Unlock()
-	if !same && b.load(ctx) == nil {
-		b.tell(auth.Entry{Key: auth.Key{Kind: auth.KindResync}})
+	if !same {
+		_ = b.load(ctx)
 	}
 }
 
@@ -199,6 +201,13 @@ func (b *Bans) load(ctx context.Context) error {
 	for page := over; len(page) > 0; page = page[min(len(page), 500):] {
 		_ = b.redis.client.HDel(ctx, b.keys()[0], page[:min(len(page), 500)]...).Err() // or another time
 	}
+	b.install(ctx, entries, at)
+	return nil
+}
+
+// install makes the table equal to what Redis has. Those who watch are told of what is
+// new in it.
+func (b *Bans) install(ctx context.Context, entries map[auth.Key]auth.Entry, at standing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for key, e := range b.untold { // made meanwhile
@@ -208,30 +217,40 @@ func (b *Bans) load(ctx context.Context) error {
 			entries[key] = e
 		}
 	}
-	b.entries, b.at, b.loaded = entries, at, true
-	return nil
+	have, _ := b.table.List(ctx, 0)
+	for _, e := range have {
+		if now, ok := entries[e.Key]; !ok {
+			_ = b.table.Lift(ctx, e.Key)
+		} else if now == e {
+			delete(entries, e.Key)
+		}
+	}
+	for _, e := range entries {
+		_ = b.table.Ban(ctx, e.Key, e.Until, e.Reason) // it may have run out
+	}
+	b.at = at
+	b.loaded.Store(true)
 }
 
 // restore gives a Redis that has lost bans what this node knows of them.
 func (b *Bans) restore(ctx context.Context) error {
 	b.mu.Lock()
-	known, loaded := b.at, b.loaded
+	known := b.at
 	b.mu.Unlock()
 	at, err := b.standing(ctx)
-	if err != nil || !loaded || at.id == known.id && at.n >= known.n {
+	if err != nil || !b.loaded.Load() || at.id == known.id && at.n >= known.n {
 		return err
 	}
-	now := time.Now()
+	have, err := b.table.List(ctx, 0)
+	if err != nil {
+		return err
+	}
 	var fields []any
-	b.mu.Lock()
-	for key, e := range b.entries {
-		if e.Until.After(now) {
-			if data, err := marshalBan(e); err == nil {
-				fields = append(fields, key.String(), data)
-			}
+	for _, e := range have {
+		if data, err := marshalBan(e); err == nil {
+			fields = append(fields, e.Key.String(), data)
 		}
 	}
-	b.mu.Unlock()
 	for page := fields; len(page) > 0; page = page[min(len(page), 1000):] {
 		if err := b.redis.client.HSet(ctx, b.keys()[0], page[:min(len(page), 1000)]...).Err(); err != nil {
 			return err
@@ -275,43 +294,26 @@ func (b *Bans) hear(payload string) {
 		b.compare()
 		return
 	}
+	defer b.mu.Unlock()
 	b.at.n = n
 	if node == b.node { // it was in force here before it was told
-		b.mu.Unlock()
 		return
 	}
-	e, ok := parseBan(value)
-	fresh := ok && b.entries[e.Key] != e
-	if ok {
-		b.entries[e.Key] = e
-	} else {
-		for key := range b.entries {
-			if key.String() == field {
-				delete(b.entries, key)
-				break
-			}
+	if e, ok := parseBan(value); ok {
+		if now, found, _ := b.table.Check(b.ctx, e.Key); !found || now != e {
+			_ = b.table.Ban(b.ctx, e.Key, e.Until, e.Reason) // it may have run out
 		}
-	}
-	b.mu.Unlock()
-	if fresh {
-		b.tell(e)
+	} else if key, ok := parseKey(field); ok {
+		_ = b.table.Lift(b.ctx, key)
 	}
 }
 
-// tell brings an entry to the watchers.
-func (b *Bans) tell(e auth.Entry) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for w := range b.watchers {
-		select {
-		case w.queue <- e:
-		default:
-			select {
-			case w.resync <- struct{}{}:
-			default:
-			}
-		}
-	}
+// parseKey reads what [auth.Key.String] makes.
+func parseKey(field string) (auth.Key, bool) {
+	kind, rest, _ := strings.Cut(field, "/")
+	app, value, _ := strings.Cut(rest, "/")
+	key, err := auth.NewKey(auth.Kind(kind), app, value)
+	return key, err == nil
 }
 
 // write tells Redis of an entry; a zero Until lifts it.
@@ -334,22 +336,31 @@ func (b *Bans) write(ctx context.Context, e auth.Entry) error {
 	return nil
 }
 
-// put has an entry in force here at once, and everywhere as soon as Redis takes it.
-func (b *Bans) put(ctx context.Context, e auth.Entry) error {
+// put does something to the table at once, and tells Redis as soon as it can.
+func (b *Bans) put(ctx context.Context, key auth.Key, do func() error) error {
 	b.mu.Lock()
 	if len(b.untold) >= maxUntold {
 		b.mu.Unlock()
 		return fmt.Errorf("ban: redis has been away for too long: %w", auth.ErrFull)
 	}
-	if e.Until.IsZero() {
-		delete(b.entries, e.Key)
-	} else {
-		b.entries[e.Key] = e
+	if err := do(); err != nil {
+		b.mu.Unlock()
+		return err
 	}
-	b.untold[e.Key] = e
+	e, banned, _ := b.table.Check(ctx, key)
+	if !banned {
+		e = auth.Entry{Key: key}
+	}
+	b.untold[key] = e
 	b.mu.Unlock()
-	if !e.Until.IsZero() {
-		b.tell(e)
+	// Not while a load is under way: it would take away what it has not seen in Redis.
+	b.loading.Lock()
+	defer b.loading.Unlock()
+	b.mu.Lock()
+	e, untold := b.untold[key] // perhaps another one by now
+	b.mu.Unlock()
+	if !untold {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, banOperation)
 	defer cancel()
@@ -359,11 +370,11 @@ func (b *Bans) put(ctx context.Context, e auth.Entry) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.untold[e.Key] == e {
-		delete(b.untold, e.Key)
-	}
-	if err != nil && b.entries[e.Key] == e {
-		delete(b.entries, e.Key)
+	if b.untold[key] == e {
+		delete(b.untold, key)
+		if err != nil {
+			_ = b.table.Lift(ctx, key)
+		}
 	}
 	return err
 }
@@ -383,13 +394,8 @@ func (b *Bans) Ban(ctx context.Context, key auth.Key, until time.Time, reason st
 	if err != nil {
 		return err
 	}
-	if len(reason) > banReason {
-		reason = strings.ToValidUTF8(reason[:banReason], "")
-	}
-	if !until.After(time.Now()) {
-		return errors.New("ban: its end must be in the future")
-	}
-	return b.put(ctx, auth.Entry{Key: key, Until: time.UnixMilli(until.UnixMilli()), Reason: reason})
+	until = time.UnixMilli(until.UnixMilli()) // as Redis has it
+	return b.put(ctx, key, func() error { return b.table.Ban(ctx, key, until, reason) })
 }
 
 // Lift implements [auth.Store].
@@ -398,86 +404,37 @@ func (b *Bans) Lift(ctx context.Context, key auth.Key) error {
 	if err != nil {
 		return err
 	}
-	return b.put(ctx, auth.Entry{Key: key})
+	return b.put(ctx, key, func() error { return b.table.Lift(ctx, key) })
 }
 
-// have makes sure that there is a copy; the first time it may take a moment.
-func (b *Bans) have(ctx context.Context) error {
-	b.mu.Lock()
-	loaded := b.loaded
-	b.mu.Unlock()
-	if loaded {
+// known makes sure that the bans are known; it may ask Redis.
+func (b *Bans) known(ctx context.Context) error {
+	if b.loaded.Load() {
 		return nil
 	}
-	if err := b.load(ctx); err != nil {
-		return fmt.Errorf("bans are not known yet: %w", err)
-	}
-	return nil
+	return b.load(ctx)
 }
 
-// Check implements [auth.Store].
+// Check implements [auth.Store]. It never waits.
 func (b *Bans) Check(ctx context.Context, keys ...auth.Key) (auth.Entry, bool, error) {
-	if err := b.have(ctx); err != nil {
-		return auth.Entry{}, false, err
+	if !b.loaded.Load() {
+		return auth.Entry{}, false, errNoBans
 	}
-	now := time.Now()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, k := range keys {
-		if e, ok := b.entries[k]; ok && e.Until.After(now) {
-			return e, true, nil
-		}
-	}
-	return auth.Entry{}, false, nil
+	return b.table.Check(ctx, keys...)
 }
 
 // List implements [auth.Store]; the longest-lasting come first.
 func (b *Bans) List(ctx context.Context, limit int) ([]auth.Entry, error) {
-	if err := b.have(ctx); err != nil {
-		return nil, err
+	if !b.loaded.Load() {
+		return nil, errNoBans
 	}
-	now := time.Now()
-	b.mu.Lock()
-	list := make([]auth.Entry, 0, len(b.entries))
-	for _, e := range b.entries {
-		if e.Until.After(now) {
-			list = append(list, e)
-		}
-	}
-	b.mu.Unlock()
-	sort.Slice(list, func(i, j int) bool {
-		if !list[i].Until.Equal(list[j].Until) {
-			return list[i].Until.After(list[j].Until)
-		}
-		return list[i].Key.String() < list[j].Key.String()
-	})
-	if limit > 0 && len(list) > limit {
-		list = list[:limit]
-	}
-	return list, nil
+	return b.table.List(ctx, limit)
 }
 
-// Watch implements [auth.Store].
+// Watch implements [auth.Store]. It ends with Close, too.
 func (b *Bans) Watch(ctx context.Context, fn func(auth.Entry)) error {
-	w := &banWatcher{queue: make(chan auth.Entry, banQueue), resync: make(chan struct{}, 1)}
-	b.mu.Lock()
-	b.watchers[w] = struct{}{}
-	b.mu.Unlock()
-	defer func() {
-		b.mu.Lock()
-		delete(b.watchers, w)
-		b.mu.Unlock()
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-b.ctx.Done():
-			return b.ctx.Err()
-		case e := <-w.queue:
-			fn(e)
-		case <-w.resync:
-			fn(auth.Entry{Key: auth.Key{Kind: auth.KindResync}})
-		}
-	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(b.ctx, cancel)()
+	return b.table.Watch(ctx, fn)
 }

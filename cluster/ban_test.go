@@ -3,9 +3,12 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"liverelay/auth"
 	"liverelay/cluster/redistest"
@@ -133,5 +136,74 @@ func TestBansOfManyNodes(t *testing.T) {
 	defer never.Close()
 	if _, _, err := never.Check(ctx, alice); err == nil || errors.Is(err, context.Canceled) {
 		t.Error("a store that never had a copy permits:", err)
+	}
+}
+
+// TestRulesWaitForBans: rooms ask what is forbidden before they ask who is banned.
+func TestRulesWaitForBans(t *testing.T) {
+	server := redistest.Start(t)
+	first := newRedis(t, server).Bans()
+	defer first.Close()
+	if err := first.Ban(within(t), alice, time.Now().Add(time.Hour), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	r := newRedis(t, server)
+	bans := r.Bans()
+	_ = bans.Close() // it does not follow: who asks for rules has it read
+	short, cancel := context.WithTimeout(within(t), 50*time.Millisecond)
+	defer cancel()
+	if _, err := r.Rules(short, "live"); err == nil {
+		t.Error("rules, from a Redis that does not answer")
+	}
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { _, err := r.Rules(within(t), "live"); return err == nil })
+	if _, found, err := bans.Check(within(t), alice); !found || err != nil {
+		t.Error("rules are known, bans are not:", found, err)
+	}
+}
+
+// TestBansMadeDuringALoad: bans and loads at the same time, and nothing is forgotten.
+func TestBansMadeDuringALoad(t *testing.T) {
+	server := redistest.Start(t)
+	b := newRedis(t, server).Bans()
+	defer b.Close()
+	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	defer one.Close()
+	ctx, cancel := context.WithCancel(within(t))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { // messages are lost: the counter moves, and what comes does not fit
+		for ctx.Err() == nil {
+			one.HIncrBy(ctx, "{liverelay:bans}:version", "n", 1)
+			one.Publish(ctx, "liverelay:bans", "0 another user/live/nobody\n")
+		}
+	})
+	var bans sync.WaitGroup
+	for w := range 8 {
+		bans.Go(func() {
+			for i := range 100 {
+				key := auth.Key{Kind: auth.KindUser, App: "live", Value: fmt.Sprint("user", w, "/", i)}
+				if err := b.Ban(ctx, key, time.Now().Add(time.Hour), ""); err != nil {
+					t.Error(err)
+				}
+				for range 3 {
+					if _, found, err := b.Check(ctx, key); !found || err != nil {
+						t.Errorf("%s is forgotten: %v", key, err)
+						return
+					}
+					time.Sleep(time.Millisecond)
+				}
+			}
+		})
+	}
+	bans.Wait()
+	if list, err := b.List(ctx, 0); err != nil || len(list) != 800 {
+		t.Errorf("%d bans are left of 800: %v", len(list), err)
 	}
 }

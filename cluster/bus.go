@@ -136,6 +136,7 @@ func (b *RedisBus) subscribeSome(ps *redis.PubSub) bool {
 func (b *RedisBus) receive(ps *redis.PubSub) {
 	defer b.wait.Done()
 	events := ps.ChannelWithSubscriptions(redis.WithChannelSize(4096), redis.WithChannelHealthCheckInterval(busCheck))
+	defer drain(events) // subscribe closes ps
 	for {
 		var ev any
 		var ok bool
@@ -155,6 +156,13 @@ func (b *RedisBus) receive(ps *redis.PubSub) {
 		case *redis.Message:
 			b.deliver(ev.Channel, parseNotice(ev.Payload))
 		}
+	}
+}
+
+// drain takes what is left of a closed subscription: the client's goroutine would wait
+// for a minute for somebody to take it.
+func drain(events <-chan any) {
+	for range events {
 	}
 }
 

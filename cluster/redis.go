@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -54,6 +55,7 @@ type Redis struct {
 	client  redis.UniversalClient
 	prefix  string
 	roomTTL time.Duration
+	bans    atomic.Pointer[Bans] // opened last
 }
 
 var _ room.Store = (*Redis)(nil)
@@ -280,8 +282,15 @@ func (r *Redis) DeleteRule(ctx context.Context, app, id string) error {
 	return r.client.HDel(ctx, r.rulesKey(app), id).Err()
 }
 
-// Rules implements [room.Store]. What has expired is taken out on the way.
+// Rules implements [room.Store]. What has expired is taken out on the way. A node that
+// does not know the bans does not know what is forbidden: a login asks for both, and
+// has to be told to try again, not that its user is banned.
 func (r *Redis) Rules(ctx context.Context, app string) ([]room.Rule, error) {
+	if b := r.bans.Load(); b != nil {
+		if err := b.known(ctx); err != nil {
+			return nil, fmt.Errorf("read bans: %w", err)
+		}
+	}
 	all, err := r.client.HGetAll(ctx, r.rulesKey(app)).Result()
 	if err != nil {
 		return nil, err
