@@ -285,10 +285,34 @@ func (s *Service) Kick(app, room, user, text string) {
 		keys = []Key{{app, room}}
 	}
 	for _, key := range keys {
-		s.do(key, command{must: true, apply: func(t *tx) error {
+		for {
+			r := s.room(key)
+			if r == nil {
+				return
+			}
+			if r.do(r.kicking(user, text)) {
+				break
+			}
+			s.forget(r)
+		}
+	}
+}
+
+// kicking is the command that takes a user out; while the store is away, one who is here.
+func (r *Room) kicking(user, text string) command {
+	return command{
+		must: true,
+		apply: func(t *tx) error {
 			t.kick(user, text)
 			return nil
-		}})
+		},
+		done: func(err error) {
+			if s := r.sessions[user]; err != nil && s != nil {
+				r.gone[user] = leaving{s.id, ReasonKicked} // the store will be told when it is back
+				r.drop(s)
+				s.end(&event{Type: "kicked", Room: r.key.Room, Code: CodeKicked, Msg: kickText(CodeKicked), Custom: text})
+			}
+		},
 	}
 }
 
