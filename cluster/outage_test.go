@@ -57,19 +57,52 @@ func added(id string) func(*roomtest.Frame) bool {
 	return func(f *roomtest.Frame) bool { return f.Update == "ADD" && f.Streams[0].ID == id }
 }
 
+// outage is how long Redis is away in TestRedisAway:
+//
+//	CLUSTER_OUTAGE=60s go test ./cluster/ -run RedisAway -v
+//
+// prints how long it takes until all agree again.
+func outage(t *testing.T, short time.Duration) time.Duration {
+	if text := os.Getenv("CLUSTER_OUTAGE"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	return short
+}
+
 // TestRedisAway: while Redis is away, sessions and media go on and new logins are
-// told to try again; when it comes back empty, everything is there as before, and
-// nobody was told that anybody had gone.
+// told to try again; when it comes back, empty or as it was, everything is there as
+// before, and nobody was told that anybody had gone.
 func TestRedisAway(t *testing.T) {
-	server := redistest.Start(t)
-	a, b := startNode(t, newRedis(t, server), nil), startNode(t, newRedis(t, server), nil)
+	t.Run("back empty", func(t *testing.T) {
+		s := redistest.Start(t)
+		testRedisAway(t, s, nil, outage(t, time.Second), s.Down, s.Up)
+	})
+	t.Run("back as it was", func(t *testing.T) { // meanwhile all leases have run out
+		s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+		long := outage(t, 3500*time.Millisecond)
+		var tweak func(*room.Config)
+		if long < 30*time.Second {
+			tweak = func(c *room.Config) {
+				c.LeaseTTL, c.MediaGrace, c.Grace = 300*time.Millisecond, 2*time.Second, 3*time.Second
+			}
+		}
+		testRedisAway(t, s, tweak, long, s.Down, s.Up)
+	})
+}
+
+func testRedisAway(t *testing.T, server *redistest.Server, tweak func(*room.Config), long time.Duration, down func(), up func() error) {
+	a, b := startNode(t, newRedis(t, server), tweak), startNode(t, newRedis(t, server), tweak)
 	ann, bob := enter(t, a, "ann"), enter(t, b, "bob")
 	must(t, ann, "publish", M{"stream": "a"})
 	a.Service.StreamPublished(media("ann", "a", 1))
 	if bob.Event(within(t), "streamUpdate", added("a")) == nil {
 		t.Fatal("bob does not see the stream")
 	}
-	server.Down()
+	down()
 	must(t, ann, "ping", nil)
 	must(t, bob, "play", M{"stream": "a"})
 	must(t, bob, "publish", M{"stream": "b"})
@@ -91,8 +124,17 @@ func TestRedisAway(t *testing.T) {
 	if a.Service.Ready() {
 		t.Error("the node says it is ready")
 	}
-	time.Sleep(time.Second)
-	if err := server.Up(); err != nil {
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		time.Sleep(min(5*time.Second, time.Until(end)))
+		must(t, ann, "ping", nil)
+		must(t, bob, "play", M{"stream": "a"})
+		must(t, bob, "publish", M{"stream": "b"})
+		f, err := cho.Do(within(t), "login", login)
+		if err != nil || f.Error == nil || f.Error.Code != int(room.CodeUnavailable) || !f.Error.Retryable {
+			t.Fatalf("login while Redis is away: %v %+v", err, f)
+		}
+	}
+	if err := up(); err != nil {
 		t.Fatal(err)
 	}
 	back := time.Now()
@@ -122,7 +164,7 @@ func TestRedisAway(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	agree(t, ann, bob, cho)
-	t.Logf("all agree %v after Redis was back", time.Since(back).Round(time.Millisecond))
+	t.Logf("after %v without Redis all agree %v after it was back", long, time.Since(back).Round(time.Millisecond))
 	for name, c := range map[string]*roomtest.Client{"ann": ann, "bob": bob} {
 		if v := c.View("r1"); len(v.Wrong) > 0 || len(v.Streams) != 2 || len(v.Users) != 3 {
 			t.Errorf("%s: %v %s", name, v.Wrong, v)

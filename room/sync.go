@@ -209,14 +209,16 @@ func (r *Room) assert(t *tx) {
 }
 
 // standing notes which nodes seem dead: their lease has run out, or, after the
-// store had lost the room, they have not taken a new one.
+// store had lost the room, they have not taken a new one. While the store was away
+// from here, nobody can be blamed for that.
 func (r *Room) standing(leases []Lease, now int64) {
 	r.expired = nil
+	answers := r.svc.answersFor()
 	alive := map[string]bool{r.svc.node: true}
 	for _, l := range leases {
 		alive[l.Node] = true
 		if l.Node != r.svc.node && l.Expires < now {
-			r.expired = append(r.expired, expired{l, time.Duration(now-l.Expires) * time.Millisecond})
+			r.expired = append(r.expired, expired{l, min(answers, time.Duration(now-l.Expires)*time.Millisecond)})
 		}
 	}
 	orphans := map[string]time.Time{}
@@ -246,7 +248,7 @@ func (r *Room) standing(leases []Lease, now int64) {
 	}
 	r.orphans = orphans
 	for node, first := range orphans {
-		if age := r.svc.now().Sub(first) - r.svc.cfg.LeaseTTL; age > 0 {
+		if age := min(answers, r.svc.now().Sub(first)-r.svc.cfg.LeaseTTL); age > 0 {
 			r.expired = append(r.expired, expired{Lease{Node: node}, age})
 		}
 	}
