@@ -198,7 +198,7 @@ func closed(t *testing.T, c *roomtest.Client, code int) {
 }
 
 func TestFlood(t *testing.T) {
-	n := node(t, nil)
+	n := node(t, still)
 	c, other := login(t, n, "ann"), login(t, n, "bob")
 	ctx := within(t)
 	limited := 0
