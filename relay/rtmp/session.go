@@ -117,19 +117,35 @@ func (s *session) serve() error {
 	s.chunks.window = ackWindow / 2
 	s.enter(phaseConnect, s.server.HandshakeTimeout)
 	for {
-		run := func(f func() error) error { return f() }
-		if looper, ok := s.conn.(interface{ RunInLoop(func() error) error }); ok && s.phase == phasePublish {
-			run = looper.RunInLoop // many small messages, and nothing that waits for anything else
+		looper, ok := s.conn.(interface{ RunInLoop(func() error) error })
+		var err error
+		if ok && s.light() {
+			err = looper.RunInLoop(func() error { return s.messages(true) })
+		} else {
+			err = s.messages(false)
 		}
-		if err := run(s.messages); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// messages handles one message after the other, until a publication begins or ends.
-func (s *session) messages() error {
-	for publishing := s.phase == phasePublish; publishing == (s.phase == phasePublish); {
+// light says whether what comes is handled in moments, without waiting for
+// anything: media of a stream with few players. Thousands of such sessions share
+// an event loop. A large stream's fan-out is better off on its publisher's thread.
+func (s *session) light() bool { return s.phase == phasePublish && s.ingest.publisher.Inline() }
+
+// lightMessages is after how many messages a session looks again whether it is light.
+const lightMessages = 64
+
+// messages handles one message after the other, until a publication begins or
+// ends, or the session is no longer as light, or heavy, as it was.
+func (s *session) messages(light bool) error {
+	publishing := s.phase == phasePublish
+	for n := 1; publishing == (s.phase == phasePublish); n++ {
+		if publishing && n%lightMessages == 0 && light != s.light() {
+			return nil
+		}
 		m, err := s.chunks.next()
 		if err != nil {
 			if err == io.EOF {
