@@ -85,6 +85,7 @@ load_module %s;
 daemon off; master_process off; pid %s/pid; error_log %s/error.log info;
 events { worker_connections 64; }
 rtmp {
+  access_log off; # its own place needs root
   server { listen %s; application live { live on; push rtmp://%s/open/pushed; } }
   server { listen %s; application live { live on; pull rtmp://%s/open/cam name=cam static; } }
 }

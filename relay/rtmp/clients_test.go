@@ -252,7 +252,7 @@ func TestNginx(t *testing.T) {
 	}
 	port := freePort(t)
 	conf := fmt.Sprintf(`load_module %s; daemon off; master_process off; pid %[2]s/pid; error_log %[2]s/log;
-events {} rtmp { server { listen 127.0.0.1:%[3]d; chunk_size 4000;
+events {} rtmp { access_log off; server { listen 127.0.0.1:%[3]d; chunk_size 4000;
 application live { live on; }
 application relay { live on; push rtmp://%[4]s/live/pushed; } } }`, module, dir, port, b.addr)
 	file := filepath.Join(dir, "nginx.conf")

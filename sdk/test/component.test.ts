@@ -61,7 +61,7 @@ describe("live-push", () => {
     expect(wx.calls).toEqual(["push start"]);
     expect(server.asked("publish")[0]).toMatchObject({ room: "r1", stream: "p1", extraInfo: "x" });
     fire("onState", { code: 1002, message: "" });
-    await wait();
+    await until(() => states(events).length);
     expect(states(events)).toEqual(["PUBLISHING/0"]); // the request was before anybody listened
     fire("onNet", { info: { videoBitrate: 500 } });
     fire("onVolume", { volume: 5 });
@@ -74,7 +74,7 @@ describe("live-push", () => {
     comp.instance.getContext().toggleTorch();
     expect(wx.calls.slice(1)).toEqual(["push switchCamera", "push snapshot", "push toggleTorch"]);
     comp.setData({ streamId: "" });
-    await wait();
+    await until(() => server.asked("stopPublish").length);
     expect(comp.data.url).toBe("");
     expect(wx.calls.pop()).toBe("push stop");
     expect(server.asked("stopPublish")).toHaveLength(1);

@@ -23,11 +23,13 @@ class FakeTarget {
 
 beforeEach(() => {
   vi.useFakeTimers();
+  vi.spyOn(Math, "random").mockReturnValue(0.9); // when it tries again is not left to chance
   server = new FakeServer();
 });
 afterEach(() => {
   ann?.engine.destroyEngine();
   ann = undefined;
+  vi.restoreAllMocks();
   vi.unstubAllGlobals();
   vi.useRealTimers();
 });
