@@ -33,7 +33,7 @@ bin/golangci-lint-$(LINT):
 	mv bin/golangci-lint $@
 
 sdk:            ## sdk/dist and sdk/miniprogram_dist (needs Node.js)
-	cd sdk && npm ci --legacy-peer-deps --no-audit --no-fund && npm run build
+	cd sdk && npm ci --no-audit --no-fund && npm run build
 
 web:            ## the pages that the server carries (plain files: nothing to build yet)
 	@if [ -f web/package.json ]; then cd web && npm ci --no-audit --no-fund && npm run build; fi

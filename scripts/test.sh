@@ -45,7 +45,7 @@ vet() { go vet $(packages) ./test/...; }
 # One package at a time: beside each other, tests that wait for real servers run out of patience.
 unit() { go test $race -p 1 -timeout 30m $(packages); }
 # npm before 11 misses peers in the lock file that nothing here needs.
-sdk() { (cd sdk && npm ci --legacy-peer-deps --no-audit --no-fund --loglevel=error && npm test); }
+sdk() { (cd sdk && npm ci --no-audit --no-fund --loglevel=error && npm test); }
 sdk_end_to_end() { (cd sdk && npm run test:e2e); }
 
 part "programs for the tests" scripts/install.sh
