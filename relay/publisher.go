@@ -76,9 +76,6 @@ func (p *Publisher) setIdleLocked(idle bool) {
 	}
 }
 
-// Inline says whether the stream has so few subscribers that Write itself writes to them.
-func (p *Publisher) Inline() bool { return p.stream.viewers.Load() <= inlineSubscribers }
-
 // Quiet returns for how long nothing was written.
 func (p *Publisher) Quiet() time.Duration {
 	p.stream.mu.Lock()

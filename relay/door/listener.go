@@ -32,10 +32,9 @@ const (
 	maxHeaders           = 1024 // proxied connections whose header is awaited
 	minPause             = 5 * time.Millisecond
 	maxPause             = time.Second
+	keepAlive            = 30 * time.Second
 	refusedLogEvery      = 10 * time.Second
 )
-
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // Listener accepts connections that passed the gate. What Accept returns is a
 // *[Conn], or a *tls.Conn around one: its RemoteAddr is the real peer behind a
@@ -43,7 +42,6 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 type Listener struct {
 	inner *net.TCPListener // static
 	opts  Options          // static
-	loops loops
 	ready chan net.Conn
 	done  chan struct{}
 
@@ -60,7 +58,9 @@ type Listener struct {
 // Listen opens a TCP listener: no multipath TCP (it costs and brings nothing to
 // a relay), TCP_NODELAY, keep-alive.
 func Listen(ctx context.Context, addr string, o Options) (*Listener, error) {
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: keepAlive, Interval: keepAlive / 3, Count: 3,
+	}}
 	lc.SetMultipathTCP(false)
 	inner, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -152,7 +152,7 @@ func (l *Listener) accept(c *net.TCPConn) {
 	peer := addrPort(c.RemoteAddr())
 	if !l.trusts(peer.Addr()) {
 		if release, ok := l.opts.Gate.enter(peer.Addr()); ok {
-			l.deliver(&Conn{TCPConn: c, remote: net.TCPAddrFromAddrPort(peer), release: release, loops: &l.loops})
+			l.deliver(&Conn{TCPConn: c, remote: net.TCPAddrFromAddrPort(peer), release: release})
 		} else {
 			l.refuse(c)
 		}
@@ -209,7 +209,7 @@ func (l *Listener) proxied(c *net.TCPConn) {
 		l.opts.Log.Debug("connection refused", "remote", c.RemoteAddr().String(), "reason", "PROXY header", "error", err)
 		return
 	}
-	conn := &Conn{TCPConn: c, remote: net.TCPAddrFromAddrPort(addrPort(c.RemoteAddr())), rest: h.rest, release: gate.leave, loops: &l.loops}
+	conn := &Conn{TCPConn: c, remote: net.TCPAddrFromAddrPort(addrPort(c.RemoteAddr())), rest: h.rest, release: gate.leave}
 	if h.source.IsValid() {
 		conn.remote = net.TCPAddrFromAddrPort(h.source)
 		release, ok := gate.enterAddr(h.source.Addr())

@@ -117,35 +117,6 @@ func (s *session) serve() error {
 	s.chunks.window = ackWindow / 2
 	s.enter(phaseConnect, s.server.HandshakeTimeout)
 	for {
-		looper, ok := s.conn.(interface{ RunInLoop(func() error) error })
-		var err error
-		if ok && s.light() {
-			err = looper.RunInLoop(func() error { return s.messages(true) })
-		} else {
-			err = s.messages(false)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// light says whether what comes is handled in moments, without waiting for
-// anything: media of a stream with few players. Thousands of such sessions share
-// an event loop. A large stream's fan-out is better off on its publisher's thread.
-func (s *session) light() bool { return s.phase == phasePublish && s.ingest.publisher.Inline() }
-
-// lightMessages is after how many messages a session looks again whether it is light.
-const lightMessages = 64
-
-// messages handles one message after the other, until a publication begins or
-// ends, or the session is no longer as light, or heavy, as it was.
-func (s *session) messages(light bool) error {
-	publishing := s.phase == phasePublish
-	for n := 1; publishing == (s.phase == phasePublish); n++ {
-		if publishing && n%lightMessages == 0 && light != s.light() {
-			return nil
-		}
 		m, err := s.chunks.next()
 		if err != nil {
 			if err == io.EOF {
@@ -160,7 +131,6 @@ func (s *session) messages(light bool) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // left says what it means that the peer closed the connection now.
