@@ -102,3 +102,49 @@ func TestMessagesOutliveALostStore(t *testing.T) {
 		}
 	}
 }
+
+// TestReturnToANodeThatLagsBehind: a member goes from one node to another and back. The
+// first has not heard of it, nor of what was said meanwhile: it must not answer from
+// what it has, or the member would be told again what it knows.
+func TestReturnToANodeThatLagsBehind(t *testing.T) {
+	store := newRedis(t, redistest.Start(t))
+	bus := &deafBus{Bus: store.Bus()}
+	a := startNode(t, store, nil)
+	b, err := roomtest.NewNode(store, bus, func(c *room.Config) { c.LeaseTTL = time.Hour }) // asks by itself never
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	ann, dan := enter(t, a, "ann"), enter(t, b, "dan")
+	agree(t, ann, dan)
+	bus.deaf.Store(true)
+	move := func(n *roomtest.Node) {
+		view := dan.View("r1")
+		dan.Drop()
+		if dan, err = roomtest.Dial(within(t), n.URL); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(dan.Drop)
+		dan.Adopt(view)
+		must(t, dan, "login", M{
+			"appID": 1, "room": "r1", "user": "dan", "token": "ok", "config": M{"userUpdate": true},
+			"resume": M{"session": view.Session, "seq": view.Seq},
+		})
+	}
+	said := func(text, want string) {
+		must(t, ann, "broadcast", M{"message": text})
+		for ctx := within(t); !slices.Contains(dan.View("r1").Messages, text); time.Sleep(5 * time.Millisecond) {
+			if ctx.Err() != nil {
+				t.Fatalf("heard %v, want %s", dan.View("r1").Messages, want)
+			}
+		}
+		if v := dan.View("r1"); fmt.Sprint(v.Messages) != want || len(v.Wrong) > 0 {
+			t.Errorf("heard %v, want %s; %v", v.Messages, want, v.Wrong)
+		}
+	}
+	move(a)
+	said("m0", "[m0]")
+	move(b)
+	bus.deaf.Store(false)
+	said("m1", "[m0 m1]")
+}

@@ -161,6 +161,9 @@ func (l *login) run() *Error {
 		}
 		r.mu.Lock()
 		ok := r.logins.take(l.c.svc.now())
+		if resume := l.req.Resume; ok && resume != nil && resume.Seq > r.pos.Seq {
+			r.stale = true // its client has seen more than this node: from here it would see that again
+		}
 		r.mu.Unlock()
 		if !ok {
 			r.touch()
