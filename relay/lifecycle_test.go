@@ -163,7 +163,12 @@ func TestEndBySession(t *testing.T) {
 		if got := <-ended; got != "b ended by an operator" {
 			t.Fatal(got)
 		}
-		publishers := func(s Session) bool { return s.Action == ActionPublish }
+		replaced := func(s Session) bool { return s.Action == ActionPublish && s.Epoch == 1 }
+		mustPublish(t, r, "u") // takes over
+		if n := r.EndIn(testName, replaced, ErrKicked); n != 0 {
+			t.Fatalf("%d ended in place of the one it took over from", n)
+		}
+		publishers := func(s Session) bool { return s.Action == ActionPublish && s.Epoch == 2 }
 		if n := r.EndIn(Name{App: "live", Stream: "other"}, publishers, ErrKicked); n != 0 {
 			t.Fatalf("%d ended of a stream that is not there", n)
 		}

@@ -200,24 +200,7 @@ func (r *Relay) leave(st *Stream) {
 // Kick ends the publisher of a stream with ErrKicked, and the stream with it. It
 // returns false if there is none.
 func (r *Relay) Kick(n Name) bool {
-	p := r.publisher(n)
-	if p == nil {
-		return false
-	}
-	p.kick(ErrKicked)
-	return true
-}
-
-func (r *Relay) publisher(n Name) *Publisher {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	st := r.streams[n]
-	if st == nil {
-		return nil
-	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.publisher
+	return r.EndIn(n, func(s Session) bool { return s.Action == ActionPublish }, ErrKicked) > 0
 }
 
 // kick ends the publication and the stream, without a resume window.
@@ -240,6 +223,7 @@ type Session struct {
 	Grant    Grant
 	Protocol string
 	Remote   netip.AddrPort
+	Epoch    uint64 // of a publisher: another one after each takeover
 }
 
 // End ends every session that matches, with the reason err, and returns how many.
@@ -281,12 +265,12 @@ func (st *Stream) sessions(match func(Session) bool) (*Publisher, []*Subscriber)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	p := st.publisher
-	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote}) {
+	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, st.epoch}) {
 		p = nil
 	}
 	var matched []*Subscriber
 	for s := range st.subscribers {
-		if o := &s.options; match(Session{ActionPlay, st.name, o.Grant, o.Protocol, o.Remote}) {
+		if o := &s.options; match(Session{ActionPlay, st.name, o.Grant, o.Protocol, o.Remote, 0}) {
 			matched = append(matched, s)
 		}
 	}

@@ -218,10 +218,9 @@ func (s *server) banned(app, user, roomID string, remote netip.Addr) bool {
 }
 
 func (s *server) endStream(ref room.StreamRef, why room.Reason) {
-	name := relay.Name{App: ref.App, Stream: ref.Stream}
-	if state, ok := s.relay.Stream(name); ok && state.Epoch == ref.Epoch {
-		s.relay.EndIn(name, func(session relay.Session) bool { return session.Action == relay.ActionPublish }, endingOf(why))
-	}
+	s.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, func(session relay.Session) bool {
+		return session.Action == relay.ActionPublish && session.Epoch == ref.Epoch
+	}, endingOf(why))
 }
 
 // streamLive says whether a stream has media here; one that waits for its lost
