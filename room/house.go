@@ -104,7 +104,7 @@ func (r *Room) sweep(now time.Time, count bool) {
 	r.mu.Lock()
 	for _, s := range r.sessions {
 		s.mu.Lock()
-		if s.conn == nil && !s.ended && now.Sub(s.away) > grace {
+		if s.overdueLocked(now) {
 			over = append(over, s)
 		}
 		left := s.token.Expires.Sub(now)

@@ -108,6 +108,10 @@ func (s *Session) stay(now int64) {
 func (s *Session) overdue(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.overdueLocked(now)
+}
+
+func (s *Session) overdueLocked(now time.Time) bool {
 	return s.conn == nil && !s.ended && now.Sub(s.away) > s.room.svc.cfg.Grace
 }
 
