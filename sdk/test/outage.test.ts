@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { signalURLs } from "../src/session.js";
 import { pass, settle } from "./fake/call.js";
-import { ann, client, publish, server } from "./fake/stage.js";
+import { ann, client, loseAnn, server } from "./fake/stage.js";
 
 describe("servers that misbehave", () => {
   it("several servers: the next one is tried at once", async () => {
@@ -179,12 +179,7 @@ describe("servers that misbehave", () => {
   });
 
   it("a refused naming-again ends the publish and the play", async () => {
-    await settle(ann.login());
-    await publish();
-    await settle(ann.engine.startPlayingStream("x"));
-    ann.clear();
-    server.host().mode = "refuse";
-    server.cut("ann");
+    await loseAnn();
     await pass(100000);
     server.refuse.set("publish", { code: 1002082, msg: "no" });
     server.refuse.set("play", { code: 1004025, msg: "no" });

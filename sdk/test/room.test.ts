@@ -1,7 +1,7 @@
 // B5, the room connection: every row of the behaviour table.
 import { describe, expect, it } from "vitest";
 import { pass, settle } from "./fake/call.js";
-import { ann, bob, client, publish, server } from "./fake/stage.js";
+import { ann, bob, client, loseAnn, publish, server } from "./fake/stage.js";
 
 describe("B5: room connection", () => {
   it("loginRoom called: CONNECTING (LOGINING) 0, before anything else", () => {
@@ -83,12 +83,7 @@ describe("B5: room connection", () => {
   });
 
   it("over 5 min: DISCONNECTED (RECONNECT_FAILED) 1002053", async () => {
-    await settle(ann.login());
-    await publish();
-    await settle(ann.engine.startPlayingStream("x"));
-    ann.clear();
-    server.host().mode = "refuse";
-    server.cut("ann");
+    await loseAnn();
     await pass(299000);
     expect(ann.states).toEqual(["CONNECTING/1000017"]);
     await pass(2000);

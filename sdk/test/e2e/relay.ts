@@ -4,7 +4,6 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import WebSocket from "ws";
 import { token04 } from "../../examples/backend-token/server.mjs";
 
 export const binary = process.env.LIVERELAY_BIN || resolve(__dirname, "../../../bin/liverelay");
@@ -63,15 +62,6 @@ export class Relay {
 
   get address(): string {
     return `ws://127.0.0.1:${this.http}`;
-  }
-
-  /** Whether it has rooms. */
-  signals(): Promise<boolean> {
-    return new Promise((done) => {
-      const socket = new WebSocket(`${this.address}/signal?v=1`);
-      socket.on("open", () => (socket.close(), done(true)));
-      socket.on("error", () => done(false));
-    });
   }
 
   token(user: string, room: string, seconds = 3600, payload = JSON.stringify({ room_id: room, privilege: { 1: 1, 2: 1 }, stream_id_list: null })): string {

@@ -23,6 +23,16 @@ export async function publish(): Promise<void> {
   await pass();
 }
 
+/** Ann publishes s1, plays x and is cut off, with no server to come back to. */
+export async function loseAnn(): Promise<void> {
+  await settle(ann.login());
+  await publish();
+  await settle(ann.engine.startPlayingStream("x"));
+  ann.clear();
+  server.host().mode = "refuse";
+  server.cut("ann");
+}
+
 beforeEach(() => {
   vi.useFakeTimers();
   server = new FakeServer("a.test", "b.test", "c.test");
