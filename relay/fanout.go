@@ -57,10 +57,9 @@ type delivery struct {
 	err   error
 }
 
-// shard is a part of a stream's subscribers that are up to date, and whoever runs
-// it: for a moment, the goroutine that found it idle or one made for it. A
-// subscriber that falls behind leaves for a goroutine of its own (see
-// Subscriber.catchUp) and comes back by the inbox.
+// shard is a part of a stream's subscribers that are up to date. Whoever finds it
+// idle runs it, for a moment: see runner. A subscriber that falls behind leaves for a
+// goroutine of its own (see Subscriber.catchUp) and comes back by the inbox.
 type shard struct {
 	stream *Stream
 
@@ -70,19 +69,24 @@ type shard struct {
 	mu    sync.Mutex
 	inbox []*Subscriber // to be looked at by the runner
 
-	// owned by the runner
+	// owned by who runs it
 	subscribers []*Subscriber
 	plans       []plan
-	due         []delivery
 	spare       []*Subscriber // an inbox to be
-	sender      sender
-	chosen      bool // for good
+	seen        int32         // requests that this tick answers
+	head        uint64        // where this tick goes
+	ended       *error        // the stream's end, once this tick has delivered what came before
+	runner      runner        // of those who run this shard alone
+	alone       [1]*shard     // itself
 }
+
+// claim asks for a run, and says whether the caller is the one to make it.
+func (sh *shard) claim() bool { return sh.requests.Add(1) == 1 }
 
 // kick sees to it that the shard is run after now: here if inline, else on a
 // goroutine of its own, and by the present runner if there is one.
 func (sh *shard) kick(inline bool) {
-	if sh.requests.Add(1) > 1 {
+	if !sh.claim() {
 		return
 	}
 	if inline {
@@ -93,64 +97,27 @@ func (sh *shard) kick(inline bool) {
 }
 
 func (sh *shard) run() {
-	for {
-		seen := sh.requests.Load()
-		sh.tick()
-		if sh.requests.CompareAndSwap(seen, 0) {
-			return
-		}
-	}
+	sh.runner.chooseSender(sh)
+	sh.runner.run(sh.alone[:])
 }
 
-// bulkSubscribers is from how many subscribers on a shard is worth a bulk sender.
-const bulkSubscribers = 64
-
-// chooseSender takes a bulk sender, where there is one, once the shard has grown.
-func (sh *shard) chooseSender() {
-	if sh.chosen || len(sh.subscribers) < bulkSubscribers || sh.stream.relay.config.PlainSends {
-		return
-	}
-	sh.chosen = true
-	if bulk := newBulkSender(); bulk != nil {
-		sh.sender = bulk
-	}
-}
-
-// tick brings every subscriber of the shard up to the head.
-func (sh *shard) tick() {
-	ended := sh.stream.ended.Load() // before the head: what was written before the end is delivered
-	head := sh.stream.ring.head.Load()
+// begin looks at what this tick is to do.
+func (sh *shard) begin() {
+	sh.seen = sh.requests.Load()
+	sh.ended = sh.stream.ended.Load() // before the head: what was written before the end is delivered
+	sh.head = sh.stream.ring.head.Load()
 	sh.admit()
-	sh.chooseSender()
-	for sh.collect(head) {
-		sh.sender.send(sh.due)
-		// From the last on: one that leaves gives its place to one already settled.
-		for i := len(sh.due) - 1; i >= 0; i-- {
-			sh.settle(&sh.due[i])
-		}
-		clear(sh.due)
-		sh.due = sh.due[:0]
-		for i := range sh.plans {
-			p := &sh.plans[i]
-			sh.stream.count(p.class.format, p.messages, p.bytes)
-		}
-		clear(sh.plans)
-		sh.plans = sh.plans[:0]
-	}
-	if ended != nil {
-		sh.end(*ended)
-	}
 }
 
-// collect finds what each subscriber is due, one batch each. It returns false when nobody is due anything.
-func (sh *shard) collect(head uint64) bool {
+// collect adds what each subscriber is due to due, one batch each.
+func (sh *shard) collect(due []delivery) []delivery {
 	for i := 0; i < len(sh.subscribers); {
 		s := sh.subscribers[i]
-		if s.cursor == head {
+		if s.cursor == sh.head {
 			i++
 			continue
 		}
-		n := sh.plan(s.class, s.cursor, head)
+		n := sh.plan(s.class, s.cursor, sh.head)
 		if n < 0 { // the ring has moved on: it is behind
 			sh.leave(i)
 			s.fallBehind(nil)
@@ -161,10 +128,10 @@ func (sh *shard) collect(head uint64) bool {
 			s.cursor, s.class = p.to, p.next
 			continue // perhaps it is due more behind it
 		}
-		sh.due = append(sh.due, delivery{s: s, plan: n, batch: p.batch})
+		due = append(due, delivery{s: s, plan: n, batch: p.batch})
 		i++
 	}
-	return len(sh.due) > 0
+	return due
 }
 
 // settle does what follows from how a delivery went.
@@ -184,19 +151,22 @@ func (sh *shard) settle(d *delivery) {
 	}
 }
 
-// sender writes deliveries without waiting and notes in each how it went.
-type sender interface {
-	send([]delivery)
+// account counts what the plans delivered, and forgets them.
+func (sh *shard) account() {
+	for i := range sh.plans {
+		p := &sh.plans[i]
+		sh.stream.count(p.class.format, p.messages, p.bytes)
+	}
+	clear(sh.plans)
+	sh.plans = sh.plans[:0]
 }
 
-// directSender makes a system call for each delivery.
-type directSender struct{}
-
-func (directSender) send(due []delivery) {
-	for i := range due {
-		d := &due[i]
-		d.n, d.err = d.s.sink.TryWrite(d.batch)
+// finish ends the tick. It returns false when another is asked for.
+func (sh *shard) finish() bool {
+	if sh.ended != nil {
+		sh.end(*sh.ended)
 	}
+	return sh.requests.CompareAndSwap(sh.seen, 0)
 }
 
 // plan returns which of the plans is a class's from a position, or -1 if the ring no longer

@@ -197,7 +197,7 @@ func TestSocketsGetEveryByte(t *testing.T) {
 			}
 			for _, sh := range p.stream.shards {
 				await(t, "the shard to rest", func() bool { return sh.requests.Load() == 0 })
-				if _, direct := sh.sender.(directSender); direct && kind == "bulk" {
+				if _, direct := sh.runner.sender.(directSender); direct && kind == "bulk" {
 					t.Log("no io_uring here: written directly")
 				}
 			}

@@ -25,6 +25,7 @@ type Publisher struct {
 	stream  *Stream
 	options PublishOptions
 	since   time.Time
+	gather  *Gather // nil: none; owned by who calls Write
 
 	// guarded by stream.mu
 	ended   error     // why it no longer publishes
@@ -54,7 +55,7 @@ func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error
 	}
 	st.mu.Unlock()
 	if written {
-		st.fanOut()
+		st.fanOut(p.gather)
 	}
 	return nil
 }

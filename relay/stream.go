@@ -77,7 +77,9 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 		subscribers: make(map[*Subscriber]struct{}),
 	}
 	for range shards() {
-		st.shards = append(st.shards, &shard{stream: st, sender: directSender{}})
+		sh := &shard{stream: st}
+		sh.alone[0] = sh
+		st.shards = append(st.shards, sh)
 	}
 	return st
 }
@@ -134,8 +136,8 @@ func (st *Stream) checkReadyLocked(m *Message, e *entry) {
 	}
 }
 
-// fanOut brings the subscribers up to date, or sees to it that this happens soon.
-func (st *Stream) fanOut() {
+// fanOut brings the subscribers up to date, or sees to it that this happens soon: by g, unless that is nil.
+func (st *Stream) fanOut(g *Gather) {
 	if interval := st.relay.config.FlushInterval; interval > 0 {
 		if st.flushArmed.CompareAndSwap(false, true) {
 			time.AfterFunc(interval, func() {
@@ -145,7 +147,15 @@ func (st *Stream) fanOut() {
 		}
 		return
 	}
-	st.kick(st.viewers.Load() <= inlineSubscribers)
+	if small := st.small(); !small || g == nil {
+		st.kick(small)
+		return
+	}
+	for _, sh := range st.shards {
+		if sh.size.Load() > 0 && sh.claim() {
+			g.shards = append(g.shards, sh)
+		}
+	}
 }
 
 func (st *Stream) kick(inline bool) {

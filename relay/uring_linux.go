@@ -154,6 +154,18 @@ func (u *uring) set(place, fd int32) error {
 	return err
 }
 
+// has says whether a socket has a place, and gives it one if it can. A stream that went to another
+// loop takes its sockets with it.
+func (u *uring) has(s *rawSink) bool {
+	if s.ring == u {
+		return true
+	}
+	if s.ring != nil {
+		s.ring.remove(s)
+	}
+	return u.add(s)
+}
+
 // add gives a socket a place; false if it gets none.
 func (u *uring) add(s *rawSink) bool {
 	u.mu.Lock()
@@ -205,7 +217,7 @@ func (u *uring) group(due []delivery) {
 	for i := range due {
 		d := &due[i]
 		s, ok := d.s.sink.(*rawSink)
-		if !ok || s.ring != u && (s.ring != nil || !u.add(s)) {
+		if !ok || !u.has(s) {
 			d.n, d.err = d.s.sink.TryWrite(d.batch)
 			continue
 		}

@@ -3,21 +3,35 @@ package door
 import (
 	"io"
 	"net"
-	"sync/atomic"
+	"sync"
+	"time"
 )
 
 // Conn is an accepted connection. It is the *net.TCPConn itself (SyscallConn,
-// CloseWrite, deadlines) but for three things: bytes that came together with a
-// PROXY header are read first, RemoteAddr is the real peer, and Close gives its
-// place back to the gate.
+// CloseWrite, File) but for this: bytes that came together with a PROXY header
+// are read first, RemoteAddr is the real peer, Close gives its place back to the
+// gate, and it can be read in an event loop (RunIn).
 type Conn struct {
-	*net.TCPConn
-	remote  net.Addr // static
-	release func()   // static
+	*net.TCPConn          // another one after RunIn
+	remote       net.Addr // static
+	release      func()   // static
 
-	rest   []byte // owned by the reader
-	input  *input // owned by the reader; nil until it reads
-	closed atomic.Bool
+	rest  []byte // owned by the reader
+	input *input // owned by the reader; nil until it reads
+
+	mu         sync.Mutex // guards what follows, and TCPConn's change
+	looped     inLoop     // nil: not in a loop; read without mu by who reads and writes
+	readUntil  time.Time
+	writeUntil time.Time
+	closed     bool
+}
+
+// inLoop is a connection while it is in an event loop.
+type inLoop interface {
+	io.ReadWriter
+	setReadDeadline(time.Time)
+	setWriteDeadline(time.Time)
+	cut() error
 }
 
 // TCP returns the connection below, for socket options.
@@ -35,6 +49,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 			c.rest = nil
 		}
 		return n, nil
+	}
+	if c.looped != nil {
+		return c.looped.Read(b)
 	}
 	if c.input == nil {
 		var err error
@@ -59,10 +76,59 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	return n + m, err
 }
 
-// Close closes the socket and gives the place back, once.
+// Write is for one goroutine at a time.
+func (c *Conn) Write(b []byte) (int, error) {
+	if c.looped != nil {
+		return c.looped.Write(b)
+	}
+	return c.TCPConn.Write(b)
+}
+
+// SetReadDeadline may be called from any goroutine.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readUntil = t
+	if c.looped != nil {
+		c.looped.setReadDeadline(t)
+		return nil
+	}
+	return c.TCPConn.SetReadDeadline(t)
+}
+
+// SetWriteDeadline may be called from any goroutine.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writeUntil = t
+	if c.looped != nil {
+		c.looped.setWriteDeadline(t)
+		return nil
+	}
+	return c.TCPConn.SetWriteDeadline(t)
+}
+
+// SetDeadline may be called from any goroutine.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// Close closes the socket and gives the place back, once. It may be called from any goroutine.
 func (c *Conn) Close() error {
-	err := c.TCPConn.Close()
-	if c.closed.CompareAndSwap(false, true) {
+	c.mu.Lock()
+	var err error
+	if c.looped != nil {
+		err = c.looped.cut() // whoever reads it closes it
+	} else {
+		err = c.TCPConn.Close()
+	}
+	first := !c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if first {
 		c.release()
 	}
 	return err

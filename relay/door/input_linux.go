@@ -29,19 +29,20 @@ func newInput(c *net.TCPConn) (*input, error) {
 	}
 	in := &input{raw: raw}
 	in.read = func(fd uintptr) bool {
-		for {
-			n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&in.b[0])), uintptr(len(in.b)), syscall.MSG_DONTWAIT, 0, 0)
-			switch errno {
-			case syscall.EINTR:
-				continue
-			case syscall.EAGAIN:
-				return false
-			}
-			in.n, in.errno = int(n), errno
-			return true
-		}
+		in.n, in.errno = receive(fd, in.b)
+		return in.errno != syscall.EAGAIN
 	}
 	return in, nil
+}
+
+// receive reads what there is, without waiting.
+func receive(fd uintptr, b []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), syscall.MSG_DONTWAIT, 0, 0)
+		if errno != syscall.EINTR {
+			return int(n), errno
+		}
+	}
 }
 
 // Read is for one goroutine at a time.

@@ -32,9 +32,10 @@ const (
 	maxHeaders           = 1024 // proxied connections whose header is awaited
 	minPause             = 5 * time.Millisecond
 	maxPause             = time.Second
-	keepAlive            = 30 * time.Second
 	refusedLogEvery      = 10 * time.Second
 )
+
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // Listener accepts connections that passed the gate. What Accept returns is a
 // *[Conn], or a *tls.Conn around one: its RemoteAddr is the real peer behind a
@@ -58,9 +59,7 @@ type Listener struct {
 // Listen opens a TCP listener: no multipath TCP (it costs and brings nothing to
 // a relay), TCP_NODELAY, keep-alive.
 func Listen(ctx context.Context, addr string, o Options) (*Listener, error) {
-	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: keepAlive, Interval: keepAlive / 3, Count: 3,
-	}}
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
 	lc.SetMultipathTCP(false)
 	inner, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {

@@ -49,6 +49,7 @@ type Server struct {
 	context context.Context // of all waiting; ended by Close
 	cancel  context.CancelCauseFunc
 	stats   counters
+	loops   []*loop // static
 
 	wg sync.WaitGroup // all goroutines but those that call Serve
 
@@ -92,6 +93,7 @@ func (s *Server) init() {
 		size := s.ChunkSize
 		s.format = relay.NewFormat("rtmp", func(m *relay.Message) []byte { return encode(m, size) })
 		s.context, s.cancel = context.WithCancelCause(context.Background())
+		s.loops = newLoops(s.Relay)
 		s.listeners = map[net.Listener]struct{}{}
 		s.members = map[member]struct{}{}
 	})
@@ -205,6 +207,9 @@ func (s *Server) Close(ctx context.Context) error {
 	gone := make(chan struct{})
 	go func() {
 		s.wg.Wait()
+		for _, l := range s.loops {
+			l.Wait()
+		}
 		close(gone)
 	}()
 	select {

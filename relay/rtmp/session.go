@@ -117,6 +117,29 @@ func (s *session) serve() error {
 	s.chunks.window = ackWindow / 2
 	s.enter(phaseConnect, s.server.HandshakeTimeout)
 	for {
+		var err error
+		if loop, conn := s.loop(); loop != nil {
+			err = s.serveIn(loop, conn)
+		} else {
+			err = s.serveAlone()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// moveEvery is after how many messages a publisher's session looks whether it is in its place.
+const moveEvery = 64
+
+// messages handles one message after the other, until a publication begins or ends, or misplaced
+// says that the rest is better handled elsewhere.
+func (s *session) messages(misplaced func() bool) error {
+	publishing := s.phase == phasePublish
+	for n := 1; publishing == (s.phase == phasePublish); n++ {
+		if publishing && n%moveEvery == 0 && misplaced() {
+			return nil
+		}
 		m, err := s.chunks.next()
 		if err != nil {
 			if err == io.EOF {
@@ -131,6 +154,7 @@ func (s *session) serve() error {
 			return err
 		}
 	}
+	return nil
 }
 
 // left says what it means that the peer closed the connection now.

@@ -1,0 +1,429 @@
+package door
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// pair returns both ends of a connection.
+func pair(t testing.TB, l *Listener) (*Conn, *net.TCPConn) {
+	t.Helper()
+	c := dial(t, l)
+	return accept(t, l).(*Conn), c
+}
+
+// newLoop makes a loop, whose end the test waits for.
+func newLoop(t testing.TB) *Loop {
+	t.Helper()
+	lp := NewLoop(func() {})
+	t.Cleanup(lp.Wait)
+	return lp
+}
+
+// start runs f in a loop, and returns where its result comes.
+func start(lp *Loop, c *Conn, f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- c.RunIn(lp, f) }()
+	return done
+}
+
+func result(t testing.TB, done <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(20 * time.Second):
+		t.Fatal("still in the loop after 20 s")
+		return nil
+	}
+}
+
+func echo(c *Conn) func() error {
+	return func() error {
+		b := make([]byte, 1000)
+		for {
+			n, err := c.Read(b)
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if _, err := c.Write(b[:n]); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestRunIn(t *testing.T) {
+	lp := newLoop(t)
+	l := listen(t, Options{})
+	before := descriptors(t)
+	for round := range 3 { // with no connection in it, a loop ends; another one begins
+		var wg sync.WaitGroup
+		for i := range 20 {
+			s, c := pair(t, l)
+			wg.Go(func() {
+				if err := s.RunIn(lp, echo(s)); err != nil {
+					t.Errorf("%d: %v", i, err)
+				}
+				// It is an ordinary connection again.
+				if _, err := io.WriteString(s, "bye"); err != nil {
+					t.Errorf("%d: afterwards: %v", i, err)
+				}
+				raw, err := s.SyscallConn()
+				if err == nil {
+					err = raw.Control(func(uintptr) {})
+				}
+				if err != nil {
+					t.Errorf("%d: afterwards: %v", i, err)
+				}
+				s.Close()
+			})
+			wg.Go(func() {
+				sent := bytes.Repeat(fmt.Appendf(nil, "%d of round %d. ", i, round), 5000)
+				go func() {
+					for part := sent; len(part) > 0; {
+						n := min(len(part), 1+i*100)
+						c.Write(part[:n])
+						part = part[n:]
+					}
+					c.CloseWrite()
+				}()
+				got, err := io.ReadAll(c)
+				if want := string(sent) + "bye"; err != nil || string(got) != want {
+					t.Errorf("%d: sent %d bytes, got %d, %v", i, len(want), len(got), err)
+				}
+				c.Close()
+			})
+		}
+		wg.Wait()
+	}
+	eventually(t, "descriptors are left", func() bool { return descriptors(t) <= before })
+}
+
+func TestLoopReadsWhatCameWithTheHeader(t *testing.T) {
+	lp := newLoop(t)
+	l := listen(t, Options{Trusted: loopback})
+	c := dial(t, l)
+	io.WriteString(c, "PROXY TCP4 203.0.113.7 10.0.0.1 4711 1935\r\nhello")
+	s := accept(t, l).(*Conn)
+	c.CloseWrite()
+	var got []byte
+	err := s.RunIn(lp, func() (err error) {
+		got, err = io.ReadAll(struct{ io.Reader }{s})
+		return err
+	})
+	if err != nil || string(got) != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestLoopDeadlines(t *testing.T) {
+	lp := newLoop(t)
+	l := listen(t, Options{})
+	s, c := pair(t, l)
+	s.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) // stays when it enters
+	b := make([]byte, 1)
+	var late []error
+	done := start(lp, s, func() error {
+		_, err := s.Read(b)
+		late = append(late, err)
+		_, err = s.Read(b) // it has passed, until there is a new one
+		late = append(late, err)
+		s.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		s.SetReadDeadline(time.Now().Add(40 * time.Millisecond))
+		_, err = s.Read(b)
+		late = append(late, err)
+		s.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := s.Read(b); err != nil {
+			return err
+		}
+		c.Write([]byte("!"))
+		_, err = s.Read(b) // until the other goroutine has enough
+		late = append(late, err)
+		s.SetReadDeadline(time.Time{})
+		return nil
+	})
+	time.Sleep(150 * time.Millisecond)
+	c.Write([]byte("??"))
+	time.Sleep(20 * time.Millisecond)
+	s.SetReadDeadline(time.Unix(1, 0))
+	if err := result(t, done); err != nil {
+		t.Error(err)
+	}
+	for i, err := range late {
+		var timeout net.Error
+		if i < 3 && (!errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout()) {
+			t.Errorf("read %d: %v", i, err)
+		}
+	}
+}
+
+// A deadline that is changed from elsewhere ends the wait at once, and one set in the loop holds after it.
+func TestLoopIsInterrupted(t *testing.T) {
+	lp := newLoop(t)
+	l := listen(t, Options{})
+	s, _ := pair(t, l)
+	for range 50 {
+		s.SetReadDeadline(time.Now().Add(time.Minute))
+		done := start(lp, s, func() error {
+			_, err := s.Read(make([]byte, 1))
+			return err
+		})
+		s.SetReadDeadline(time.Unix(1, 0))
+		if err := result(t, done); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if _, err := s.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("after the loop: %v", err)
+		}
+	}
+}
+
+func TestLoopClose(t *testing.T) {
+	lp := newLoop(t)
+	gate := NewGate(Limits{Connections: 1})
+	l := listen(t, Options{Gate: gate})
+	s, c := pair(t, l)
+	entered := make(chan struct{})
+	done := start(lp, s, func() error {
+		close(entered)
+		_, err := s.Read(make([]byte, 1))
+		return err
+	})
+	<-entered
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := result(t, done); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	if err := s.Close(); err == nil {
+		t.Error("closed twice without an error")
+	}
+	if !closed(c) {
+		t.Error("the peer's end is open")
+	}
+	pair(t, l) // there is a place again
+	if open := gate.Stats().Open; open != 1 {
+		t.Errorf("%d open", open)
+	}
+}
+
+// One who takes nothing waits alone, and no longer than its deadline; one who never ends leaves others their turn.
+func TestLoopIsShared(t *testing.T) {
+	lp := newLoop(t)
+	l := listen(t, Options{})
+	stuck, _ := pair(t, l)
+	stuck.SetWriteBuffer(1) // as little as can be
+	stuck.SetDeadline(time.Now().Add(time.Minute))
+	full := make(chan struct{})
+	stuckDone := start(lp, stuck, func() error {
+		close(full)
+		for {
+			if _, err := stuck.Write(make([]byte, 1<<20)); err != nil {
+				return err
+			}
+		}
+	})
+	<-full
+
+	flood, source := pair(t, l)
+	floodDone := start(lp, flood, func() error {
+		for b := make([]byte, 4096); ; {
+			if _, err := flood.Read(b); err != nil {
+				return err
+			}
+		}
+	})
+	go func() {
+		source.SetDeadline(time.Time{})
+		for b := make([]byte, 1<<20); ; {
+			if _, err := source.Write(b); err != nil {
+				return
+			}
+		}
+	}()
+
+	s, c := pair(t, l)
+	done := start(lp, s, echo(s))
+	for range 100 {
+		c.Write([]byte("still there?"))
+		if _, err := io.ReadFull(c, make([]byte, 12)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.CloseWrite()
+	if err := result(t, done); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-stuckDone:
+		t.Errorf("the one who takes nothing: %v", err)
+	default:
+	}
+	stuck.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	stuck.SetReadDeadline(time.Unix(1, 0)) // has it look
+	if err := result(t, stuckDone); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the one who takes nothing: %v", err)
+	}
+	flood.Close()
+	if err := result(t, floodDone); !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the flood: %v", err)
+	}
+}
+
+// Without a descriptor for a loop the code runs as it would elsewhere.
+func TestLoopOutOfDescriptors(t *testing.T) {
+	lp := newLoop(t)
+	l := listen(t, Options{})
+	s, c := pair(t, l)
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	limit := was
+	limit.Cur = min(was.Cur, 256)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was)
+	var files []int
+	for {
+		fd, err := syscall.Open(os.DevNull, syscall.O_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		files = append(files, fd)
+	}
+	defer func() {
+		for _, fd := range files {
+			syscall.Close(fd)
+		}
+	}()
+	for spare := range 4 { // it takes one for the socket, one for the loop, one for its eventfd
+		t.Run(fmt.Sprint(spare), func(t *testing.T) {
+			if spare > 0 { // one more than before
+				fd := files[len(files)-1]
+				files = files[:len(files)-1]
+				syscall.Close(fd)
+			}
+			s.SetDeadline(time.Now().Add(10 * time.Second))
+			c.Write([]byte("?"))
+			in := false
+			err := s.RunIn(lp, func() error {
+				in = s.looped != nil
+				_, err := s.Read(make([]byte, 1))
+				return err
+			})
+			if want := spare == 3; err != nil || in != want {
+				t.Errorf("in a loop: %t, want %t; %v", in, want, err)
+			}
+		})
+	}
+}
+
+// After the code of those who had something to read, the loop calls turn, once for all of them.
+func TestLoopTurns(t *testing.T) {
+	l := listen(t, Options{})
+	unseen, turns := 0, 0 // of the loop
+	lp := NewLoop(func() {
+		if unseen > 0 {
+			unseen = 0
+			turns++
+		}
+	})
+	t.Cleanup(lp.Wait)
+	const members, messages = 10, 50
+	var wg sync.WaitGroup
+	for range members {
+		s, c := pair(t, l)
+		wg.Go(func() {
+			err := s.RunIn(lp, func() error {
+				b := make([]byte, 1)
+				for range messages {
+					if _, err := s.Read(b); err != nil {
+						return err
+					}
+					unseen++
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			s.Close()
+		})
+		wg.Go(func() {
+			for range messages {
+				c.Write([]byte("!"))
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	lp.Wait()
+	if unseen != 0 || turns == 0 || turns > members*messages {
+		t.Errorf("%d turns, %d messages were not followed by one", turns, unseen)
+	}
+}
+
+// A loop that has more to do than it can says so, and to as many as should go.
+func TestLoopLoad(t *testing.T) {
+	l := listen(t, Options{})
+	lp := newLoop(t)
+	s, c := pair(t, l)
+	go func() {
+		for {
+			if _, err := c.Write([]byte("!")); err != nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	defer c.Close()
+	if lp.Full() || lp.Crowded() {
+		t.Error("full without a member")
+	}
+	err := s.RunIn(lp, func() error {
+		b := make([]byte, 4096) // all there is: then others have their turn
+		for full := false; ; {
+			if _, err := s.Read(b); err != nil {
+				return err
+			}
+			for begun := time.Now(); time.Since(begun) < 20*time.Millisecond; { // works, and does not wait
+				continue
+			}
+			full = full || lp.Full()
+			if lp.Crowded() {
+				if !full || lp.Crowded() {
+					return errors.New("more than one of one member shall go, or it was not full")
+				}
+				return nil
+			}
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	s.Close()
+}

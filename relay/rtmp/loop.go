@@ -1,0 +1,62 @@
+package rtmp
+
+import (
+	"runtime"
+
+	"liverelay/relay"
+	"liverelay/relay/door"
+)
+
+// loop is an event loop for publishers of small streams, which makes their fan-outs together. Thousands of such
+// sessions share one. A large stream's fan-out would hold the others up: it is its own goroutine's affair.
+type loop struct {
+	*door.Loop
+	gather *relay.Gather
+}
+
+// newLoops makes a loop for every second processor. The other half is left to everything else, publishers that find all
+// loops full among it.
+func newLoops(r *relay.Relay) []*loop {
+	var loops []*loop
+	for range runtime.GOMAXPROCS(0) / 2 {
+		gather := r.NewGather()
+		if l := door.NewLoop(gather.Flush); l != nil {
+			loops = append(loops, &loop{l, gather})
+		}
+	}
+	return loops
+}
+
+// loop returns the loop for the session as it is now, and its connection; nil: none.
+func (s *session) loop() (*loop, *door.Conn) {
+	conn, ok := s.conn.(*door.Conn)
+	if !ok || s.phase != phasePublish || !s.ingest.publisher.Small() {
+		return nil, nil
+	}
+	var best *loop
+	fewest := 0
+	for _, l := range s.server.loops {
+		if n := l.Members(); !l.Full() && (best == nil || n < fewest) {
+			best, fewest = l, n
+		}
+	}
+	return best, conn
+}
+
+// serveIn handles messages in a loop, until that is no longer the place for them.
+func (s *session) serveIn(l *loop, conn *door.Conn) error {
+	publisher := s.ingest.publisher
+	return conn.RunIn(l.Loop, func() error {
+		publisher.GatherIn(l.gather)
+		defer publisher.GatherIn(nil)
+		return s.messages(func() bool { return !publisher.Small() || l.Crowded() })
+	})
+}
+
+// serveAlone handles messages on the session's goroutine, until a loop is the place for them.
+func (s *session) serveAlone() error {
+	return s.messages(func() bool {
+		l, _ := s.loop()
+		return l != nil
+	})
+}
