@@ -43,7 +43,7 @@ type plan struct {
 	from  uint64
 	to    uint64
 	next  class // the class afterwards: the gate may have opened
-	batch *Batch
+	batch Batch
 
 	messages, bytes uint64 // delivered by it
 }
@@ -51,9 +51,9 @@ type plan struct {
 // delivery is one batch on its way to one subscriber.
 type delivery struct {
 	s     *Subscriber
-	plan  int // in the shard's plans
-	batch *Batch
-	n     int // bytes written
+	plan  *plan
+	batch *Batch // the plan's
+	n     int    // bytes written
 	err   error
 }
 
@@ -71,7 +71,8 @@ type shard struct {
 
 	// owned by who runs it
 	subscribers []*Subscriber
-	plans       []plan
+	plans       []*plan       // of this tick
+	idle        []*plan       // to be used again: a message should leave no garbage but itself
 	spare       []*Subscriber // an inbox to be
 	seen        int32         // requests that this tick answers
 	head        uint64        // where this tick goes
@@ -117,18 +118,17 @@ func (sh *shard) collect(due []delivery) []delivery {
 			i++
 			continue
 		}
-		n := sh.plan(s.class, s.cursor, sh.head)
-		if n < 0 { // the ring has moved on: it is behind
+		p := sh.plan(s.class, s.cursor)
+		if p == nil { // the ring has moved on: it is behind
 			sh.leave(i)
 			s.fallBehind(nil)
 			continue
 		}
-		p := &sh.plans[n]
 		if p.batch.Size == 0 {
 			s.cursor, s.class = p.to, p.next
 			continue // perhaps it is due more behind it
 		}
-		due = append(due, delivery{s: s, plan: n, batch: p.batch})
+		due = append(due, delivery{s: s, plan: p, batch: &p.batch})
 		i++
 	}
 	return due
@@ -136,7 +136,7 @@ func (sh *shard) collect(due []delivery) []delivery {
 
 // settle does what follows from how a delivery went.
 func (sh *shard) settle(d *delivery) {
-	s, p := d.s, &sh.plans[d.plan]
+	s, p := d.s, d.plan
 	s.cursor, s.class = p.to, p.next
 	p.bytes += uint64(d.n)
 	switch {
@@ -153,12 +153,23 @@ func (sh *shard) settle(d *delivery) {
 
 // account counts what the plans delivered, and forgets them.
 func (sh *shard) account() {
-	for i := range sh.plans {
-		p := &sh.plans[i]
+	for i, p := range sh.plans {
 		sh.stream.count(p.class.format, p.messages, p.bytes)
+		sh.forget(p)
+		sh.plans[i] = nil
 	}
-	clear(sh.plans)
 	sh.plans = sh.plans[:0]
+}
+
+// maxIdlePlans bounds what is kept for use again: subscribers of one stream seldom differ in more ways.
+const maxIdlePlans = 4
+
+// forget lets go of a plan's messages.
+func (sh *shard) forget(p *plan) {
+	if len(sh.idle) < maxIdlePlans {
+		p.batch.clear()
+		sh.idle = append(sh.idle, p)
+	}
 }
 
 // finish ends the tick. It returns false when another is asked for.
@@ -169,31 +180,34 @@ func (sh *shard) finish() bool {
 	return sh.requests.CompareAndSwap(sh.seen, 0)
 }
 
-// plan returns which of the plans is a class's from a position, or -1 if the ring no longer
-// holds it.
-func (sh *shard) plan(c class, from, head uint64) int {
-	for i := range sh.plans {
-		if p := &sh.plans[i]; p.from == from && p.class == c {
-			return i
+// plan returns the batch for a class from a position on, or nil if the ring no longer holds it.
+func (sh *shard) plan(c class, from uint64) *plan {
+	for _, p := range sh.plans {
+		if p.from == from && p.class == c {
+			return p
 		}
 	}
-	p := plan{class: c, from: from, to: min(head, from+maxVector), next: c}
-	bufs := make([][]byte, 0, p.to-from)
+	p := new(plan)
+	if last := len(sh.idle) - 1; last >= 0 {
+		p, sh.idle = sh.idle[last], sh.idle[:last]
+	}
+	*p = plan{class: c, from: from, to: min(sh.head, from+maxVector), next: c, batch: p.batch}
 	for position := from; position < p.to; position++ {
 		m := sh.stream.ring.get(position)
 		if m == nil {
-			return -1
+			sh.forget(p)
+			return nil
 		}
 		if !p.next.passes(m) {
 			continue
 		}
 		if m = m.inForm(c.hevc); m != nil {
-			bufs = append(bufs, m.wire(c.format))
+			p.batch.Bufs = append(p.batch.Bufs, m.wire(c.format))
 		}
 	}
-	p.batch = newBatch(bufs)
+	p.batch.prepare()
 	sh.plans = append(sh.plans, p)
-	return len(sh.plans) - 1
+	return p
 }
 
 // passes says whether a subscriber of the class is due m, and opens the gate.

@@ -18,8 +18,29 @@ type Message struct {
 	position   uint64 // in the ring
 	videoQuiet bool   // no video for a while before it: audio need not wait for a keyframe
 
-	wires     atomic.Pointer[wire]    // forms made so far
+	room  []byte      // Payload, with free room around it, or nil
+	taken atomic.Bool // a wire form is made in the room
+
+	wires     atomic.Pointer[wire] // forms made so far
+	first     wire                 // the place of one of them
+	firstUsed atomic.Bool
 	otherHEVC atomic.Pointer[Message] // the same frame under the other HEVC header
+}
+
+// The room around a payload that [Publisher.WriteRoom] takes: enough for every door's form, so that
+// the one that is needed first is made around the payload instead of a copy of it.
+const (
+	RoomBefore = 24
+	RoomAfter  = 4
+)
+
+// Place returns the payload with some bytes before and after it, which the caller, who encodes the message, may write. It is
+// nil where there is no room, and after the first time: then the form takes a copy.
+func (m *Message) Place(before, after int) []byte {
+	if m.room == nil || before > RoomBefore || after > RoomAfter || !m.taken.CompareAndSwap(false, true) {
+		return nil
+	}
+	return m.room[RoomBefore-before : len(m.room)-RoomAfter+after]
 }
 
 // Timestamp returns the DTS as the wire carries it: its low 32 bits, which wrap after 49.7 days.
@@ -74,13 +95,21 @@ func (m *Message) wire(f *Format) []byte {
 			}
 		}
 		if made == nil {
-			made = &wire{format: f, bytes: f.encode(m)}
+			made = m.newWire()
+			made.format, made.bytes = f, f.encode(m)
 		}
 		made.next = head
 		if m.wires.CompareAndSwap(head, made) {
 			return made.bytes
 		}
 	}
+}
+
+func (m *Message) newWire() *wire {
+	if m.firstUsed.CompareAndSwap(false, true) {
+		return &m.first
+	}
+	return new(wire)
 }
 
 // inForm returns the message with its HEVC header in the wanted form, or nil if it

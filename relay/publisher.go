@@ -37,8 +37,18 @@ type Publisher struct {
 // and its payload, which belongs to the relay from now on and is never changed. An
 // error says why the publisher no longer publishes; the connection should be closed.
 func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error {
+	return p.write(&Message{Kind: kind, Payload: payload}, timestamp)
+}
+
+// WriteRoom is Write for a payload that has [RoomBefore] and [RoomAfter] bytes around it, which belong to the relay too.
+func (p *Publisher) WriteRoom(kind flv.Kind, timestamp uint32, room []byte) error {
+	end := len(room) - RoomAfter
+	return p.write(&Message{Kind: kind, Payload: room[RoomBefore:end:end], room: room}, timestamp)
+}
+
+func (p *Publisher) write(m *Message, timestamp uint32) error {
 	st := p.stream
-	m := &Message{Kind: kind, Payload: payload, Header: flv.ParseHeader(kind, payload)}
+	m.Header = flv.ParseHeader(m.Kind, m.Payload)
 	now := time.Now()
 	st.mu.Lock()
 	if err := p.ended; err != nil {

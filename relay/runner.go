@@ -68,13 +68,11 @@ func (r *runner) tick(shards []*shard) {
 	for _, sh := range shards {
 		sh.begin()
 	}
-	for {
+	for more := true; more; {
 		for _, sh := range shards {
 			r.due = sh.collect(r.due)
 		}
-		if len(r.due) == 0 {
-			return
-		}
+		more = len(r.due) > 0
 		r.sender.send(r.due)
 		// From the last on: one that leaves gives its place to one already settled.
 		for i := len(r.due) - 1; i >= 0; i-- {

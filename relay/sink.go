@@ -12,6 +12,7 @@ import (
 type Sink interface {
 	// TryWrite writes what goes at once of b and returns how many bytes
 	// that was: fewer than b.Size, without an error, when the connection would block.
+	// It must not keep b.
 	TryWrite(b *Batch) (int, error)
 	// Write writes all of bufs. It fails with [ErrStalled] when no byte goes
 	// for the given time.
@@ -26,7 +27,32 @@ type Batch struct {
 	Bufs [][]byte // one a message; never changed
 	Size int      // their bytes
 
-	vector vector // the same as the system call takes it
+	vector vector // the same as the system call takes it, if there are several
+}
+
+// newBatch prepares bufs, at most maxVector of them, none empty.
+func newBatch(bufs [][]byte) *Batch {
+	b := &Batch{Bufs: bufs}
+	b.prepare()
+	return b
+}
+
+// prepare makes the rest of the batch for its Bufs.
+func (b *Batch) prepare() {
+	b.Size = 0
+	for _, buf := range b.Bufs {
+		b.Size += len(buf)
+	}
+	if len(b.Bufs) > 1 {
+		b.vector.set(b.Bufs)
+	}
+}
+
+// clear empties the batch, for use again.
+func (b *Batch) clear() {
+	clear(b.Bufs)
+	b.Bufs, b.Size = b.Bufs[:0], 0
+	b.vector.clear()
 }
 
 // rest returns what remains of the batch after n bytes.

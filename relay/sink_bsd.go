@@ -11,16 +11,10 @@ const (
 	sendBuffer = 256 << 10
 )
 
-type vector *struct{}
+type vector struct{}
 
-// newBatch prepares bufs, at most maxVector of them, none empty.
-func newBatch(bufs [][]byte) *Batch {
-	b := &Batch{Bufs: bufs}
-	for _, buf := range bufs {
-		b.Size += len(buf)
-	}
-	return b
-}
+func (vector) set([][]byte) {}
+func (vector) clear()       {}
 
 // writeBatch writes until the socket would block. Go's sockets do not block.
 func writeBatch(fd uintptr, b *Batch) (int, error) {

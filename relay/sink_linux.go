@@ -20,32 +20,25 @@ const (
 // Sends never wait, and a closed peer is an error, not a signal.
 const sendFlags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
 
-// vector is several buffers as the system call takes them; nil for one alone.
-type vector *struct {
+// vector is several buffers as the system call takes them.
+type vector struct {
 	iovecs []syscall.Iovec
 	header syscall.Msghdr
 }
 
-// newBatch prepares bufs, at most maxVector of them, none empty.
-func newBatch(bufs [][]byte) *Batch {
-	b := &Batch{Bufs: bufs}
-	if len(bufs) > 1 {
-		b.vector = new(struct {
-			iovecs []syscall.Iovec
-			header syscall.Msghdr
-		})
-		b.vector.iovecs = make([]syscall.Iovec, len(bufs))
-		b.vector.header.Iov = &b.vector.iovecs[0]
-		setLen(&b.vector.header.Iovlen, len(bufs))
+func (v *vector) set(bufs [][]byte) {
+	for _, buf := range bufs {
+		iovec := syscall.Iovec{Base: &buf[0]}
+		iovec.SetLen(len(buf))
+		v.iovecs = append(v.iovecs, iovec)
 	}
-	for i, buf := range bufs {
-		b.Size += len(buf)
-		if b.vector != nil {
-			b.vector.iovecs[i].Base = &buf[0]
-			b.vector.iovecs[i].SetLen(len(buf))
-		}
-	}
-	return b
+	v.header.Iov = &v.iovecs[0]
+	setLen(&v.header.Iovlen, len(bufs))
+}
+
+func (v *vector) clear() {
+	clear(v.iovecs)
+	v.iovecs = v.iovecs[:0]
 }
 
 // setLen: the field's type depends on the machine.
@@ -57,7 +50,7 @@ func writeBatch(fd uintptr, b *Batch) (int, error) {
 	for {
 		var n uintptr
 		var errno syscall.Errno
-		if b.vector == nil {
+		if len(b.Bufs) == 1 {
 			buf := b.Bufs[0]
 			n, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), sendFlags, 0, 0)
 		} else {

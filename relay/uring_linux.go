@@ -223,8 +223,8 @@ func (u *uring) group(due []delivery) {
 		}
 		e := &u.sqes[(tail+queued)&mask]
 		*e = sqe{opcode: opSend, flags: sqeFixedFile, fd: s.place, msgFlags: sendFlags, userData: uint64(i)}
-		if v := d.batch.vector; v != nil {
-			e.opcode, e.addr, e.length = opSendmsg, uint64(uintptr(unsafe.Pointer(&v.header))), 1
+		if len(d.batch.Bufs) > 1 {
+			e.opcode, e.addr, e.length = opSendmsg, uint64(uintptr(unsafe.Pointer(&d.batch.vector.header))), 1
 		} else {
 			buf := d.batch.Bufs[0]
 			e.addr, e.length = uint64(uintptr(unsafe.Pointer(&buf[0]))), uint32(len(buf))

@@ -6,6 +6,8 @@
 // The package knows no stream, no socket and no clock.
 package flv
 
+import "encoding/binary"
+
 // Kind is an FLV tag type, which is also the RTMP message type.
 type Kind uint8
 
@@ -72,11 +74,20 @@ func AppendTag(dst []byte, k Kind, ts uint32, payload []byte) []byte {
 	if n > MaxPayload {
 		return dst
 	}
-	dst = append(dst, byte(k),
+	dst = append(appendTagHeader(dst, k, ts, n), payload...)
+	return binary.BigEndian.AppendUint32(dst, uint32(TagHeaderSize+n))
+}
+
+// PutTag makes a tag of b, whose payload is in its place already: between [TagHeaderSize] and 4 other bytes.
+func PutTag(b []byte, k Kind, ts uint32) {
+	n := len(b) - TagOverhead
+	appendTagHeader(b[:0], k, ts, n)
+	binary.BigEndian.PutUint32(b[TagHeaderSize+n:], uint32(TagHeaderSize+n))
+}
+
+func appendTagHeader(dst []byte, k Kind, ts uint32, n int) []byte {
+	return append(dst, byte(k),
 		byte(n>>16), byte(n>>8), byte(n),
 		byte(ts>>16), byte(ts>>8), byte(ts), byte(ts>>24), // the high byte comes last
 		0, 0, 0)
-	dst = append(dst, payload...)
-	n += TagHeaderSize
-	return append(dst, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 }

@@ -15,6 +15,10 @@ var (
 
 // encodeTag makes an FLV tag with the PreviousTagSize behind it (FLV 10.1, E.3).
 func encodeTag(m *relay.Message) []byte {
+	if b := place(m, 0); b != nil {
+		flv.PutTag(b, m.Kind, m.Timestamp())
+		return b
+	}
 	payload := tagPayload(m)
 	return flv.AppendTag(make([]byte, 0, flv.TagOverhead+len(payload)), m.Kind, m.Timestamp(), payload)
 }
@@ -24,8 +28,23 @@ func encodeTag(m *relay.Message) []byte {
 func encodeFrame(m *relay.Message) []byte {
 	payload := tagPayload(m)
 	n := flv.TagOverhead + len(payload)
-	b := appendFrameHeader(make([]byte, 0, maxFrameHeader+n), n)
+	var room [maxFrameHeader]byte
+	header := appendFrameHeader(room[:0], n)
+	if b := place(m, len(header)); b != nil {
+		copy(b, header)
+		flv.PutTag(b[len(header):], m.Kind, m.Timestamp())
+		return b
+	}
+	b := append(make([]byte, 0, len(header)+n), header...)
 	return flv.AppendTag(b, m.Kind, m.Timestamp(), payload)
+}
+
+// place returns the message's own bytes as room for its tag, with some bytes before it, if they are to be had.
+func place(m *relay.Message, before int) []byte {
+	if len(m.Payload) > flv.MaxPayload {
+		return nil
+	}
+	return m.Place(before+flv.TagHeaderSize, flv.TagOverhead-flv.TagHeaderSize)
 }
 
 // tagPayload is the message's payload, or nothing where that does not fit the 24

@@ -47,6 +47,41 @@ func TestBytesInBytesOut(t *testing.T) {
 	}
 }
 
+// RTMP's publishers leave room around a payload. Whichever form is made there, every player gets the same tags.
+func TestBytesWithRoom(t *testing.T) {
+	d := open(t, relay.Config{Backlog: time.Hour, PlayWait: patience}, nil, nil)
+	tags := sample(0, 200)
+	var players sync.WaitGroup
+	for i := range 4 {
+		players.Go(func() {
+			play := get
+			if i%2 == 1 {
+				play = watch
+			}
+			got, err := play(t, d.play("s", "")).all()
+			if err != nil {
+				t.Error(err)
+			}
+			compare(t, fmt.Sprint("player ", i), got, tags)
+		})
+	}
+	d.waiting(4)
+	p, err := d.relay.Publish(live, relay.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range tags {
+		room := make([]byte, relay.RoomBefore+len(tag.Payload)+relay.RoomAfter)
+		copy(room[relay.RoomBefore:], tag.Payload)
+		if err := p.WriteRoom(tag.Kind, tag.Timestamp, room); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all players play", func() bool { s := d.http.Stats(); return s.HTTPPlayers+s.WSPlayers == 4 })
+	p.Close(true)
+	players.Wait()
+}
+
 // A player that comes late gets the headers, then everything from the last keyframe on.
 func TestLateJoin(t *testing.T) {
 	d := open(t, short(), nil, nil)

@@ -50,11 +50,19 @@ func mediaCSID(t message.TypeID) byte {
 	return csidData
 }
 
+// chunkHeader returns how many bytes the headers of a type 0 chunk take.
+func chunkHeader(timestamp uint32) int {
+	if timestamp >= extended {
+		return 16
+	}
+	return 12
+}
+
 // chunked returns how many bytes a message takes as chunks.
 func chunked(timestamp uint32, length, chunkSize int) int {
-	header, more := 12, 1
+	header, more := chunkHeader(timestamp), 1
 	if timestamp >= extended {
-		header, more = 16, 5
+		more = 5
 	}
 	size := header + length
 	if length > chunkSize {
@@ -67,24 +75,30 @@ func chunked(timestamp uint32, length, chunkSize int) int {
 // and type 3 chunks for the rest (§5.3.1). An extended timestamp is repeated on
 // type 3 (§5.3.1.3), which every known receiver takes.
 func appendChunks(dst []byte, csid byte, t message.TypeID, stream, timestamp uint32, payload []byte, chunkSize int) []byte {
-	n := len(payload)
+	dst = appendChunkHeader(dst, csid, t, stream, timestamp, len(payload))
+	for {
+		part := min(len(payload), chunkSize)
+		dst = append(dst, payload[:part]...)
+		if payload = payload[part:]; len(payload) == 0 {
+			return dst
+		}
+		dst = append(dst, 3<<6|csid)
+		if timestamp >= extended {
+			dst = binary.BigEndian.AppendUint32(dst, timestamp)
+		}
+	}
+}
+
+// appendChunkHeader appends the headers of a type 0 chunk, that begins a message of n bytes.
+func appendChunkHeader(dst []byte, csid byte, t message.TypeID, stream, timestamp uint32, n int) []byte {
 	field := min(timestamp, extended)
 	dst = append(dst, csid,
 		byte(field>>16), byte(field>>8), byte(field),
 		byte(n>>16), byte(n>>8), byte(n),
 		byte(t))
 	dst = binary.LittleEndian.AppendUint32(dst, stream)
-	for first := true; ; first = false {
-		if !first {
-			dst = append(dst, 3<<6|csid)
-		}
-		if field == extended {
-			dst = binary.BigEndian.AppendUint32(dst, timestamp)
-		}
-		part := min(len(payload), chunkSize)
-		dst = append(dst, payload[:part]...)
-		if payload = payload[part:]; len(payload) == 0 {
-			return dst
-		}
+	if field == extended {
+		dst = binary.BigEndian.AppendUint32(dst, timestamp)
 	}
+	return dst
 }

@@ -104,6 +104,9 @@ func (s *session) media(m Message) error {
 	if r := &s.ingest.rate; r.kbps > 0 && !r.take(len(m.Payload), time.Now()) {
 		return fmt.Errorf("%w: more than %d kbit/s", errRate, s.ingest.rate.kbps)
 	}
+	if room := s.chunks.room; room != nil && (m.Type == message.TypeIDAudioMessage || m.Type == message.TypeIDVideoMessage) {
+		return s.ingest.publisher.WriteRoom(flv.Kind(m.Type), m.Timestamp, room)
+	}
 	return s.deliver(m)
 }
 

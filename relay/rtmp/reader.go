@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/yutopp/go-rtmp/message"
+
+	"liverelay/relay"
 )
 
 // errProtocol is what all complaints about a peer's bytes wrap.
@@ -26,11 +28,12 @@ type limits struct {
 	streams int    // chunk streams
 	partial int    // bytes of all messages that are still incomplete
 	eager   int    // bytes allocated on a message header's word alone
+	room    bool   // leave relay's room around each message
 }
 
 var (
 	limitsBefore  = &limits{media: 64 << 10, data: 64 << 10, message: 64 << 10, streams: 16, partial: 256 << 10, eager: 1 << 10}
-	limitsPublish = &limits{media: 8 << 20, data: 1 << 20, message: 64 << 10, streams: 64, partial: 16 << 20, eager: 64 << 10}
+	limitsPublish = &limits{media: 8 << 20, data: 1 << 20, message: 64 << 10, streams: 64, partial: 16 << 20, eager: 64 << 10, room: true}
 	limitsPlay    = &limits{media: 0, data: 16 << 10, message: 16 << 10, streams: 16, partial: 64 << 10, eager: 256}
 )
 
@@ -55,7 +58,8 @@ type chunkStream struct {
 	kind      message.TypeID
 	extended  bool   // field came as an extended timestamp
 	open      bool   // a message is under way
-	body      []byte // its bytes so far; cap is what was allocated
+	body      []byte // its bytes so far; cap is what was allocated for them
+	room      []byte // the same with relay's room around it; nil: it has none
 }
 
 // chunkReader turns a peer's chunks into messages (RTMP 1.0 §5.3). Set Chunk
@@ -65,7 +69,8 @@ type chunkReader struct {
 	input
 	limits    *limits
 	chunkSize uint32
-	partial   int // capacity of all open bodies
+	partial   int    // capacity of all open bodies
+	room      []byte // the last message's payload with relay's room around it; nil: it has none
 	streams   []*chunkStream
 }
 
@@ -90,6 +95,7 @@ func (r *chunkReader) next() (Message, error) {
 			continue
 		}
 		m := Message{cs.kind, cs.stream, cs.timestamp, cs.body}
+		r.room = cs.room
 		r.drop(cs)
 		switch m.Type {
 		case message.TypeIDSetChunkSize:
@@ -266,16 +272,22 @@ func (r *chunkReader) grow(cs *chunkStream, length int) error {
 	if r.partial > r.limits.partial {
 		return violation("more than %d bytes of incomplete messages", r.limits.partial)
 	}
-	body := make([]byte, len(cs.body), size)
+	body, room := []byte(nil), []byte(nil)
+	if r.limits.room {
+		room = make([]byte, relay.RoomBefore+size+relay.RoomAfter)
+		body = room[relay.RoomBefore : relay.RoomBefore+len(cs.body) : relay.RoomBefore+size]
+	} else {
+		body = make([]byte, len(cs.body), size)
+	}
 	copy(body, cs.body)
-	cs.body = body
+	cs.body, cs.room = body, room
 	return nil
 }
 
 // drop forgets the message of cs, because it is complete or aborted.
 func (r *chunkReader) drop(cs *chunkStream) {
 	r.partial -= cap(cs.body)
-	cs.body, cs.open = nil, false
+	cs.body, cs.room, cs.open = nil, nil, false
 }
 
 // setChunkSize applies §5.4.1. Size 1 is legal; a chunk is never larger than

@@ -108,7 +108,14 @@ func encode(m *relay.Message, chunkSize int) []byte {
 		// subtitle track, and waits for more of it, at any other time than 0.
 		timestamp = 0
 	}
-	dst := make([]byte, 0, chunked(timestamp, len(m.Payload), chunkSize))
+	n := len(m.Payload)
+	if header := chunkHeader(timestamp); n <= chunkSize {
+		if b := m.Place(header, 0); b != nil {
+			appendChunkHeader(b[:0:header], mediaCSID(kind), kind, streamID, timestamp, n)
+			return b
+		}
+	}
+	dst := make([]byte, 0, chunked(timestamp, n, chunkSize))
 	return appendChunks(dst, mediaCSID(kind), kind, streamID, timestamp, m.Payload, chunkSize)
 }
 
