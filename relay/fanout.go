@@ -76,6 +76,7 @@ type shard struct {
 	spare       []*Subscriber // an inbox to be
 	seen        int32         // requests that this tick answers
 	head        uint64        // where this tick goes
+	next        int           // the subscriber to be looked at next
 	ended       *error        // the stream's end, once this tick has delivered what came before
 	runner      runner        // of those who run this shard alone
 	alone       [1]*shard     // itself
@@ -110,17 +111,17 @@ func (sh *shard) begin() {
 	sh.admit()
 }
 
-// collect adds what each subscriber is due to due, one batch each.
+// collect adds what the next subscribers are due to due, one batch each.
 func (sh *shard) collect(due []delivery) []delivery {
-	for i := 0; i < len(sh.subscribers); {
-		s := sh.subscribers[i]
+	for sh.next < len(sh.subscribers) && len(due) < dueAtOnce {
+		s := sh.subscribers[sh.next]
 		if s.cursor == sh.head {
-			i++
+			sh.next++
 			continue
 		}
 		p := sh.plan(s.class, s.cursor)
 		if p == nil { // the ring has moved on: it is behind
-			sh.leave(i)
+			sh.leave(sh.next)
 			s.fallBehind(nil)
 			continue
 		}
@@ -129,7 +130,7 @@ func (sh *shard) collect(due []delivery) []delivery {
 			continue // perhaps it is due more behind it
 		}
 		due = append(due, delivery{s: s, plan: p, batch: &p.batch})
-		i++
+		sh.next++
 	}
 	return due
 }

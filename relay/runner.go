@@ -69,20 +69,36 @@ func (r *runner) tick(shards []*shard) {
 		sh.begin()
 	}
 	for more := true; more; {
+		more = false
 		for _, sh := range shards {
-			r.due = sh.collect(r.due)
+			for sh.next = 0; sh.next < len(sh.subscribers); {
+				r.due = sh.collect(r.due)
+				if len(r.due) >= dueAtOnce {
+					r.deliver()
+					more = true
+				}
+			}
 		}
-		more = len(r.due) > 0
-		r.sender.send(r.due)
-		// From the last on: one that leaves gives its place to one already settled.
-		for i := len(r.due) - 1; i >= 0; i-- {
-			d := &r.due[i]
-			d.s.shard.settle(d)
+		if len(r.due) > 0 {
+			r.deliver()
+			more = true
 		}
-		clear(r.due)
-		r.due = r.due[:0]
 		for _, sh := range shards {
 			sh.account()
 		}
 	}
+}
+
+// dueAtOnce is how many deliveries are made together. The first do not wait until all have been collected, and a
+// subscriber is still in the processor's cache when its delivery is settled.
+const dueAtOnce = 64
+
+func (r *runner) deliver() {
+	r.sender.send(r.due)
+	for i := range r.due {
+		d := &r.due[i]
+		d.s.shard.settle(d)
+	}
+	clear(r.due)
+	r.due = r.due[:0]
 }
