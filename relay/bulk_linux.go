@@ -1,0 +1,164 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"liverelay/relay/uring"
+)
+
+// bulkSender sends batches to many sockets with one system call for a whole group of them.
+type bulkSender struct {
+	ring *uring.Ring
+
+	mu   sync.Mutex
+	free []int32 // guarded by mu: places in the ring's table of sockets that were given back
+	used int32   // guarded by mu: places that were ever given out
+}
+
+const (
+	bulkCalls   = 128     // sends in one call: some 0.3 ms
+	bulkSockets = 1 << 14 // of one sender; more are written directly
+)
+
+var errNotDone = errors.New("io_uring lost a send")
+
+// has says whether a socket has a place, and gives it one if it can. A stream that went to another
+// loop takes its sockets with it.
+func (u *bulkSender) has(s *rawSink) bool {
+	if s.sender == u {
+		return true
+	}
+	if s.sender != nil {
+		s.sender.remove(s)
+	}
+	return u.add(s)
+}
+
+// add gives a socket a place; false if it gets none.
+func (u *bulkSender) add(s *rawSink) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var place int32
+	switch {
+	case len(u.free) > 0:
+		place = u.free[len(u.free)-1]
+		u.free = u.free[:len(u.free)-1]
+	case u.used < bulkSockets:
+		place = u.used
+		u.used++
+	default:
+		return false
+	}
+	err := net.ErrClosed
+	controlErr := s.raw.Control(func(fd uintptr) { err = u.ring.SetFile(place, int32(fd)) })
+	if err != nil || controlErr != nil {
+		u.free = append(u.free, place)
+		return false
+	}
+	s.sender, s.place = u, place
+	return true
+}
+
+// remove takes a socket's place back, and so the ring's reference to the socket.
+func (u *bulkSender) remove(s *rawSink) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.ring.SetFile(s.place, -1) == nil {
+		u.free = append(u.free, s.place)
+	}
+	s.sender = nil
+}
+
+// send implements sender.
+func (u *bulkSender) send(due []delivery) {
+	for len(due) > 0 {
+		n := min(len(due), u.ring.Len())
+		u.group(due[:n])
+		due = due[n:]
+	}
+}
+
+// group sends as many deliveries as the queue holds.
+func (u *bulkSender) group(due []delivery) {
+	queued := 0
+	for i := range due {
+		d := &due[i]
+		s, ok := d.s.sink.(*rawSink)
+		if !ok || !u.has(s) {
+			d.n, d.err = d.s.sink.TryWrite(d.batch)
+			continue
+		}
+		if bufs := d.batch.Bufs; len(bufs) > 1 {
+			u.ring.Sendmsg(uint64(i), s.place, &d.batch.vector.header, sendFlags)
+		} else {
+			u.ring.Send(uint64(i), s.place, bufs[0], sendFlags)
+		}
+		d.err = errNotDone
+		queued++
+	}
+	taken := u.ring.Submit()
+	for i := len(due) - 1; queued > taken; i-- { // what the kernel did not take, the last ones, is written directly
+		if d := &due[i]; d.err == errNotDone {
+			d.n, d.err = d.s.sink.TryWrite(d.batch)
+			queued--
+		}
+	}
+	u.results(due, taken)
+	runtime.KeepAlive(due)
+}
+
+// results notes how the sends that the kernel took went.
+func (u *bulkSender) results(due []delivery, taken int) {
+	for taken > 0 {
+		result, ok := u.ring.Next()
+		if !ok {
+			if u.ring.Wait(taken) != nil {
+				return // the ring is broken, and with it these players' connections
+			}
+			continue
+		}
+		taken--
+		d := &due[result.ID]
+		switch errno := result.Errno(); errno {
+		case 0:
+			d.n, d.err = int(result.N), nil
+		case syscall.EAGAIN, syscall.EINTR:
+			d.err = nil
+		default:
+			d.err = errno
+		}
+	}
+}
+
+// bulk is a socket's place in a bulk sender.
+type bulk struct {
+	sender *bulkSender // nil: in none
+	place  int32
+}
+
+func (b *bulk) detach(s *rawSink) {
+	if b.sender != nil {
+		b.sender.remove(s)
+	}
+}
+
+// uringRefused remembers that the kernel does not allow rings here.
+var uringRefused atomic.Bool
+
+// newBulkSender returns a sender for many deliveries at once, or nil if there is none here.
+func newBulkSender() sender {
+	if uringRefused.Load() {
+		return nil
+	}
+	ring, err := uring.New(bulkCalls, bulkSockets)
+	if err != nil {
+		uringRefused.Store(true)
+		return nil
+	}
+	return &bulkSender{ring: ring}
+}
