@@ -129,34 +129,6 @@ func (s *session) serve() error {
 	}
 }
 
-// moveEvery is after how many messages a publisher's session looks whether it is in its place.
-const moveEvery = 64
-
-// messages handles one message after the other, until a publication begins or ends, or misplaced
-// says that the rest is better handled elsewhere.
-func (s *session) messages(misplaced func() bool) error {
-	publishing := s.phase == phasePublish
-	for n := 1; publishing == (s.phase == phasePublish); n++ {
-		if publishing && n%moveEvery == 0 && misplaced() {
-			return nil
-		}
-		m, err := s.chunks.next()
-		if err != nil {
-			if err == io.EOF {
-				return s.left()
-			}
-			return err
-		}
-		if s.phase != phasePublish && s.chunks.received-s.began > s.phase.bytes() {
-			return errFlood
-		}
-		if err := s.handle(m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // left says what it means that the peer closed the connection now.
 func (s *session) left() error {
 	switch s.phase {

@@ -1,4 +1,4 @@
-// Package uring makes many calls on sockets with one system call (io_uring(7)), where the
+// Package uring sends to many sockets with one system call (io_uring(7)), where the
 // kernel allows it. What is queued never waits (MSG_DONTWAIT): all of it is done when Submit
 // returns, and no memory is lent to the kernel for longer.
 package uring
@@ -70,20 +70,20 @@ type params struct {
 const (
 	sysSetup, sysEnter, sysRegister = 425, 426, 427
 
-	opSendmsg, opSend, opRecv = 9, 26, 27
-	enterGetEvents            = 1
-	fixedFile                 = 1
-	registerFiles2            = 13
-	registerUpdate            = 6
-	registerSparse            = 1
-	offsetSQEs                = 0x10000000
-	featSingleMmap            = 1
+	opSendmsg, opSend = 9, 26
+	enterGetEvents    = 1
+	fixedFile         = 1
+	registerFiles2    = 13
+	registerUpdate    = 6
+	registerSparse    = 1
+	offsetSQEs        = 0x10000000
+	featSingleMmap    = 1
 )
 
 var errOld = errors.New("io_uring without a single map")
 
-// New makes a ring for so many calls at once, a power of two, with a table of so many files (see SetFile). It fails where the kernel does
-// not allow it. The ring goes with the last reference to it.
+// New makes a ring for so many calls at once, a power of two, with a table of so many files (see
+// SetFile). It fails where the kernel does not allow it. The ring goes with the last reference to it.
 func New(calls, files int) (*Ring, error) {
 	var p params
 	fd, _, errno := syscall.Syscall(sysSetup, uintptr(calls), uintptr(unsafe.Pointer(&p)), 0)
@@ -121,9 +121,6 @@ func (r *Ring) open(p *params, files int) error {
 	r.sqTail, r.cqHead, r.cqTail = word(p.sq.tail), word(p.cq.head), word(p.cq.tail)
 	for i := range p.sqEntries { // each place of the queue is its own entry for ever
 		*word(p.sq.array + 4*i) = i
-	}
-	if files == 0 {
-		return nil
 	}
 	table := struct {
 		nr, flags        uint32
@@ -181,12 +178,6 @@ func (r *Ring) Send(id uint64, place int32, b []byte, flags int) {
 // Sendmsg queues sendmsg(2), likewise.
 func (r *Ring) Sendmsg(id uint64, place int32, m *syscall.Msghdr, flags int) {
 	r.queue(Call{opcode: opSendmsg, flags: fixedFile, fd: place, addr: uint64(uintptr(unsafe.Pointer(m))), length: 1,
-		msgFlags: uint32(flags | syscall.MSG_DONTWAIT), ID: id})
-}
-
-// Recv queues recv(2) into b from a descriptor.
-func (r *Ring) Recv(id uint64, fd int, b []byte, flags int) {
-	r.queue(Call{opcode: opRecv, fd: int32(fd), addr: uint64(uintptr(unsafe.Pointer(&b[0]))), length: uint32(len(b)),
 		msgFlags: uint32(flags | syscall.MSG_DONTWAIT), ID: id})
 }
 
