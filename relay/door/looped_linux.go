@@ -37,7 +37,7 @@ type looped struct {
 }
 
 // loopShare is how many bytes a connection may read before others have their turn.
-const loopShare = 256 << 10
+const loopShare = 64 << 10
 
 // RunIn returns what f returns. If it can, it runs f as a coroutine of an
 // event loop, which makes many small reads much cheaper. f is then the only one
