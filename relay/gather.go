@@ -3,17 +3,24 @@ package relay
 // Gather is where publishers that share an event loop leave the fan-outs of small streams: one system call then
 // serves many of them. It is owned by the loop's goroutine.
 type Gather struct {
+	relay  *Relay // static
 	runner runner
 	shards []*shard // claimed, to be run by Flush
 }
 
 // NewGather makes one for an event loop.
 func (r *Relay) NewGather() *Gather {
-	return &Gather{runner: runner{sender: r.newSender(), bulk: true}}
+	return &Gather{relay: r}
 }
 
 // Flush delivers what was written since the last call. It does not wait.
 func (g *Gather) Flush() {
+	if len(g.shards) == 0 {
+		return
+	}
+	if g.runner.sender == nil {
+		g.runner.sender = g.relay.newSender()
+	}
 	g.runner.run(g.shards)
 	clear(g.shards)
 	g.shards = g.shards[:0]

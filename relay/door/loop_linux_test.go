@@ -31,7 +31,13 @@ func newLoop(t testing.TB) *Loop {
 // start runs f in a loop, and returns where its result comes.
 func start(lp *Loop, c *Conn, f func() error) <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- c.RunIn(lp, f) }()
+	go func() {
+		ran, err := c.RunIn(lp, f)
+		if !ran {
+			err = errors.New("not in the loop")
+		}
+		done <- err
+	}()
 	return done
 }
 
@@ -82,7 +88,7 @@ func TestRunIn(t *testing.T) {
 		for i := range 20 {
 			s, c := pair(t, l)
 			wg.Go(func() {
-				if err := s.RunIn(lp, echo(s)); err != nil {
+				if _, err := s.RunIn(lp, echo(s)); err != nil {
 					t.Errorf("%d: %v", i, err)
 				}
 				// It is an ordinary connection again.
@@ -128,7 +134,7 @@ func TestLoopReadsWhatCameWithTheHeader(t *testing.T) {
 	s := accept(t, l).(*Conn)
 	c.CloseWrite()
 	var got []byte
-	err := s.RunIn(lp, func() (err error) {
+	_, err := s.RunIn(lp, func() (err error) {
 		got, err = io.ReadAll(struct{ io.Reader }{s})
 		return err
 	})
@@ -292,7 +298,7 @@ func TestLoopIsShared(t *testing.T) {
 	}
 }
 
-// Without a descriptor for a loop the code runs as it would elsewhere.
+// Without a descriptor for a loop the code does not run, and the connection is as it was.
 func TestLoopOutOfDescriptors(t *testing.T) {
 	lp := newLoop(t)
 	l := listen(t, Options{})
@@ -330,13 +336,16 @@ func TestLoopOutOfDescriptors(t *testing.T) {
 			s.SetDeadline(time.Now().Add(10 * time.Second))
 			c.Write([]byte("?"))
 			in := false
-			err := s.RunIn(lp, func() error {
+			ran, err := s.RunIn(lp, func() error {
 				in = s.looped != nil
 				_, err := s.Read(make([]byte, 1))
 				return err
 			})
-			if want := spare == 3; err != nil || in != want {
-				t.Errorf("in a loop: %t, want %t; %v", in, want, err)
+			if !ran && err == nil {
+				_, err = s.Read(make([]byte, 1))
+			}
+			if want := spare == 3; err != nil || ran != want || in != want {
+				t.Errorf("ran: %t, in a loop: %t, want %t; %v", ran, in, want, err)
 			}
 		})
 	}
@@ -358,7 +367,7 @@ func TestLoopTurns(t *testing.T) {
 	for range members {
 		s, c := pair(t, l)
 		wg.Go(func() {
-			err := s.RunIn(lp, func() error {
+			_, err := s.RunIn(lp, func() error {
 				b := make([]byte, 1)
 				for range messages {
 					if _, err := s.Read(b); err != nil {
@@ -404,7 +413,7 @@ func TestLoopLoad(t *testing.T) {
 	if lp.Full() || lp.Crowded() {
 		t.Error("full without a member")
 	}
-	err := s.RunIn(lp, func() error {
+	_, err := s.RunIn(lp, func() error {
 		b := make([]byte, 4096) // all there is: then others have their turn
 		for full := false; ; {
 			if _, err := s.Read(b); err != nil {

@@ -39,22 +39,21 @@ type looped struct {
 // loopShare is how many bytes a connection may read before others have their turn.
 const loopShare = 64 << 10
 
-// RunIn returns what f returns. If it can, it runs f as a coroutine of an
-// event loop, which makes many small reads much cheaper. f is then the only one
-// to call Read and Write; deadlines and Close are for anybody, as ever; nothing
-// else of the connection is to be used until RunIn returns. f should wait for
-// nothing but the connection: all others of its loop would wait with it.
-func (c *Conn) RunIn(lp *Loop, f func() error) error {
-	var result error
-	l := c.enterLoop(lp, func() { result = f() })
+// RunIn runs f as a coroutine of an event loop, which makes many small reads much
+// cheaper, and returns what f returns. It has not run f if it could not, for want of
+// descriptors. f is the only one to call Read and Write; deadlines and Close are for
+// anybody, as ever; nothing else of the connection is to be used until RunIn returns. f
+// should wait for nothing but the connection: all others of its loop would wait with it.
+func (c *Conn) RunIn(lp *Loop, f func() error) (ran bool, err error) {
+	l := c.enterLoop(lp, func() { err = f() })
 	if l == nil {
-		return f()
+		return false, nil
 	}
 	<-l.done
-	if err := c.leaveLoop(l); result == nil {
-		return err
+	if leaveErr := c.leaveLoop(l); err == nil {
+		err = leaveErr
 	}
-	return result
+	return true, err
 }
 
 // enterLoop moves the socket from the runtime's poller to a loop: under a second

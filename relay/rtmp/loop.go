@@ -44,8 +44,9 @@ func (s *session) loop() (*loop, *door.Conn) {
 	return best, conn
 }
 
-// serveIn handles messages in a loop, until that is no longer the place for them.
-func (s *session) serveIn(l *loop, conn *door.Conn) error {
+// serveIn handles messages in a loop, until that is no longer the place for them. It has not if the loop could not take
+// the connection.
+func (s *session) serveIn(l *loop, conn *door.Conn) (ran bool, err error) {
 	publisher := s.ingest.publisher
 	return conn.RunIn(l.Loop, func() error {
 		publisher.GatherIn(l.gather)

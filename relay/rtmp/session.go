@@ -118,9 +118,11 @@ func (s *session) serve() error {
 	s.enter(phaseConnect, s.server.HandshakeTimeout)
 	for {
 		var err error
+		ran := false
 		if loop, conn := s.loop(); loop != nil {
-			err = s.serveIn(loop, conn)
-		} else {
+			ran, err = s.serveIn(loop, conn)
+		}
+		if !ran {
 			err = s.serveAlone()
 		}
 		if err != nil {
