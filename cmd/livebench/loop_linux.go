@@ -24,6 +24,7 @@ type loop struct {
 	generation int32                // of the last player: tells a slot's new owner from the one before in a batch of events
 	waiting    map[*player]struct{} // not playing yet
 	buffer     []byte
+	events     []syscall.EpollEvent
 	first      []syscall.EpollEvent // of players that parse
 	stop       bool
 	time       int64 // of the batch of events in work
@@ -67,14 +68,22 @@ const (
 )
 
 func newLoop(poll time.Duration) (*loop, error) {
+	l, err := makeLoop(poll)
+	if err == nil {
+		go l.run()
+	}
+	return l, err
+}
+
+// makeLoop makes a loop that does not run yet.
+func makeLoop(poll time.Duration) (*loop, error) {
 	l := &loop{epoll: -1, wake: -1, prompt: -1, poll: poll, done: make(chan struct{}), waiting: map[*player]struct{}{},
-		buffer: make([]byte, bufferSize), first: make([]syscall.EpollEvent, epollBatch)}
+		buffer: make([]byte, bufferSize), events: make([]syscall.EpollEvent, epollBatch), first: make([]syscall.EpollEvent, epollBatch)}
 	l.totals.failures = map[string]int{}
 	if err := l.open(); err != nil {
 		l.closeDescriptors()
 		return nil, err
 	}
-	go l.run()
 	return l, nil
 }
 
@@ -127,7 +136,6 @@ func (l *loop) run() {
 	sleep := preciseSleeper()
 	defer close(l.done)
 	defer l.closeDescriptors()
-	events := make([]syscall.EpollEvent, epollBatch)
 	more := false
 	for !l.stop {
 		timeout := tick
@@ -135,25 +143,30 @@ func (l *loop) run() {
 			sleep(l.poll)
 			timeout = 0
 		}
-		n := epollWait(l.epoll, events, timeout)
-		more = n == len(events)
-		l.time = now()
-		for i, e := range events[:n] {
-			if i%promptEvery == 0 {
-				l.readPrompt()
-			}
-			l.dispatch(e)
-		}
-		if l.time >= l.nextTick {
-			l.nextTick = l.time + int64(tick)
-			l.tick()
-		}
+		more = l.turn(timeout)
 	}
 	for _, p := range l.players {
 		if p != nil {
 			l.remove(p)
 		}
 	}
+}
+
+// turn waits for events, at most for so long, and sees to them. It says whether there may be more already.
+func (l *loop) turn(timeout time.Duration) bool {
+	n := epollWait(l.epoll, l.events, timeout)
+	l.time = now()
+	for i, e := range l.events[:n] {
+		if i%promptEvery == 0 {
+			l.readPrompt()
+		}
+		l.dispatch(e)
+	}
+	if l.time >= l.nextTick {
+		l.nextTick = l.time + int64(tick)
+		l.tick()
+	}
+	return n == len(l.events)
 }
 
 // readPrompt serves the players that parse, before the others: hundreds that only count bytes would stand before them
