@@ -9,9 +9,13 @@ const (
 	// Buffers a system call takes at most (IOV_MAX is 1024).
 	maxVector = 256
 
-	// What the kernel may hold of a player's stream before it is sent on. More
-	// hides a slow player (a buffer that tunes itself to 4 MB is 16 s of
-	// 2 Mbit/s), less makes a newcomer's GOP go out in many small steps.
+	// What the kernel may hold of a player's stream before it is sent
+	// on, chosen with BenchmarkBacklogBound.
+	// More hides a slow player (a buffer that tunes itself to 4 MB is 16 s of
+	// 2 Mbit/s) and takes longer to write. Half of it is as good on loopback, but
+	// would last a newcomer that takes 100 Mbit/s for only 5 ms until it is written
+	// again. A send buffer of that size hides more, a small one waits for every
+	// acknowledgement.
 	notSentLowat = 128 << 10
 
 	tcpNotSentLowat = 25 // TCP_NOTSENT_LOWAT, linux/tcp.h
