@@ -127,8 +127,9 @@ func TestGatherChanges(t *testing.T) {
 	a.compare(t, frames)
 }
 
-// A player that goes while its stream waits for Flush is gone with it, and Close does not wait for ever.
-func TestGatherWhilePlayersLeave(t *testing.T) {
+// gatheredStream is a stream that has begun, whose fan-outs are left to a Gather.
+func gatheredStream(t *testing.T) (*Relay, *Gather, *Publisher) {
+	t.Helper()
 	r := newTestRelay(t, Config{})
 	g := r.NewGather()
 	p := mustPublish(t, r, "u")
@@ -136,6 +137,12 @@ func TestGatherWhilePlayersLeave(t *testing.T) {
 	begin(t, p, 0)
 	mustWrite(t, p, flv.Video, 0, keyframe(0))
 	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+	return r, g, p
+}
+
+// A player that goes while its stream waits for Flush is gone with it, and Close does not wait for ever.
+func TestGatherWhilePlayersLeave(t *testing.T) {
+	r, g, p := gatheredStream(t)
 	all := manySubscribers(t, r, 8, func() Sink { return new(countingSink) })
 	g.Flush()
 	settle(t, p.stream, 8)
@@ -162,13 +169,7 @@ func TestGatherWhilePlayersLeave(t *testing.T) {
 
 // A stream with many players is not gathered: its fan-out would hold the others up.
 func TestGatherLeavesLargeStreams(t *testing.T) {
-	r := newTestRelay(t, Config{})
-	g := r.NewGather()
-	p := mustPublish(t, r, "u")
-	p.GatherIn(g)
-	begin(t, p, 0)
-	mustWrite(t, p, flv.Video, 0, keyframe(0))
-	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+	r, g, p := gatheredStream(t)
 	sink := new(countingSink)
 	manySubscribers(t, r, inlineSubscribers+1, func() Sink { return sink })
 	g.Flush()
