@@ -278,12 +278,17 @@ func (t *tables) promises() {
 		check("first keyframe p99 with 50 joins/s on top", 20, r.value(keyframe), 1, " ms")
 	}
 	if r := t.find(t.ours, "stalled"); r != nil {
-		check("others' p99 with stalled players, × before", 1.2, r.value(func(r *Report) float64 {
-			if r.Stall == nil {
-				return 0
-			}
-			return r.Stall.P99Ratio
-		}), 2, "")
+		stall := func(figure func(*Stall) float64) float64 {
+			return r.value(func(r *Report) float64 {
+				if r.Stall == nil {
+					return 0
+				}
+				return figure(r.Stall)
+			})
+		}
+		check("others' p99 with stalled players, × before", 1.2, stall(func(s *Stall) float64 { return s.P99Ratio }), 2, "")
+		check("server RSS with stalled players, × before", 1.1, stall(func(s *Stall) float64 { return s.RSSAfter / max(s.RSSBefore, 1) }), 2, "")
+		check("stalled player back at the live edge, p99", 1000, stall(func(s *Stall) float64 { return s.CatchUp.P99 }), 0, " ms")
 	}
 	if r := t.find(t.ours, "rooms"); r != nil {
 		check("small rooms, CPU-s per million delivered messages", 5.9, r.value(perM), 1, "")

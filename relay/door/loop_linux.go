@@ -53,7 +53,7 @@ const (
 	loopTick = 100 * time.Millisecond
 
 	// So often other goroutines may have the processor. Go's scheduler would take it after 10 ms; and its monitor thread,
-	// which sleeps longer and longer while it has nobody to interrupt, would never get beyond 20 µs: 8 % of a busy loop.
+	// which sleeps longer and longer while it has nobody to interrupt, would hardly get beyond 20 µs.
 	loopYield = 6 * time.Millisecond
 
 	// Load (per cent) up to which a loop takes connections, and above which it has some leave.

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"liverelay/relay/door/doortest"
 )
 
 // pair returns both ends of a connection.
@@ -303,35 +305,11 @@ func TestLoopOutOfDescriptors(t *testing.T) {
 	lp := newLoop(t)
 	l := listen(t, Options{})
 	s, c := pair(t, l)
-	var was syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
-	limit := was
-	limit.Cur = min(was.Cur, 256)
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was)
-	var files []int
-	for {
-		fd, err := syscall.Open(os.DevNull, syscall.O_CLOEXEC, 0)
-		if err != nil {
-			break
-		}
-		files = append(files, fd)
-	}
-	defer func() {
-		for _, fd := range files {
-			syscall.Close(fd)
-		}
-	}()
+	descriptors := doortest.Exhaust(t, 256)
 	for spare := range 4 { // it takes one for the socket, one for the loop, one for its eventfd
 		t.Run(fmt.Sprint(spare), func(t *testing.T) {
 			if spare > 0 { // one more than before
-				fd := files[len(files)-1]
-				files = files[:len(files)-1]
-				syscall.Close(fd)
+				descriptors.Spare()
 			}
 			s.SetDeadline(time.Now().Add(10 * time.Second))
 			c.Write([]byte("?"))

@@ -3,15 +3,22 @@ package rtmp
 import (
 	"bytes"
 	"runtime"
+	"sync"
 	"testing"
+
+	"liverelay/relay/door/doortest"
 )
+
+// twoProcessors has servers made in the test have a loop on a machine with one processor too.
+func twoProcessors(t *testing.T) {
+	was := runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
+	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
+}
 
 // A publisher's session is in an event loop while its stream has few players, and out of it
 // while it has many. Nothing is lost on the way.
 func TestLoopWhileFewPlay(t *testing.T) {
-	if runtime.GOMAXPROCS(0) < 2 {
-		t.Skip("one processor: no loop")
-	}
+	twoProcessors(t)
 	b := newBench(t)
 	publisher := dialTest(t, DialPublish, b.url("live/a"), ClientConfig{})
 	sent := sample(0)
@@ -53,4 +60,50 @@ func TestLoopWhileFewPlay(t *testing.T) {
 	looped(true)
 	write()
 	compare(t, got[3:], expect)
+}
+
+// Out of descriptors no publisher gets into the loop: each is served by its own goroutine, and its players have all.
+func TestPublishWithoutDescriptorForLoop(t *testing.T) {
+	twoProcessors(t)
+	b := newBench(t)
+	const streams, frames = 4, 300 // enough for several looks at where they belong
+	var publishers, players [streams]*peer
+	names := [streams]string{"a", "b", "c", "d"}
+	for i := range streams {
+		publishers[i], players[i] = b.connected(t, "live"), b.connected(t, "live")
+		players[i].command("play", nil, names[i])
+	}
+	doortest.Exhaust(t, 512)
+	for i, p := range publishers {
+		p.command("publish", nil, names[i], "live")
+		p.status(codePublishStart)
+	}
+	var wait sync.WaitGroup
+	for i := range streams {
+		wait.Go(func() {
+			publishers[i].begin()
+			for n := range frames {
+				publishers[i].media(videoType, uint32(100+n), interframe(n))
+			}
+		})
+		wait.Go(func() {
+			for n := 0; n < frames; {
+				if m, err := players[i].in.next(); err != nil {
+					t.Errorf("player of %s, frame %d: %v", names[i], n, err)
+					return
+				} else if m.Type == videoType && m.Timestamp >= 100 {
+					if len(m.Payload) != len(interframe(n)) {
+						t.Errorf("player of %s: frame %d has %d bytes", names[i], n, len(m.Payload))
+					}
+					n++
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for _, l := range b.Server.loops {
+		if n := l.Members(); n != 0 {
+			t.Errorf("%d in a loop", n)
+		}
+	}
 }
