@@ -145,8 +145,9 @@ func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Sub
 		}
 		st := r.streamLocked(n)
 		st.waiting++
+		early := !st.isReady() // from here on the publisher may be quicker than we
 		r.mu.Unlock()
-		s, err := st.join(ctx, wait.C, o)
+		s, err := st.join(ctx, wait.C, o, early)
 		r.leave(st)
 		if s != nil || err != nil {
 			return s, err
@@ -154,20 +155,14 @@ func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Sub
 	}
 }
 
-// join waits for the stream to be ready and subscribes. It returns neither a
+// join waits for the stream to be ready, if the caller came early, and subscribes. It returns neither a
 // subscriber nor an error when the stream ended meanwhile.
-func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o SubscribeOptions) (*Subscriber, error) {
-	early := false
-	select {
-	case <-st.ready:
-	default:
-		early = true
+func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o SubscribeOptions, early bool) (*Subscriber, error) {
+	if early {
 		select {
 		case <-st.ready:
 		case <-st.over:
-			select {
-			case <-st.ready: // both at once
-			default:
+			if !st.isReady() { // not both at once
 				return nil, nil
 			}
 		case <-timeout:
@@ -179,6 +174,16 @@ func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o Subscrib
 		}
 	}
 	return st.subscribe(o, early)
+}
+
+// isReady says whether players can be told which tracks the stream has.
+func (st *Stream) isReady() bool {
+	select {
+	case <-st.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // leave gives up a place in Subscribe; a stream that nobody published goes with
