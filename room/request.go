@@ -70,12 +70,15 @@ func parseRequest(data []byte) (*request, *Error) {
 		if json.Unmarshal(data, &only) == nil {
 			_ = json.Unmarshal(only.ID, &req.ID)
 		}
+		if !validID(req.ID) {
+			req.ID = 0
+		}
 		return req, refuse(CodeParam, "%.64s: wrong type", wrong.Field)
 	default:
 		return req, refuse(CodeMalformed, "not a JSON object")
 	}
 	switch {
-	case req.ID < 0 || req.ID > 1<<53-1:
+	case !validID(req.ID):
 		req.ID = 0
 		return req, refuse(CodeParam, "id: out of range")
 	case req.Type == "":
@@ -83,6 +86,9 @@ func parseRequest(data []byte) (*request, *Error) {
 	}
 	return req, nil
 }
+
+// validID tells whether every client can say id exactly: JavaScript has integers up to 2^53-1.
+func validID(id int64) bool { return 0 <= id && id <= 1<<53-1 }
 
 func isObject(data []byte) bool {
 	for _, b := range data {

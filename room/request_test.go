@@ -13,7 +13,7 @@ func FuzzRequest(f *testing.F) {
 		`{"id":3,"type":"custom","message":"m","to":["a","b"]}`,
 		`{"type":"quality","stream":"s","role":"play","video":{"videoFPS":15},"audio":{},"net":{"netSpeed":"9"}}`,
 		`{"id":9007199254740993,"type":"ping"}`, `{"id":1.5,"type":"ping"}`, `{"id":"1"}`, `{"room":{}}`, `null`, `[]`, `""`, ``, ` {`,
-		`{"id":1,"type":"x","id":-2}`, "{\"type\":\"\x00\"}", strings.Repeat(`{"a":`, 2000),
+		`{"id":1,"type":"x","id":-2}`, `{"id":-2,"room":{}}`, "{\"type\":\"\x00\"}", strings.Repeat(`{"a":`, 2000),
 	} {
 		f.Add([]byte(seed))
 	}
@@ -22,7 +22,7 @@ func FuzzRequest(f *testing.F) {
 		if req == nil {
 			t.Fatal("no request")
 		}
-		if req.ID < 0 || req.ID > 1<<53 {
+		if req.ID < 0 || req.ID >= 1<<53 {
 			t.Errorf("id %d", req.ID)
 		}
 		if err != nil {
