@@ -12,21 +12,21 @@ import (
 // rig is all that a run has built.
 type rig struct {
 	Options
-	processes processes
-	pacer     *pacer
-	loops     []*loop
-	players   []*player
-	sending   bool // until told otherwise
-	rssBefore int64
-	stalled   []*player
-	progress  *progress
+	processes  processes
+	loops      []*loop
+	publishers []*publisher
+	players    []*player
+	sending    bool // until told otherwise
+	rssBefore  int64
+	stalled    []*player
+	progress   *progress
 }
 
 const dialsAtOnce = 16
 
 // bench runs one scenario against one server.
 func bench(o Options) (*Report, error) {
-	reserveProcessors(o.Threads + 1)
+	reserveProcessors(o.Threads)
 	debug.SetGCPercent(800) // nothing is allocated in a window; the heap is small
 	if limit := raiseFileLimit(); limit < uint64(o.Players+o.Publishers+100) {
 		return nil, fmt.Errorf("raise file limit: %d descriptors are too few for %d players; see ulimit -n", limit, o.Players)
@@ -46,10 +46,11 @@ func bench(o Options) (*Report, error) {
 	}
 	b.progress = startProgress(b)
 	defer b.progress.stop()
-	if err := b.publish(); err != nil {
+	err = b.publish()
+	defer b.unpublish()
+	if err != nil {
 		return nil, err
 	}
-	defer b.pacer.close()
 	if err := b.arrive(); err != nil {
 		return nil, err
 	}
@@ -129,9 +130,8 @@ func (b *rig) protocols() string {
 // publish connects all publishers and lets them send.
 func (b *rig) publish() error {
 	b.progress.phase("publishing")
-	var publishers []*publisher
 	if b.PushURL != "" || b.Command != "" {
-		publishers = make([]*publisher, b.Publishers)
+		publishers := make([]*publisher, b.Publishers)
 		errs := make([]error, b.Publishers)
 		var wg sync.WaitGroup
 		slots := make(chan struct{}, dialsAtOnce)
@@ -149,16 +149,61 @@ func (b *rig) publish() error {
 			}()
 		}
 		wg.Wait()
+		for _, p := range publishers {
+			if p != nil {
+				b.publishers = append(b.publishers, p)
+			}
+		}
 		for _, err := range errs {
 			if err != nil {
 				return err
 			}
 		}
 	}
-	b.pacer = newPacer(b.Media, publishers)
-	b.pacer.play(-1)
+	for i, l := range b.loops {
+		var share []*publisher
+		for n := i; n < len(b.publishers); n += len(b.loops) {
+			share = append(share, b.publishers[n])
+		}
+		l.do(func() { l.pacer = newPacer(b.Media, share, b.Publishers) })
+	}
+	b.send(-1)
 	b.sending = true
 	return nil
+}
+
+// unpublish ends what publish began. The loops must not send any more.
+func (b *rig) unpublish() {
+	b.each(func(l *loop) { l.pacer = new(pacer) })
+	for _, p := range b.publishers {
+		p.conn.Close()
+	}
+}
+
+// send has every stream send so many GOPs, or go on for good when gops is negative. Await tells when they are sent.
+func (b *rig) send(gops int) { b.each(func(l *loop) { l.pacer.begin(gops) }) }
+
+// await waits until all streams have paused.
+func (b *rig) await() error {
+	var first error
+	for _, l := range b.loops {
+		if len(l.pacer.publishers) == 0 {
+			continue
+		}
+		if err := <-l.pacer.idle; first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// sent is how many frames each stream has sent. Only while all are paused.
+func (b *rig) sent() []uint32 {
+	n := make([]uint32, 0, len(b.publishers))
+	for _, p := range b.publishers {
+		n = append(n, p.sequence[0]+p.sequence[1])
+	}
+	return n
 }
 
 // arrive connects all players at the ramp's rate and waits until they play.
@@ -278,14 +323,14 @@ func (b *rig) stall(before Window) (*Stall, error) {
 		s.P99Ratio = w.Latency.P99 / before.Latency.P99
 	}
 	b.progress.phase("reading again")
-	b.pacer.play(4)
+	b.send(4)
 	time.Sleep(b.GOPTime * 3 / 5)
 	b.each(func(l *loop) {
 		for _, p := range chosen[l] {
 			l.resume(p)
 		}
 	})
-	if err := b.pacer.await(); err != nil {
+	if err := b.await(); err != nil {
 		return nil, err
 	}
 	b.settle()

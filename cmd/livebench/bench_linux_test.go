@@ -173,15 +173,27 @@ func TestPacerKeepsWholeGOPs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer p.conn.Close()
 		publishers = append(publishers, p)
 	}
-	p := newPacer(Media{VideoKbps: 100, AudioKbps: 64, FPS: 100, GOP: 10}, publishers)
-	defer p.close()
-	start := time.Now()
-	p.play(3)
-	if err := p.await(); err != nil {
-		t.Fatal(err)
+	p := newPacer(Media{VideoKbps: 100, AudioKbps: 64, FPS: 100, GOP: 10}, publishers, len(publishers))
+	play := func() {
+		t.Helper()
+		for {
+			select {
+			case err := <-p.idle:
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			default:
+				time.Sleep(p.turn())
+			}
+		}
 	}
+	start := time.Now()
+	p.begin(3)
+	play()
 	if d := time.Since(start); d < 290*time.Millisecond {
 		t.Errorf("30 frames at 100 a second took %v", d)
 	}
@@ -190,11 +202,9 @@ func TestPacerKeepsWholeGOPs(t *testing.T) {
 			t.Errorf("stream %d sent %d video, %d audio frames; want 30 and 13", pub.stream, pub.sequence[1], pub.sequence[0])
 		}
 	}
-	p.play(-1)
-	p.pause()
-	if err := p.await(); err != nil {
-		t.Fatal(err)
-	}
+	p.begin(-1)
+	p.halt = true
+	play()
 	for _, pub := range publishers {
 		if pub.sequence[1]%10 != 0 {
 			t.Errorf("stream %d paused inside a GOP: %d frames", pub.stream, pub.sequence[1])

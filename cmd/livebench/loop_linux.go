@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// loop drives players from one thread with one epoll descriptor. Everything but calls belongs to that thread: others
+// loop drives players and publishers from one thread with one epoll descriptor. Everything but calls belongs to that thread: others
 // reach it by do.
 type loop struct {
 	epoll, wake int
@@ -19,6 +19,7 @@ type loop struct {
 	calls []func()
 
 	// owned by run
+	pacer      *pacer    // of the publishers
 	players    []*player // by slot; nil: free
 	free       []int32
 	generation int32                // of the last player: tells a slot's new owner from the one before in a batch of events
@@ -56,7 +57,7 @@ const (
 	bufferSize     = 256 << 10
 	slowBuffer     = 32 << 10
 	epollBatch     = 128
-	promptEvery    = 16                     // events between two looks at the players that parse: some 0.1 ms
+	promptEvery    = 16                     // events between two looks at the players that parse, and at the frames that are due: some 0.1 ms
 	liveEdge       = 250 * time.Millisecond // a frame this young is live, whatever its server's batching
 	maxFailureText = 120
 )
@@ -77,7 +78,7 @@ func newLoop(poll time.Duration) (*loop, error) {
 
 // makeLoop makes a loop that does not run yet.
 func makeLoop(poll time.Duration) (*loop, error) {
-	l := &loop{epoll: -1, wake: -1, prompt: -1, poll: poll, done: make(chan struct{}), waiting: map[*player]struct{}{},
+	l := &loop{epoll: -1, wake: -1, prompt: -1, poll: poll, done: make(chan struct{}), waiting: map[*player]struct{}{}, pacer: new(pacer),
 		buffer: make([]byte, bufferSize), events: make([]syscall.EpollEvent, epollBatch), first: make([]syscall.EpollEvent, epollBatch)}
 	l.totals.failures = map[string]int{}
 	if err := l.open(); err != nil {
@@ -140,7 +141,9 @@ func (l *loop) run() {
 	for !l.stop {
 		timeout := tick
 		if l.poll > 0 && !more {
-			sleep(l.poll)
+			for until := now() + int64(l.poll); now() < until; {
+				sleep(min(l.pacer.turn(), time.Duration(until-now())))
+			}
 			timeout = 0
 		}
 		more = l.turn(timeout)
@@ -152,12 +155,14 @@ func (l *loop) run() {
 	}
 }
 
-// turn waits for events, at most for so long, and sees to them. It says whether there may be more already.
+// turn sends what is due, waits for events, at most for so long, and sees to them. It says whether there may be more
+// already.
 func (l *loop) turn(timeout time.Duration) bool {
-	n := epollWait(l.epoll, l.events, timeout)
+	n := epollWait(l.epoll, l.events, min(l.pacer.turn(), timeout))
 	l.time = now()
 	for i, e := range l.events[:n] {
 		if i%promptEvery == 0 {
+			l.pacer.turn()
 			l.readPrompt()
 		}
 		l.dispatch(e)

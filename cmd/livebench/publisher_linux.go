@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// publisher is one stream's connection. The pacer owns what is not marked otherwise.
+// publisher is one stream's connection. Its pacer's loop owns what is not marked otherwise.
 type publisher struct {
 	// static
 	stream   int

@@ -65,12 +65,19 @@ func socketError(fd int) error {
 	return nil
 }
 
-// epollWait waits at most a tick for events. Like the sleeper's it is a raw call: the Go scheduler does not know that the
+// epollWait waits at most so long for events. Like the sleeper's it is a raw call: the Go scheduler does not know that the
 // thread waits. Its processor stays with the thread, instead of being taken away every time by a monitor that wakes each
-// 20 microseconds to do so; reserveProcessors has made enough of them. An interruption is an empty batch.
+// 20 microseconds to do so; reserveProcessors has made enough of them. An interruption is an empty batch. Before Linux 5.11
+// there are whole milliseconds only, rounded down: it then asks all the time, rather than be late.
 func epollWait(fd int, events []syscall.EpollEvent, timeout time.Duration) int {
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(&events[0])),
-		uintptr(len(events)), uintptr(timeout/time.Millisecond), 0, 0)
+	const epollPwait2 = 441 // on every architecture
+	t := struct{ sec, nsec int64 }{int64(timeout / time.Second), int64(timeout % time.Second)}
+	n, _, errno := syscall.RawSyscall6(epollPwait2, uintptr(fd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)),
+		uintptr(unsafe.Pointer(&t)), 0, 0)
+	if errno == syscall.ENOSYS {
+		n, _, errno = syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(&events[0])),
+			uintptr(len(events)), uintptr(timeout/time.Millisecond), 0, 0)
+	}
 	switch errno {
 	case 0:
 		return int(n)
@@ -93,23 +100,6 @@ func preciseSleeper() func(time.Duration) {
 		t := syscall.NsecToTimespec(int64(d))
 		_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0) // a signal only wakes us early
 	}
-}
-
-// shortSlice asks the scheduler for short turns, which come sooner (sched_setattr(2): sched_runtime of SCHED_OTHER, Linux
-// 6.12 and later; older ones ignore it). No privilege is needed.
-func shortSlice() {
-	attr := struct {
-		size, policy              uint32
-		flags                     uint64
-		nice                      int32
-		priority                  uint32
-		runtime, deadline, period uint64
-	}{size: 48, runtime: uint64(100 * time.Microsecond)}
-	number := uintptr(274) // of the generic table: arm64, riscv64
-	if runtime.GOARCH == "amd64" {
-		number = 314
-	}
-	_, _, _ = syscall.RawSyscall(number, 0, uintptr(unsafe.Pointer(&attr)), 0)
 }
 
 // raiseFileLimit takes all descriptors that the hard limit allows, and says how many that are.

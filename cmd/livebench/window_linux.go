@@ -21,10 +21,10 @@ func (b *rig) window(gops int, joins float64) (Window, error) {
 		return Window{}, err
 	}
 	b.each(func(l *loop) { l.begin() })
-	sent := b.pacer.sent()
+	sent := b.sent()
 	before := b.processes.measure()
 	started := now()
-	b.pacer.play(gops)
+	b.send(gops)
 	if joins > 0 {
 		b.each(func(l *loop) { l.joins.start(joins / float64(len(b.loops))) })
 		time.Sleep(b.GOPTime*time.Duration(gops-1) - 200*time.Millisecond)
@@ -32,7 +32,7 @@ func (b *rig) window(gops int, joins float64) (Window, error) {
 	}
 	var err error
 	if b.publishes() {
-		err = b.pacer.await()
+		err = b.await()
 	} else {
 		time.Sleep(b.Window)
 	}
@@ -40,13 +40,15 @@ func (b *rig) window(gops int, joins float64) (Window, error) {
 	if err != nil {
 		return w, err
 	}
-	late := b.pacer.late.Latency()
+	var late Histogram
+	b.each(func(l *loop) { late.Merge(&l.pacer.late) })
+	w.LateP99, w.LateMax = late.Latency().P99, late.Latency().Max
 	w.CPUs = runtime.NumCPU()
 	if b.publishes() {
 		w.Unsettled = !b.settle()
 	}
 	after := b.processes.measure()
-	for i, n := range b.pacer.sent() {
+	for i, n := range b.sent() {
 		sent[i] = n - sent[i]
 		w.Frames += float64(sent[i])
 	}
@@ -63,7 +65,6 @@ func (b *rig) window(gops int, joins float64) (Window, error) {
 	if b.local() {
 		w.Other = max(float64(after.busy-before.busy)/1e9/w.Seconds-w.Own-w.Cores, 0)
 	}
-	w.LateP99, w.LateMax = late.P99, late.Max
 	return w, nil
 }
 
@@ -74,8 +75,8 @@ func (b *rig) quiet() error {
 		return nil
 	}
 	if b.sending {
-		b.pacer.pause()
-		if err := b.pacer.await(); err != nil {
+		b.each(func(l *loop) { l.pacer.halt = true }) // at the end of each stream's GOP
+		if err := b.await(); err != nil {
 			return err
 		}
 		b.sending = false
@@ -84,7 +85,7 @@ func (b *rig) quiet() error {
 	return nil
 }
 
-func (b *rig) publishes() bool { return len(b.pacer.publishers) > 0 }
+func (b *rig) publishes() bool { return len(b.publishers) > 0 }
 
 // local reports whether we see the server's processes: else nobody knows what of the machine's work is its.
 func (b *rig) local() bool { return len(b.processes) > 0 }
