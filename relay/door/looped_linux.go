@@ -110,7 +110,7 @@ func (c *Conn) leaveLoop(l *looped) error {
 	return c.TCPConn.SetWriteDeadline(c.writeUntil)
 }
 
-// begin makes a coroutine of the code: in the loop, since it shall run on its thread.
+// begin makes a coroutine of the code.
 func (l *looped) begin() {
 	l.next, _ = iter.Pull(func(yield func(any) bool) {
 		l.pause = yield
