@@ -9,7 +9,21 @@ const catchUpBytes = 64 << 10
 // rest is what is still to be written of the message under way.
 func (s *Subscriber) fallBehind(rest [][]byte) {
 	s.pending = append(s.pending, rest...)
+	s.setBehind(true)
 	go s.catchUp()
+}
+
+// setBehind has the stream keep more while s may need it.
+func (s *Subscriber) setBehind(behind bool) {
+	if s.behind == behind {
+		return
+	}
+	s.behind = behind
+	if behind {
+		s.stream.behind.Add(1)
+	} else {
+		s.stream.behind.Add(-1)
+	}
 }
 
 // catchUp writes, waiting for the socket where it must, until s is up to date and the

@@ -63,8 +63,9 @@ type delivery struct {
 type shard struct {
 	stream *Stream
 
-	requests atomic.Int32 // runs asked for; 0: nobody runs it
-	size     atomic.Int32 // subscribers in it, or about to be
+	requests atomic.Int32  // runs asked for; 0: nobody runs it
+	size     atomic.Int32  // subscribers in it, or about to be
+	reached  atomic.Uint64 // all subscribers in it have what is before this position
 
 	mu    sync.Mutex
 	inbox []*Subscriber // to be looked at by the runner
@@ -175,6 +176,7 @@ func (sh *shard) forget(p *plan) {
 
 // finish ends the tick. It returns false when another is asked for.
 func (sh *shard) finish() bool {
+	sh.reached.Store(sh.head)
 	if sh.ended != nil {
 		sh.end(*sh.ended)
 	}
@@ -188,9 +190,11 @@ func (sh *shard) plan(c class, from uint64) *plan {
 			return p
 		}
 	}
-	p := new(plan)
+	var p *plan
 	if last := len(sh.idle) - 1; last >= 0 {
 		p, sh.idle = sh.idle[last], sh.idle[:last]
+	} else {
+		p = new(plan)
 	}
 	*p = plan{class: c, from: from, to: min(sh.head, from+maxVector), next: c, batch: p.batch}
 	for position := from; position < p.to; position++ {
@@ -254,6 +258,8 @@ func (sh *shard) admit() {
 		case s.index < 0:
 			s.index = len(sh.subscribers)
 			sh.subscribers = append(sh.subscribers, s)
+			sh.reached.Store(min(sh.reached.Load(), s.cursor))
+			s.setBehind(false)
 		}
 	}
 	clear(inbox)

@@ -7,8 +7,9 @@ import (
 )
 
 // Message is one RTMP message (RTMP 1.0 §5.3), the body of one FLV tag (FLV 10.1
-// E.4.1), on its stream's timeline. It is immutable from birth and shared by every
-// subscriber; the garbage collector owns its bytes.
+// E.4.1), on its stream's timeline. It is shared by every subscriber and
+// immutable until it has left the ring and nobody refers to it any more; then its memory may become another
+// message of the same stream (see spare).
 type Message struct {
 	Kind    flv.Kind
 	DTS     int64 // ms on the stream's 64-bit timeline

@@ -37,18 +37,25 @@ type Publisher struct {
 // and its payload, which belongs to the relay from now on and is never changed. An
 // error says why the publisher no longer publishes; the connection should be closed.
 func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error {
-	return p.write(&Message{Kind: kind, Payload: payload}, timestamp)
+	return p.write(kind, timestamp, payload, nil)
+}
+
+// Room returns memory for a payload of n bytes with room around it, for [Publisher.WriteRoom]. What is in it is of no account.
+func (p *Publisher) Room(n int) []byte {
+	p.stream.mu.Lock()
+	defer p.stream.mu.Unlock()
+	return p.stream.spare.room(RoomBefore + n + RoomAfter)
 }
 
 // WriteRoom is Write for a payload that has [RoomBefore] and [RoomAfter] bytes around it, which belong to the relay too.
 func (p *Publisher) WriteRoom(kind flv.Kind, timestamp uint32, room []byte) error {
 	end := len(room) - RoomAfter
-	return p.write(&Message{Kind: kind, Payload: room[RoomBefore:end:end], room: room}, timestamp)
+	return p.write(kind, timestamp, room[RoomBefore:end:end], room)
 }
 
-func (p *Publisher) write(m *Message, timestamp uint32) error {
+func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, room []byte) error {
 	st := p.stream
-	m.Header = flv.ParseHeader(m.Kind, m.Payload)
+	header := flv.ParseHeader(kind, payload)
 	now := time.Now()
 	st.mu.Lock()
 	if err := p.ended; err != nil {
@@ -56,6 +63,8 @@ func (p *Publisher) write(m *Message, timestamp uint32) error {
 		return err
 	}
 	p.arrival = now
+	m := st.spare.message()
+	m.Kind, m.Payload, m.Header, m.room = kind, payload, header, room
 	written := st.appendLocked(m, timestamp, now)
 	if written && !st.announced && m.isMedia() {
 		st.announceLocked()

@@ -145,6 +145,7 @@ func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Sub
 		}
 		st := r.streamLocked(n)
 		st.waiting++
+		st.behind.Add(1)
 		early := !st.isReady() // from here on the publisher may be quicker than we
 		r.mu.Unlock()
 		s, err := st.join(ctx, wait.C, o, early)
@@ -192,6 +193,7 @@ func (r *Relay) leave(st *Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	st.waiting--
+	st.behind.Add(-1)
 	if st.waiting > 0 || r.streams[st.name] != st {
 		return
 	}

@@ -23,7 +23,7 @@ func TestRingCaps(t *testing.T) {
 			r := newRing()
 			for i := range int64(12_000) {
 				m := &Message{DTS: i * test.step, Payload: make([]byte, test.size)}
-				r.evict(m, test.keep, test.since(m.DTS))
+				r.evict(m, test.keep, test.since(m.DTS), 0, nil)
 				r.push(m)
 				if kept := r.head.Load() - r.tail; kept > test.maximum {
 					t.Fatalf("%d messages kept, want at most %d", kept, test.maximum)
@@ -44,7 +44,7 @@ func TestRingOneLargeMessage(t *testing.T) {
 	r := newRing()
 	for range 3 {
 		m := &Message{Payload: make([]byte, ringBytes+1)}
-		r.evict(m, 0, 0)
+		r.evict(m, 0, 0, 0, nil)
 		r.push(m)
 		if r.head.Load()-r.tail != 1 || r.last() != m {
 			t.Fatal("not kept alone")
@@ -71,7 +71,7 @@ func TestRingReadersWithoutLock(t *testing.T) {
 	}
 	for i := range int64(50_000) {
 		m := &Message{DTS: i}
-		r.evict(m, 1<<60, i-300)
+		r.evict(m, 1<<60, i-300, 0, nil)
 		r.push(m)
 	}
 	wg.Wait()

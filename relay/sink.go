@@ -8,7 +8,8 @@ import (
 )
 
 // Sink takes the bytes of one subscriber. Its methods are called by one
-// goroutine at a time, except Interrupt. [NewSink] makes one of a connection.
+// goroutine at a time, except Interrupt. They must not keep the bytes, whose memory is used
+// again. [NewSink] makes one of a connection.
 type Sink interface {
 	// TryWrite writes what goes at once of b and returns how many bytes
 	// that was: fewer than b.Size, without an error, when the connection would block.

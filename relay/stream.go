@@ -16,6 +16,9 @@ const (
 	trackWait         = 300
 	trackWaitPromised = 1000
 
+	// The ring holds so much media (ms) even where everybody is up to date.
+	leastHistory = 1000
+
 	// Without video for so long (ms of media), audio no longer waits for it.
 	videoQuietAfter = 1000
 
@@ -42,6 +45,7 @@ type Stream struct {
 	waiting int // in Subscribe; guarded by relay.mu
 
 	viewers    atomic.Int32
+	behind     atomic.Int32  // subscribers that are not up to date, and those who wait to be subscribers
 	sent       atomic.Uint64 // bytes to subscribers
 	flushArmed atomic.Bool
 
@@ -63,6 +67,7 @@ type Stream struct {
 	takeovers   [maxTakeovers]time.Time
 	takeover    int
 	meter       meter
+	spare       spare
 }
 
 func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
@@ -102,8 +107,7 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 	m.videoQuiet = m.DTS-st.lastVideo > videoQuietAfter
 
 	head := st.ring.head.Load()
-	since := m.DTS - st.relay.config.Backlog.Milliseconds() - 1000
-	st.gop.evicted(st.ring.evict(m, st.gop.keep(head), since))
+	st.evictLocked(m, head)
 	e := st.gop.next(m, head)
 	st.ring.push(m)
 	st.gop.commit(e)
@@ -112,6 +116,28 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 		st.checkReadyLocked(m, e)
 	}
 	return true
+}
+
+// evictLocked makes room in the ring for m, which will stand at head.
+func (st *Stream) evictLocked(m *Message, head uint64) {
+	// Who is behind needs what a player may be behind, and may hold any message. Everybody else has got as far as the
+	// shards. The order matters, for these change while we look: who falls behind during a tick does so before reached
+	// says that it is over; who is up to date again lowers reached before it stops to be behind.
+	behind := st.behind.Load() > 0
+	reached := head
+	for _, sh := range st.shards {
+		if sh.size.Load() > 0 {
+			reached = min(reached, sh.reached.Load())
+		}
+	}
+	behind = behind || st.behind.Load() > 0
+
+	keep, history, free := min(st.gop.keep(head), reached), int64(leastHistory), reached
+	if behind {
+		history += st.relay.config.Backlog.Milliseconds()
+		free = 0
+	}
+	st.gop.evicted(st.ring.evict(m, keep, m.DTS-history, free, &st.spare))
 }
 
 // checkReadyLocked decides when players can be told which tracks the stream has.
@@ -201,8 +227,10 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 		options: o,
 		early:   early,
 		gone:    make(chan struct{}),
+		behind:  true,
 		index:   -1,
 	}
+	st.behind.Add(1)
 	least.size.Add(1)
 	st.viewers.Add(1)
 	st.subscribers[s] = struct{}{}

@@ -42,6 +42,7 @@ type Subscriber struct {
 	class   class
 	pending [][]byte // to be written before the cursor's message
 	begun   bool
+	behind  bool // counted in stream.behind
 
 	index   int         // in the shard; -1: not there. Of the shard's runner
 	joining atomic.Bool // in the inbox for the shard to take over
@@ -168,6 +169,7 @@ func (s *Subscriber) release(err error) {
 	sink := s.sink
 	s.pending, s.control = nil, nil
 	s.mu.Unlock()
+	s.setBehind(false)
 	s.stream.remove(s)
 	if sink != nil {
 		if d, ok := sink.(interface{ detach() }); ok {

@@ -63,7 +63,7 @@ func (s *session) publish(c command) error {
 	s.server.stats.result("publish")
 	s.server.Log.Info("publisher started", "stream", name.String(), "protocol", s.protocol, "remote", s.remote.String(), "user", grant.User)
 
-	s.chunks.limits = limitsPublish
+	s.chunks.limits, s.chunks.rooms = limitsPublish, publisher.Room
 	s.heartbeat = newHeartbeat(s.conn, s.server.PublishTimeout)
 	s.enter(phasePublish, s.heartbeat.tick)
 	o := s.output()

@@ -28,12 +28,11 @@ type limits struct {
 	streams int    // chunk streams
 	partial int    // bytes of all messages that are still incomplete
 	eager   int    // bytes allocated on a message header's word alone
-	room    bool   // leave relay's room around each message
 }
 
 var (
 	limitsBefore  = &limits{media: 64 << 10, data: 64 << 10, message: 64 << 10, streams: 16, partial: 256 << 10, eager: 1 << 10}
-	limitsPublish = &limits{media: 8 << 20, data: 1 << 20, message: 64 << 10, streams: 64, partial: 16 << 20, eager: 64 << 10, room: true}
+	limitsPublish = &limits{media: 8 << 20, data: 1 << 20, message: 64 << 10, streams: 64, partial: 16 << 20, eager: 64 << 10}
 	limitsPlay    = &limits{media: 0, data: 16 << 10, message: 16 << 10, streams: 16, partial: 64 << 10, eager: 256}
 )
 
@@ -72,6 +71,8 @@ type chunkReader struct {
 	partial   int    // capacity of all open bodies
 	room      []byte // the last message's payload with relay's room around it; nil: it has none
 	streams   []*chunkStream
+
+	rooms func(payload int) []byte // makes them; nil: messages need none
 }
 
 func (r *chunkReader) open(src io.Reader, hook inputHook, total *atomic.Uint64, l *limits) {
@@ -273,8 +274,8 @@ func (r *chunkReader) grow(cs *chunkStream, length int) error {
 		return violation("more than %d bytes of incomplete messages", r.limits.partial)
 	}
 	body, room := []byte(nil), []byte(nil)
-	if r.limits.room {
-		room = make([]byte, relay.RoomBefore+size+relay.RoomAfter)
+	if r.rooms != nil {
+		room = r.rooms(size)
 		body = room[relay.RoomBefore : relay.RoomBefore+len(cs.body) : relay.RoomBefore+size]
 	} else {
 		body = make([]byte, len(cs.body), size)
