@@ -8,17 +8,19 @@ import "math/bits"
 type spare struct {
 	messages []*Message
 	rooms    map[int][][]byte // by capacity
+	bytes    int              // of the rooms
 }
 
 const (
-	maxSpare     = 256      // of each kind
-	maxSpareRoom = 16 << 10 // bytes; larger ones are few
-	leastRoom    = 128
+	maxSpareMessages = 256
+	maxSpareBytes    = 1 << 20  // of all rooms: two seconds of 4 Mbit/s
+	maxSpareRoom     = 16 << 10 // bytes; larger ones are few
+	leastRoom        = 128
 )
 
 // roomSize rounds up, by a quarter at most: few sizes, so that rooms fit again.
 func roomSize(n int) int {
-	step := max(1<<(bits.Len(uint(n-1))-1)/4, leastRoom)
+	step := max(1<<bits.Len(uint(n-1))/8, leastRoom)
 	return (n + step - 1) / step * step
 }
 
@@ -32,6 +34,7 @@ func (s *spare) room(n int) []byte {
 		last := len(rooms) - 1
 		room := rooms[last]
 		rooms[last], s.rooms[size] = nil, rooms[:last]
+		s.bytes -= size
 		return room[:n]
 	}
 	return make([]byte, n, size)
@@ -45,21 +48,23 @@ func (s *spare) message() *Message {
 	}
 	m := s.messages[last]
 	s.messages[last], s.messages = nil, s.messages[:last]
-	*m = Message{}
 	return m
 }
 
 // keep takes a message that nobody refers to any more, nor to its bytes.
 func (s *spare) keep(m *Message) {
-	if len(s.messages) < maxSpare {
+	room := m.room
+	*m = Message{}
+	if len(s.messages) < maxSpareMessages {
 		s.messages = append(s.messages, m)
 	}
-	size := cap(m.room)
-	if size == 0 || size > maxSpareRoom || size != roomSize(size) || len(s.rooms[size]) >= maxSpare {
+	size := cap(room)
+	if size == 0 || size > maxSpareRoom || size != roomSize(size) {
 		return
 	}
-	if s.rooms == nil {
-		s.rooms = map[int][][]byte{}
+	if s.rooms == nil || s.bytes+size > maxSpareBytes { // what has gathered is of sizes that nobody asks for any more
+		s.rooms, s.bytes = map[int][][]byte{}, 0
 	}
-	s.rooms[size] = append(s.rooms[size], m.room)
+	s.rooms[size] = append(s.rooms[size], room)
+	s.bytes += size
 }

@@ -285,6 +285,28 @@ func TestFlowLeavesNoGarbage(t *testing.T) {
 	}
 }
 
+func TestSpareIsBounded(t *testing.T) {
+	var s spare
+	for n := 1; n < 40<<10; n++ {
+		room := s.room(n)
+		if len(room) != n || n <= maxSpareRoom && (cap(room) > n+n/4+leastRoom || cap(room) != roomSize(cap(room))) {
+			t.Fatalf("%d bytes of %d for %d", len(room), cap(room), n)
+		}
+		s.keep(&Message{room: room})
+		total := 0
+		for size, rooms := range s.rooms {
+			total += size * len(rooms)
+		}
+		if total != s.bytes || total > maxSpareBytes || len(s.messages) > maxSpareMessages {
+			t.Fatalf("%d bytes are kept, %d by its own count, and %d messages", total, s.bytes, len(s.messages))
+		}
+	}
+	s.keep(&Message{room: make([]byte, 1000, 1001)}) // somebody else's
+	if len(s.rooms[1001]) > 0 {
+		t.Error("a room of an odd size was taken")
+	}
+}
+
 // A frame stays for as long as a player that is behind may need it, whatever the others have.
 func TestHistoryForWhoIsBehind(t *testing.T) {
 	r := newTestRelay(t, Config{Backlog: time.Hour})
