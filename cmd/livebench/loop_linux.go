@@ -251,7 +251,7 @@ func (l *loop) add(p *player) {
 func (l *loop) watch(p *player, operation int, events uint32) {
 	e := syscall.EpollEvent{Events: events | epollET, Fd: p.slot, Pad: p.generation}
 	epoll := l.epoll
-	if p.parse {
+	if p.parse || p.role == joining { // its first keyframe is measured
 		epoll = l.prompt
 	}
 	if err := syscall.EpollCtl(epoll, operation, p.fd, &e); err != nil {
