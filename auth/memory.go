@@ -163,6 +163,7 @@ func (m *Memory) Watch(ctx context.Context, fn func(Entry)) error {
 		delete(m.watchers, w)
 		m.mu.Unlock()
 	}()
+	fn(Entry{Key: Key{Kind: KindResync}}) // somebody may have come and been banned before
 	for {
 		select {
 		case <-ctx.Done():

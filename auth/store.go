@@ -57,7 +57,8 @@ type Store interface {
 	Check(ctx context.Context, keys ...Key) (Entry, bool, error)
 	// List returns what is in force, at most limit entries (0: all).
 	List(ctx context.Context, limit int) ([]Entry, error)
-	// Watch calls fn for each new entry, in order, until ctx ends. It returns
+	// Watch calls fn once with KindResync, for what it came too late for, and then for
+	// each new entry, in order, until ctx ends. It returns
 	// when fn is not called any more. See Authorizer.Watch, which ends live sessions.
 	Watch(ctx context.Context, fn func(Entry)) error
 }

@@ -109,6 +109,9 @@ func TestMemoryWatch(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	if e := <-got; e.Kind != KindResync {
+		t.Errorf("begins with %+v: who watches late would miss a ban", e)
+	}
 	start := time.Now()
 	m.Ban(ctx, Key{KindUser, "live", "u1"}, start.Add(time.Hour), "spam")
 	m.Revoke(ctx, "live", "id1", start.Add(time.Hour), "")
@@ -138,10 +141,12 @@ func TestMemoryWatchOverflow(t *testing.T) {
 	first, goOn, resync, done := make(chan bool), make(chan bool), make(chan bool, 1), make(chan bool)
 	go func() {
 		defer close(done)
-		once := false
+		calls := 0
 		m.Watch(ctx, func(e Entry) {
-			if !once {
-				once = true
+			if calls++; calls == 1 {
+				return // each begins with a resync
+			}
+			if calls == 2 {
 				first <- true
 				<-goOn
 			}
