@@ -19,8 +19,8 @@ type Message struct {
 	position   uint64 // in the ring
 	videoQuiet bool   // no video for a while before it: audio need not wait for a keyframe
 
-	room  []byte      // Payload, with free room around it, or nil
-	taken atomic.Bool // a wire form is made in the room
+	buffer []byte      // Payload, with headroom and tailroom, or nil
+	taken  atomic.Bool // a wire form is made in buffer
 
 	wires     atomic.Pointer[wire] // forms made so far
 	first     wire                 // the place of one of them
@@ -28,20 +28,20 @@ type Message struct {
 	otherHEVC atomic.Pointer[Message] // the same frame under the other HEVC header
 }
 
-// The room around a payload that [Publisher.WriteRoom] takes: enough for every door's form, so that
+// The bytes before and after a payload that [Publisher.WriteBuffer] takes: enough for every door's form, so that
 // the one that is needed first is made around the payload instead of a copy of it.
 const (
-	RoomBefore = 24
-	RoomAfter  = 4
+	Headroom = 24
+	Tailroom = 4
 )
 
 // Place returns the payload with some bytes before and after it, which the caller, who encodes the message, may write. It is
-// nil where there is no room, and after the first time: then the form takes a copy.
+// nil where it has none, and after the first time: then the form takes a copy.
 func (m *Message) Place(before, after int) []byte {
-	if m.room == nil || before > RoomBefore || after > RoomAfter || !m.taken.CompareAndSwap(false, true) {
+	if m.buffer == nil || before > Headroom || after > Tailroom || !m.taken.CompareAndSwap(false, true) {
 		return nil
 	}
-	return m.room[RoomBefore-before : len(m.room)-RoomAfter+after]
+	return m.buffer[Headroom-before : len(m.buffer)-Tailroom+after]
 }
 
 // Timestamp returns the DTS as the wire carries it: its low 32 bits, which wrap after 49.7 days.

@@ -7,21 +7,21 @@ import (
 	"liverelay/relay/flv"
 )
 
-// A payload's room is one form's, the first that asks; others copy, and the payload stays as it is.
+// A payload's headroom is one form's, the first that asks; others copy, and the payload stays as it is.
 func TestPlace(t *testing.T) {
 	r := newTestRelay(t, Config{})
 	p := mustPublish(t, r, "")
-	room := make([]byte, RoomBefore+3+RoomAfter)
-	copy(room[RoomBefore:], "\x27\x01x")
-	if err := p.WriteRoom(flv.Video, 40, room); err != nil {
+	buffer := make([]byte, Headroom+3+Tailroom)
+	copy(buffer[Headroom:], "\x27\x01x")
+	if err := p.WriteBuffer(flv.Video, 40, buffer); err != nil {
 		t.Fatal(err)
 	}
 	m := p.stream.ring.last()
 	if string(m.Payload) != "\x27\x01x" || cap(m.Payload) != 3 || m.Timestamp() != 40 && m.DTS != 0 {
 		t.Fatalf("%x at %d", m.Payload, m.DTS)
 	}
-	if m.Place(RoomBefore+1, 0) != nil || m.Place(0, RoomAfter+1) != nil {
-		t.Error("more room than there is")
+	if m.Place(Headroom+1, 0) != nil || m.Place(0, Tailroom+1) != nil {
+		t.Error("more than there is")
 	}
 	form := NewFormat("framed", func(m *Message) []byte {
 		if b := m.Place(2, 1); b != nil {
@@ -32,7 +32,7 @@ func TestPlace(t *testing.T) {
 	})
 	other := NewFormat("other", func(m *Message) []byte {
 		if m.Place(1, 1) != nil {
-			t.Error("the room was given twice")
+			t.Error("it was given twice")
 		}
 		return append([]byte("o"), m.Payload...)
 	})
@@ -47,6 +47,6 @@ func TestPlace(t *testing.T) {
 		t.Errorf("%q of %q afterwards", got, m.Payload)
 	}
 	if copied := m.stamped(7); !bytes.Equal(copied.wire(form), want) {
-		t.Errorf("%q of a copy without room", copied.wire(form))
+		t.Errorf("%q of a copy without headroom", copied.wire(form))
 	}
 }

@@ -40,20 +40,20 @@ func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error
 	return p.write(kind, timestamp, payload, nil)
 }
 
-// Room returns memory for a payload of n bytes with room around it, for [Publisher.WriteRoom]. What is in it is of no account.
-func (p *Publisher) Room(n int) []byte {
+// Buffer returns memory for a payload of n bytes with [Headroom] and [Tailroom], for [Publisher.WriteBuffer]. What is in it is of no account.
+func (p *Publisher) Buffer(n int) []byte {
 	p.stream.mu.Lock()
 	defer p.stream.mu.Unlock()
-	return p.stream.spare.room(RoomBefore + n + RoomAfter)
+	return p.stream.spare.buffer(Headroom + n + Tailroom)
 }
 
-// WriteRoom is Write for a payload that has [RoomBefore] and [RoomAfter] bytes around it, which belong to the relay too.
-func (p *Publisher) WriteRoom(kind flv.Kind, timestamp uint32, room []byte) error {
-	end := len(room) - RoomAfter
-	return p.write(kind, timestamp, room[RoomBefore:end:end], room)
+// WriteBuffer is Write for a payload that has [Headroom] and [Tailroom] bytes around it, which belong to the relay too.
+func (p *Publisher) WriteBuffer(kind flv.Kind, timestamp uint32, buffer []byte) error {
+	end := len(buffer) - Tailroom
+	return p.write(kind, timestamp, buffer[Headroom:end:end], buffer)
 }
 
-func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, room []byte) error {
+func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byte) error {
 	st := p.stream
 	header := flv.ParseHeader(kind, payload)
 	now := time.Now()
@@ -64,7 +64,7 @@ func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, room []byte)
 	}
 	p.arrival = now
 	m := st.spare.message()
-	m.Kind, m.Payload, m.Header, m.room = kind, payload, header, room
+	m.Kind, m.Payload, m.Header, m.buffer = kind, payload, header, buffer
 	written := st.appendLocked(m, timestamp, now)
 	if written && !st.announced && m.isMedia() {
 		st.announceLocked()

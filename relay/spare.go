@@ -7,35 +7,35 @@ import "math/bits"
 // stream.mu. A stream never gets another's, so that not even a mistake could show one's frames to the other's players.
 type spare struct {
 	messages []*Message
-	rooms    map[int][][]byte // by capacity
-	bytes    int              // of the rooms
+	buffers  map[int][][]byte // by capacity
+	bytes    int              // of the buffers
 }
 
 const (
 	maxSpareMessages = 256
-	maxSpareBytes    = 1 << 20  // of all rooms: two seconds of 4 Mbit/s
-	maxSpareRoom     = 16 << 10 // bytes; larger ones are few
-	leastRoom        = 128
+	maxSpareBytes    = 1 << 20  // of all buffers: two seconds of 4 Mbit/s
+	maxSpareBuffer   = 16 << 10 // bytes; larger ones are few
+	leastBuffer      = 128
 )
 
-// roomSize rounds up, by a quarter at most: few sizes, so that rooms fit again.
-func roomSize(n int) int {
-	step := max(1<<bits.Len(uint(n-1))/8, leastRoom)
+// bufferSize rounds up, by a quarter at most: few sizes, so that buffers fit again.
+func bufferSize(n int) int {
+	step := max(1<<bits.Len(uint(n-1))/8, leastBuffer)
 	return (n + step - 1) / step * step
 }
 
-// room returns n bytes, with whatever in them.
-func (s *spare) room(n int) []byte {
-	if n > maxSpareRoom {
+// buffer returns n bytes, with whatever in them.
+func (s *spare) buffer(n int) []byte {
+	if n > maxSpareBuffer {
 		return make([]byte, n)
 	}
-	size := roomSize(n)
-	if rooms := s.rooms[size]; len(rooms) > 0 {
-		last := len(rooms) - 1
-		room := rooms[last]
-		rooms[last], s.rooms[size] = nil, rooms[:last]
+	size := bufferSize(n)
+	if buffers := s.buffers[size]; len(buffers) > 0 {
+		last := len(buffers) - 1
+		buffer := buffers[last]
+		buffers[last], s.buffers[size] = nil, buffers[:last]
 		s.bytes -= size
-		return room[:n]
+		return buffer[:n]
 	}
 	return make([]byte, n, size)
 }
@@ -53,18 +53,18 @@ func (s *spare) message() *Message {
 
 // keep takes a message that nobody refers to any more, nor to its bytes.
 func (s *spare) keep(m *Message) {
-	room := m.room
+	buffer := m.buffer
 	*m = Message{}
 	if len(s.messages) < maxSpareMessages {
 		s.messages = append(s.messages, m)
 	}
-	size := cap(room)
-	if size == 0 || size > maxSpareRoom || size != roomSize(size) {
+	size := cap(buffer)
+	if size == 0 || size > maxSpareBuffer || size != bufferSize(size) {
 		return
 	}
-	if s.rooms == nil || s.bytes+size > maxSpareBytes { // what has gathered is of sizes that nobody asks for any more
-		s.rooms, s.bytes = map[int][][]byte{}, 0
+	if s.buffers == nil || s.bytes+size > maxSpareBytes { // what has gathered is of sizes that nobody asks for any more
+		s.buffers, s.bytes = map[int][][]byte{}, 0
 	}
-	s.rooms[size] = append(s.rooms[size], room)
+	s.buffers[size] = append(s.buffers[size], buffer)
 	s.bytes += size
 }

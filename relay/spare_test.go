@@ -27,8 +27,8 @@ var numberedKey, numberedInter = keyframe(0)[:5], interframe(0)[:5]
 // writeNumbered writes a frame that says everywhere which one it is.
 func writeNumbered(t testing.TB, p *Publisher, n, size int) {
 	t.Helper()
-	room := p.Room(size)
-	frame := room[RoomBefore : RoomBefore+size]
+	buffer := p.Buffer(size)
+	frame := buffer[Headroom : Headroom+size]
 	copy(frame, numberedInter)
 	if n%numberedGOP == 0 {
 		copy(frame, numberedKey)
@@ -37,7 +37,7 @@ func writeNumbered(t testing.TB, p *Publisher, n, size int) {
 	for i := range frame[numberedHead:] {
 		frame[numberedHead+i] = byte(n)
 	}
-	if err := p.WriteRoom(flv.Video, uint32(n*numberedStep), room); err != nil {
+	if err := p.WriteBuffer(flv.Video, uint32(n*numberedStep), buffer); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -288,22 +288,22 @@ func TestFlowLeavesNoGarbage(t *testing.T) {
 func TestSpareIsBounded(t *testing.T) {
 	var s spare
 	for n := 1; n < 40<<10; n++ {
-		room := s.room(n)
-		if len(room) != n || n <= maxSpareRoom && (cap(room) > n+n/4+leastRoom || cap(room) != roomSize(cap(room))) {
-			t.Fatalf("%d bytes of %d for %d", len(room), cap(room), n)
+		buffer := s.buffer(n)
+		if len(buffer) != n || n <= maxSpareBuffer && (cap(buffer) > n+n/4+leastBuffer || cap(buffer) != bufferSize(cap(buffer))) {
+			t.Fatalf("%d bytes of %d for %d", len(buffer), cap(buffer), n)
 		}
-		s.keep(&Message{room: room})
+		s.keep(&Message{buffer: buffer})
 		total := 0
-		for size, rooms := range s.rooms {
-			total += size * len(rooms)
+		for size, buffers := range s.buffers {
+			total += size * len(buffers)
 		}
 		if total != s.bytes || total > maxSpareBytes || len(s.messages) > maxSpareMessages {
 			t.Fatalf("%d bytes are kept, %d by its own count, and %d messages", total, s.bytes, len(s.messages))
 		}
 	}
-	s.keep(&Message{room: make([]byte, 1000, 1001)}) // somebody else's
-	if len(s.rooms[1001]) > 0 {
-		t.Error("a room of an odd size was taken")
+	s.keep(&Message{buffer: make([]byte, 1000, 1001)}) // somebody else's
+	if len(s.buffers[1001]) > 0 {
+		t.Error("a buffer of an odd size was taken")
 	}
 }
 

@@ -172,7 +172,7 @@ func (b *rig) publish() error {
 	return nil
 }
 
-// unpublish ends what publish began. The loops must not send any more.
+// unpublish ends what publish began: first nobody sends, then the connections go.
 func (b *rig) unpublish() {
 	b.each(func(l *loop) { l.pacer = new(pacer) })
 	for _, p := range b.publishers {

@@ -47,8 +47,8 @@ func TestBytesInBytesOut(t *testing.T) {
 	}
 }
 
-// RTMP's publishers leave room around a payload. Whichever form is made there, every player gets the same tags.
-func TestBytesWithRoom(t *testing.T) {
+// RTMP's publishers leave headroom before a payload and tailroom behind it. Whichever form is made there, every player gets the same tags.
+func TestBytesWithHeadroom(t *testing.T) {
 	d := open(t, relay.Config{Backlog: time.Hour, PlayWait: patience}, nil, nil)
 	tags := sample(0, 200)
 	var players sync.WaitGroup
@@ -71,9 +71,9 @@ func TestBytesWithRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tag := range tags {
-		room := make([]byte, relay.RoomBefore+len(tag.Payload)+relay.RoomAfter)
-		copy(room[relay.RoomBefore:], tag.Payload)
-		if err := p.WriteRoom(tag.Kind, tag.Timestamp, room); err != nil {
+		buffer := make([]byte, relay.Headroom+len(tag.Payload)+relay.Tailroom)
+		copy(buffer[relay.Headroom:], tag.Payload)
+		if err := p.WriteBuffer(tag.Kind, tag.Timestamp, buffer); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -63,7 +63,7 @@ func (s *session) publish(c command) error {
 	s.server.stats.result("publish")
 	s.server.Log.Info("publisher started", "stream", name.String(), "protocol", s.protocol, "remote", s.remote.String(), "user", grant.User)
 
-	s.chunks.limits, s.chunks.rooms = limitsPublish, publisher.Room
+	s.chunks.limits, s.chunks.newBuffer = limitsPublish, publisher.Buffer
 	s.heartbeat = newHeartbeat(s.conn, s.server.PublishTimeout)
 	s.enter(phasePublish, s.heartbeat.tick)
 	o := s.output()
@@ -104,8 +104,8 @@ func (s *session) media(m Message) error {
 	if r := &s.ingest.rate; r.kbps > 0 && !r.take(len(m.Payload), time.Now()) {
 		return fmt.Errorf("%w: more than %d kbit/s", errRate, s.ingest.rate.kbps)
 	}
-	if room := s.chunks.room; room != nil && (m.Type == message.TypeIDAudioMessage || m.Type == message.TypeIDVideoMessage) {
-		return s.ingest.publisher.WriteRoom(flv.Kind(m.Type), m.Timestamp, room)
+	if buffer := s.chunks.buffer; buffer != nil && (m.Type == message.TypeIDAudioMessage || m.Type == message.TypeIDVideoMessage) {
+		return s.ingest.publisher.WriteBuffer(flv.Kind(m.Type), m.Timestamp, buffer)
 	}
 	return s.deliver(m)
 }

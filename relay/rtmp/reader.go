@@ -58,7 +58,7 @@ type chunkStream struct {
 	extended  bool   // field came as an extended timestamp
 	open      bool   // a message is under way
 	body      []byte // its bytes so far; cap is what was allocated for them
-	room      []byte // the same with relay's room around it; nil: it has none
+	buffer    []byte // the same with relay's headroom and tailroom; nil: it has none
 }
 
 // chunkReader turns a peer's chunks into messages (RTMP 1.0 §5.3). Set Chunk
@@ -69,10 +69,10 @@ type chunkReader struct {
 	limits    *limits
 	chunkSize uint32
 	partial   int    // capacity of all open bodies
-	room      []byte // the last message's payload with relay's room around it; nil: it has none
+	buffer    []byte // the last message's payload with relay's headroom and tailroom; nil: it has none
 	streams   []*chunkStream
 
-	rooms func(payload int) []byte // makes them; nil: messages need none
+	newBuffer func(payload int) []byte // makes such a buffer; nil: messages need none
 }
 
 func (r *chunkReader) open(src io.Reader, hook inputHook, total *atomic.Uint64, l *limits) {
@@ -96,7 +96,7 @@ func (r *chunkReader) next() (Message, error) {
 			continue
 		}
 		m := Message{cs.kind, cs.stream, cs.timestamp, cs.body}
-		r.room = cs.room
+		r.buffer = cs.buffer
 		r.drop(cs)
 		switch m.Type {
 		case message.TypeIDSetChunkSize:
@@ -273,22 +273,22 @@ func (r *chunkReader) grow(cs *chunkStream, length int) error {
 	if r.partial > r.limits.partial {
 		return violation("more than %d bytes of incomplete messages", r.limits.partial)
 	}
-	body, room := []byte(nil), []byte(nil)
-	if r.rooms != nil {
-		room = r.rooms(size)
-		body = room[relay.RoomBefore : relay.RoomBefore+len(cs.body) : relay.RoomBefore+size]
+	body, buffer := []byte(nil), []byte(nil)
+	if r.newBuffer != nil {
+		buffer = r.newBuffer(size)
+		body = buffer[relay.Headroom : relay.Headroom+len(cs.body) : relay.Headroom+size]
 	} else {
 		body = make([]byte, len(cs.body), size)
 	}
 	copy(body, cs.body)
-	cs.body, cs.room = body, room
+	cs.body, cs.buffer = body, buffer
 	return nil
 }
 
 // drop forgets the message of cs, because it is complete or aborted.
 func (r *chunkReader) drop(cs *chunkStream) {
 	r.partial -= cap(cs.body)
-	cs.body, cs.room, cs.open = nil, nil, false
+	cs.body, cs.buffer, cs.open = nil, nil, false
 }
 
 // setChunkSize applies §5.4.1. Size 1 is legal; a chunk is never larger than
