@@ -10,7 +10,7 @@ import (
 // Conn is an accepted connection. It is the *net.TCPConn itself (SyscallConn,
 // CloseWrite, File) but for this: bytes that came together with a PROXY header
 // are read first, RemoteAddr is the real peer, Close gives its place back to the
-// gate, and it can be read in an event loop (RunIn).
+// gate, and it can be read in an event loop (RunIn) or awaited without a goroutine (Idle).
 type Conn struct {
 	*net.TCPConn          // another one after RunIn
 	remote       net.Addr // static
@@ -24,6 +24,8 @@ type Conn struct {
 	readUntil  time.Time
 	writeUntil time.Time
 	closed     bool
+	idle       *Idle  // that it was last awaited by; nil: none
+	awaiting   func() // to be started, by wakeLocked
 }
 
 // inLoop is a connection while it is in an event loop.
@@ -89,6 +91,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.readUntil = t
+	if !t.IsZero() {
+		defer c.wakeLocked()
+	}
 	if c.looped != nil {
 		c.looped.setReadDeadline(t)
 		return nil
@@ -120,6 +125,9 @@ func (c *Conn) SetDeadline(t time.Time) error {
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	var err error
+	if c.idle != nil {
+		c.idle.forget(c)
+	}
 	if c.looped != nil {
 		err = c.looped.cut() // whoever reads it closes it
 	} else {
@@ -127,6 +135,7 @@ func (c *Conn) Close() error {
 	}
 	first := !c.closed
 	c.closed = true
+	c.wakeLocked()
 	c.mu.Unlock()
 	if first {
 		c.release()

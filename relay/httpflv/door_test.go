@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -83,10 +84,12 @@ func open(t *testing.T, config relay.Config, change func(*Handler), listener fun
 	if change != nil {
 		change(d.http)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	behind, err := door.Listen(t.Context(), "127.0.0.1:0", door.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { behind.Close() })
+	l := net.Listener(behind)
 	d.url = "http://" + l.Addr().String()
 	if listener != nil {
 		l = listener(l)

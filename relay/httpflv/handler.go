@@ -3,8 +3,8 @@
 // /{app}/{stream}.flv.
 //
 // A media connection is taken from net/http: a player's bytes go out raw, with the
-// identity body of HTTP/1.1 that ends with the connection (RFC 9112 §6.3), and a player
-// costs one small goroutine that waits for its end. HTTP/2 has no connection to
+// identity body of HTTP/1.1 that ends with the connection (RFC 9112 §6.3), and a player that
+// says nothing has no goroutine. HTTP/2 has no connection to
 // take, so that the listener must speak HTTP/1.1 only (http.Server.Protocols); a request by
 // HTTP/2 is refused with 505.
 package httpflv
@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 )
 
 // Labels of the protocols, in [relay.Access] and metrics.
@@ -67,6 +68,7 @@ type Handler struct {
 	cancel context.CancelFunc
 	log    *slog.Logger
 	stats  counters
+	idle   *door.Idle // players that say nothing
 
 	mu       sync.Mutex
 	closed   bool
@@ -88,6 +90,7 @@ func (h *Handler) init() {
 	h.once.Do(func() {
 		h.base, h.cancel = context.WithCancel(context.Background())
 		h.sessions = make(map[session]struct{})
+		h.idle = door.NewIdle()
 		h.log = h.Log
 		if h.log == nil {
 			h.log = slog.New(slog.DiscardHandler)
@@ -285,6 +288,7 @@ func (h *Handler) Close(ctx context.Context) error {
 	over := make(chan struct{})
 	go func() {
 		h.wait.Wait()
+		h.idle.Wait()
 		close(over)
 	}()
 	select {

@@ -18,8 +18,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// player is one connection that plays. The relay writes to it; the one goroutine it
-// costs us waits for the peer to leave, and answers pings.
+// player is one connection that plays. The relay writes to it. It has a goroutine only while the peer has something
+// to say: that it leaves, or a ping.
 type player struct {
 	// static once registered
 	h       *Handler
@@ -30,7 +30,7 @@ type player struct {
 	started time.Time
 
 	// of run
-	early  []byte // sent by the peer before run began
+	early  []byte // sent by the peer before listen began
 	heard  int    // bytes, of an HTTP client
 	frames *frameReader
 	ahead  *aheadReader // under frames
@@ -97,7 +97,7 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	default:
 		sub.Start(relay.NewSink(conn))
 	}
-	go p.run()
+	go p.listen()
 	return nil
 }
 
@@ -139,27 +139,32 @@ func replyHead(header http.Header, fileHeader []byte) []byte {
 	return b.Bytes()
 }
 
-// run waits for the connection's end. A goroutine per player is only as cheap as its
-// stack is small: what waits for the peer and all above it must fit the
-// smallest, 2 KiB, and nothing that comes later may be in their frames.
-func (p *player) run() {
-	p.over(p.read())
+// listen takes what the peer has sent in advance, then waits for what comes: with no goroutine where that is possible, else
+// with this one.
+func (p *player) listen() {
+	early := p.early
+	p.early = nil
+	if err := p.hear(early); err != nil {
+		p.over(err)
+	} else if !p.h.idle.Await(p.conn, p.run) {
+		p.run()
+	}
 }
 
-// read reads until the peer closes, breaks the protocol, or the connection is closed. It never returns nil.
-func (p *player) read() error {
-	if err := p.hear(p.early); err != nil {
-		return err
-	}
-	p.early = nil
+// run is the player's goroutine while there is something to read. The last one ends the session.
+func (p *player) run() {
 	buf := make([]byte, 64)
 	for {
 		n, err := p.conn.Read(buf)
-		if err != nil {
-			return err
+		if err == nil {
+			err = p.hear(buf[:n])
 		}
-		if err := p.hear(buf[:n]); err != nil {
-			return err
+		if err != nil {
+			p.over(err)
+			return
+		}
+		if p.h.idle.Await(p.conn, p.run) {
+			return
 		}
 	}
 }

@@ -102,16 +102,8 @@ func (in *input) read(p []byte) (int, error) {
 	}
 }
 
-// fill waits for bytes, when none is left. Without it a read does so by itself, but deeper
-// down the stack.
-func (in *input) fill() error {
-	if in.r < in.w {
-		return nil
-	}
-	n, err := in.read(in.buf)
-	in.r, in.w = 0, n
-	return err
-}
+// buffered says whether there are bytes to be had without reading.
+func (in *input) buffered() bool { return in.r < in.w }
 
 // peek returns the next n bytes without taking them; n is at most
 // maxChunkHeader. Without any byte left the error is io.EOF, in the middle of

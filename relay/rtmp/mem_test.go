@@ -81,6 +81,10 @@ func TestMemoryPerPlayer(t *testing.T) {
 		_ = pprof.Lookup("allocs").WriteTo(f, 0)
 		_ = f.Close()
 	}
+	goroutines := float64(runtime.NumGoroutine()) / n
+	if goroutines > 0.1 && runtime.GOOS == "linux" {
+		t.Errorf("%.2f goroutines per player that says nothing", goroutines)
+	}
 	t.Logf("per player: heap %d, stacks %d, goroutines %.2f; allocated %d; RSS %d (before a collection %d)", per(m0.HeapAlloc, m1.HeapAlloc), per(m0.StackInuse, m1.StackInuse),
-		float64(runtime.NumGoroutine())/n, per(m0.TotalAlloc, m1.TotalAlloc), (rss()-rss0)/(n-100), (raw-rss0)/(n-100))
+		goroutines, per(m0.TotalAlloc, m1.TotalAlloc), (rss()-rss0)/(n-100), (raw-rss0)/(n-100))
 }

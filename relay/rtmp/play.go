@@ -14,9 +14,8 @@ import (
 	"liverelay/relay"
 )
 
-// player is a connection that plays. Its one goroutine waits in read for the
-// little a player says; it has a small buffer, and a small stack, because the deep work before
-// it was done by the session's goroutine.
+// player is a connection that plays. It has a goroutine only while it has something to say, which is little,
+// and a small buffer for that.
 //
 // To the connection writes: until playing is set, begin; from then on the relay;
 // once why is set too and the relay is done, whoever set it. Then the reader reads
@@ -29,7 +28,7 @@ type player struct {
 	name    relay.Name
 	started time.Time
 
-	// owned by read
+	// owned by run
 	chunks chunkReader
 
 	// guarded by mu
@@ -38,7 +37,7 @@ type player struct {
 	sub                *relay.Subscriber  // once playing
 	early              [][]byte           // answers until then
 	playing            bool
-	over               bool  // read has ended
+	over               bool  // reading has ended
 	why                error // why it ends, unless by the peer
 	audio, video       bool  // receiveAudio, receiveVideo
 	paused             bool
@@ -74,7 +73,7 @@ func (s *session) play(c command) error {
 	}
 	s.deadline(0)
 	s.server.stats.players.Add(1)
-	go p.run()
+	go p.listen()
 	p.begin(ctx, relay.Access{Action: relay.ActionPlay, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote}, options)
 	return errPlaying
 }
@@ -210,13 +209,27 @@ func (p *player) abort() { _ = p.conn.Close() }
 
 func (p *player) output() *output { return &output{chunkSize: p.server.ChunkSize} }
 
-// run is the player's goroutine. It returns when the connection is no longer needed by anybody.
-func (p *player) run() {
-	err := p.read()
-	p.finish(err)
+// listen waits for what the player says: with no goroutine where that is possible, else with this one.
+func (p *player) listen() {
+	if p.chunks.buffered() || !p.server.idle.Await(p.conn, p.run) {
+		p.run()
+	}
 }
 
-// finish is apart from run, so that its variables do not lie on the long-lived stack.
+// run is the player's goroutine while there is something to read. The last one ends the player.
+func (p *player) run() {
+	for {
+		if err := p.message(); err != nil {
+			p.finish(err)
+			return
+		}
+		if !p.chunks.buffered() && p.server.idle.Await(p.conn, p.run) {
+			return
+		}
+	}
+}
+
+// finish is called when the connection is no longer needed by anybody.
 func (p *player) finish(err error) {
 	p.mu.Lock()
 	p.over = true
@@ -246,35 +259,25 @@ func (p *player) finish(err error) {
 	p.server.leave(p)
 }
 
-// read takes what the player says until it leaves. It waits here and not in the
-// depth of the chunk reader: so the stack stays at the 2 KiB it starts with, where
-// one that has grown once never shrinks again.
-func (p *player) read() error {
-	for {
-		if err := p.chunks.fill(); err != nil {
-			return err
-		}
-		if err := p.message(); err != nil {
-			return err
-		}
-	}
-}
-
-//go:noinline
+// message takes one message of the player's. An error ends it.
 func (p *player) message() error {
 	m, err := p.chunks.next()
 	if err != nil {
 		return err
 	}
-	if err = p.handle(m); err == nil {
+	p.mu.Lock()
+	over := p.why != nil
+	p.mu.Unlock()
+	if over {
 		return nil
 	}
+	err = p.answer(m)
 	var r *refusal
-	if !errors.As(err, &r) {
-		return err
+	if errors.As(err, &r) {
+		p.refuse(r)
+		return nil
 	}
-	p.refuse(r)
-	return nil
+	return err
 }
 
 // quiet implements inputHook: the deadline is only set to end it.
@@ -285,23 +288,6 @@ func (p *player) acknowledge(received uint32) error {
 	o := p.output()
 	o.control(&message.Ack{SequenceNumber: received})
 	return p.write(o)
-}
-
-// handle keeps the stack small: what players send all the time, acknowledgements,
-// goes no deeper; the rest is done on a stack of its own, which goes away again.
-func (p *player) handle(m Message) error {
-	if m.Type == message.TypeIDAck && len(m.Payload) >= 4 {
-		return nil
-	}
-	p.mu.Lock()
-	over := p.why != nil
-	p.mu.Unlock()
-	if over {
-		return nil
-	}
-	done := make(chan error)
-	go func() { done <- p.answer(m) }()
-	return <-done
 }
 
 func (p *player) answer(m Message) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/yutopp/go-rtmp/message"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -49,7 +50,8 @@ type Server struct {
 	context context.Context // of all waiting; ended by Close
 	cancel  context.CancelCauseFunc
 	stats   counters
-	loops   []*loop // static
+	loops   []*loop    // static
+	idle    *door.Idle // players that say nothing
 
 	wg sync.WaitGroup // all goroutines but those that call Serve
 
@@ -94,6 +96,7 @@ func (s *Server) init() {
 		s.format = relay.NewFormat("rtmp", func(m *relay.Message) []byte { return encode(m, size) })
 		s.context, s.cancel = context.WithCancelCause(context.Background())
 		s.loops = newLoops(s.Relay)
+		s.idle = door.NewIdle()
 		s.listeners = map[net.Listener]struct{}{}
 		s.members = map[member]struct{}{}
 	})
@@ -217,6 +220,7 @@ func (s *Server) Close(ctx context.Context) error {
 		for _, l := range s.loops {
 			l.Wait()
 		}
+		s.idle.Wait()
 		close(gone)
 	}()
 	select {
