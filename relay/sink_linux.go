@@ -9,14 +9,12 @@ const (
 	// Buffers a system call takes at most (IOV_MAX is 1024).
 	maxVector = 256
 
-	// What the kernel may hold of a player's stream before it is sent
-	// on, chosen with BenchmarkBacklogBound.
-	// More hides a slow player (a buffer that tunes itself to 4 MB is 16 s of
-	// 2 Mbit/s) and takes longer to write. Half of it is as good on loopback, but
-	// would last a newcomer that takes 100 Mbit/s for only 5 ms until it is written
-	// again. A send buffer of that size hides more, a small one waits for every
-	// acknowledgement.
-	notSentLowat = 128 << 10
+	// What the kernel may hold unsent of a player's stream, chosen with BenchmarkBacklogBound and livebench's players that
+	// stall. What is in it can no longer be skipped: 128 KiB are 3 s of a call's 300 kbit/s. And the kernel
+	// writes what one thread sends into pages that all its sockets share: what one stalled player's holds keeps the
+	// others' from being used again, so that 100 of them took 200 MB, and everybody's next frames went into memory that no
+	// cache had seen. A send buffer of that size hides more, a small one waits for every acknowledgement.
+	notSentLowat = 16 << 10
 
 	tcpNotSentLowat = 25 // TCP_NOTSENT_LOWAT, linux/tcp.h
 )

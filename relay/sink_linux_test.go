@@ -28,9 +28,9 @@ func BenchmarkBacklogBound(b *testing.B) {
 		bound func(fd int) error
 	}{
 		{"none", notSent(1 << 30)},
-		{"lowat=16K", notSent(16 << 10)},
-		{"lowat=64K", notSent(64 << 10)},
 		{"lowat=as-built", notSent(notSentLowat)},
+		{"lowat=64K", notSent(64 << 10)},
+		{"lowat=128K", notSent(128 << 10)},
 		{"lowat=512K", notSent(512 << 10)},
 		{"sndbuf=16K", sendBuffer(16 << 10)},
 		{"sndbuf=128K", sendBuffer(128 << 10)},
