@@ -28,10 +28,15 @@ func newLoops(r *relay.Relay) []*loop {
 	return loops
 }
 
+// loopFrom is from how many publishers on event loops are used; they are left below half of it. A loop waits a moment for several
+// publishers' messages to come together, and a system call that waits keeps Go's scheduler busy: a single stream's frame costs ten
+// times as much in a loop as on a goroutine, and comes later; at some 60 publishers both cost the same.
+const loopFrom = 64
+
 // loop returns the loop for the session as it is now, and its connection; nil: none.
 func (s *session) loop() (*loop, *door.Conn) {
 	conn, ok := s.conn.(*door.Conn)
-	if !ok || s.phase != phasePublish || !s.ingest.publisher.Small() {
+	if !ok || s.phase != phasePublish || !s.ingest.publisher.Small() || s.server.stats.publishers.Load() < s.server.loopFrom {
 		return nil, nil
 	}
 	var best *loop
@@ -51,7 +56,9 @@ func (s *session) serveIn(l *loop, conn *door.Conn) (ran bool, err error) {
 	return conn.RunIn(l.Loop, func() error {
 		publisher.GatherIn(l.gather)
 		defer publisher.GatherIn(nil)
-		return s.messages(func() bool { return !publisher.Small() || l.Crowded() })
+		return s.messages(func() bool {
+			return !publisher.Small() || s.server.stats.publishers.Load() < s.server.loopFrom/2 || l.Crowded()
+		})
 	})
 }
 

@@ -2,24 +2,33 @@ package rtmp
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
 
+	"liverelay/relay"
 	"liverelay/relay/door/doortest"
 )
 
-// twoProcessors has servers made in the test have a loop on a machine with one processor too.
-func twoProcessors(t *testing.T) {
+// newLoopBench has loops from so many publishers on, on a machine with one processor too.
+func newLoopBench(t *testing.T, from int64) *bench {
+	t.Helper()
 	was := runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
 	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
+	return newBench(t, func(s *Server, _ *relay.Config) { s.loopFrom = from })
+}
+
+// inLoops is how many sessions are in event loops.
+func inLoops() int {
+	stacks := make([]byte, 1<<20)
+	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("(*Conn).RunIn("))
 }
 
 // A publisher's session is in an event loop while its stream has few players, and out of it
 // while it has many. Nothing is lost on the way.
 func TestLoopWhileFewPlay(t *testing.T) {
-	twoProcessors(t)
-	b := newBench(t)
+	b := newLoopBench(t, 1)
 	publisher := dialTest(t, DialPublish, b.url("live/a"), ClientConfig{})
 	sent := sample(0)
 	writeTags(t, publisher, sent)
@@ -38,9 +47,7 @@ func TestLoopWhileFewPlay(t *testing.T) {
 		t.Helper()
 		for range 20 {
 			write()
-			stacks := make([]byte, 1<<20)
-			stacks = stacks[:runtime.Stack(stacks, true)]
-			if bytes.Contains(stacks, []byte("(*Conn).RunIn(")) == want {
+			if (inLoops() > 0) == want {
 				return
 			}
 		}
@@ -62,10 +69,52 @@ func TestLoopWhileFewPlay(t *testing.T) {
 	compare(t, got[3:], expect)
 }
 
+// A few publishers are served by goroutines of their own, many in loops, and a few that are left of many by goroutines again.
+func TestLoopsOfManyPublishers(t *testing.T) {
+	b := newLoopBench(t, 4)
+	var publishers []*Client
+	var sent [][]tag
+	add := func(n int) {
+		for range n {
+			name := fmt.Sprintf("s%d", len(publishers))
+			p := dialTest(t, DialPublish, b.url("live/"+name), ClientConfig{})
+			publishers, sent = append(publishers, p), append(sent, sample(0))
+			writeTags(t, p, sent[len(sent)-1])
+		}
+	}
+	looped := func(want int) {
+		t.Helper()
+		for range 50 {
+			for i, p := range publishers {
+				more := sample(uint32(len(sent[i])) * 20)[3:]
+				writeTags(t, p, more)
+				sent[i] = append(sent[i], more...)
+				b.received(t, fmt.Sprintf("s%d", i), sent[i])
+			}
+			if inLoops() == want {
+				return
+			}
+		}
+		t.Fatalf("%d in loops, want %d", inLoops(), want)
+	}
+	add(3)
+	looped(0)
+	add(3)
+	looped(6)
+	for _, p := range publishers[2:] {
+		_ = p.Close()
+	}
+	publishers = publishers[:2]
+	b.result(t, "ended", 4)
+	looped(2) // half of it: they stay
+	_ = publishers[1].Close()
+	publishers = publishers[:1]
+	looped(0)
+}
+
 // Out of descriptors no publisher gets into the loop: each is served by its own goroutine, and its players have all.
 func TestPublishWithoutDescriptorForLoop(t *testing.T) {
-	twoProcessors(t)
-	b := newBench(t)
+	b := newLoopBench(t, 1)
 	const streams, frames = 4, 300 // enough for several looks at where they belong
 	var publishers, players [streams]*peer
 	names := [streams]string{"a", "b", "c", "d"}

@@ -73,7 +73,8 @@ func newBench(t testing.TB, configure ...func(*Server, *relay.Config)) *bench {
 	t.Helper()
 	config := relay.Config{PlayWait: 2 * time.Second, ResumeWindow: time.Second, WriteTimeout: 5 * time.Second, Backlog: time.Minute}
 	b := &bench{log: &logBuffer{}}
-	b.Server = &Server{Authorize: authorizeTest, Log: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	// loopFrom: so that publishers are in loops in all tests.
+	b.Server = &Server{Authorize: authorizeTest, loopFrom: 1, Log: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range configure {
 		f(b.Server, &config)
 	}

@@ -50,8 +50,10 @@ type Server struct {
 	context context.Context // of all waiting; ended by Close
 	cancel  context.CancelCauseFunc
 	stats   counters
-	loops   []*loop    // static
 	idle    *door.Idle // players that say nothing
+
+	loops    []*loop // static
+	loopFrom int64   // static: publishers from which on loops are used [loopFrom]
 
 	wg sync.WaitGroup // all goroutines but those that call Serve
 
@@ -95,8 +97,11 @@ func (s *Server) init() {
 		size := s.ChunkSize
 		s.format = relay.NewFormat("rtmp", func(m *relay.Message) []byte { return encode(m, size) })
 		s.context, s.cancel = context.WithCancelCause(context.Background())
-		s.loops = newLoops(s.Relay)
 		s.idle = door.NewIdle()
+		s.loops = newLoops(s.Relay)
+		if s.loopFrom <= 0 {
+			s.loopFrom = loopFrom
+		}
 		s.listeners = map[net.Listener]struct{}{}
 		s.members = map[member]struct{}{}
 	})
