@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/yutopp/go-rtmp/message"
 )
@@ -95,8 +96,9 @@ type output struct {
 // command appends a command message. Its values are our own, so that encoding
 // them cannot fail.
 func (o *output) command(stream uint32, name string, transaction float64, args ...any) {
-	var body bytes.Buffer
-	e := message.NewAMFEncoder(&body, message.EncodingTypeAMF0)
+	body := newScratch()
+	defer scratch.Put(body)
+	e := message.NewAMFEncoder(body, message.EncodingTypeAMF0)
 	if err := message.EncodeBodyAnyValues(e, values(args)); err != nil {
 		panic(fmt.Sprintf("rtmp: encode %s: %v", name, err))
 	}
@@ -104,8 +106,17 @@ func (o *output) command(stream uint32, name string, transaction float64, args .
 		CommandName:   name,
 		TransactionID: int64(transaction),
 		Encoding:      message.EncodingTypeAMF0,
-		Body:          &body,
+		Body:          body,
 	})
+}
+
+// scratch are buffers for what is copied at once: a login's answers would be most of its garbage.
+var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func newScratch() *bytes.Buffer {
+	b := scratch.Get().(*bytes.Buffer)
+	b.Reset()
+	return b
 }
 
 // control appends a protocol control message (§5.4) or a user control message (§6.2).
@@ -114,9 +125,9 @@ func (o *output) control(m message.Message) { o.message(csidControl, 0, m) }
 func (o *output) event(e message.UserCtrlEvent) { o.control(&message.UserCtrl{Event: e}) }
 
 func (o *output) message(csid byte, stream uint32, m message.Message) {
-	var body bytes.Buffer
-	body.Grow(256)
-	if err := message.NewEncoder(&body).Encode(m); err != nil {
+	body := newScratch()
+	defer scratch.Put(body)
+	if err := message.NewEncoder(body).Encode(m); err != nil {
 		panic(fmt.Sprintf("rtmp: encode %T: %v", m, err))
 	}
 	o.bytes = appendChunks(o.bytes, csid, m.TypeID(), stream, 0, body.Bytes(), o.chunkSize)
