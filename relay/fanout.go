@@ -4,14 +4,23 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"liverelay/relay/flv"
 )
 
-// Subscribers up to which a stream is fanned out by its publisher's own goroutine: waking
+// Subscribers up to which a stream is fanned out by its publisher's own goroutine, or the event loop that reads it: waking
 // another costs more than the few writes it then makes. A write never waits, so the
 // publisher is not held up.
 const inlineSubscribers = 16
+
+// A larger stream's publisher does the same on a goroutine of its own while the fan-out takes less than inlineLoad per cent of the
+// time: another thread would be woken beside those who read. Above it, messages that come meanwhile are better
+// delivered together, by a goroutine that the publisher does not wait for.
+const (
+	inlineLoad = 70
+	loadWindow = 100 * time.Millisecond // over which it is measured
+)
 
 // shardSubscribers is for how many subscribers a stream takes another shard. One core
 // writes a message to as many within some milliseconds; two of them sooner would only contend
@@ -66,6 +75,7 @@ type shard struct {
 	requests atomic.Int32  // runs asked for; 0: nobody runs it
 	size     atomic.Int32  // subscribers in it, or about to be
 	reached  atomic.Uint64 // all subscribers in it have what is before this position
+	load     atomic.Int32  // per cent of the time that it was run lately, where it is not small
 
 	mu    sync.Mutex
 	inbox []*Subscriber // to be looked at by the runner
@@ -81,6 +91,9 @@ type shard struct {
 	ended       *error        // the stream's end, once this tick has delivered what came before
 	runner      runner        // of those who run this shard alone
 	alone       [1]*shard     // itself
+	began       time.Time     // this tick
+	busy        time.Duration // that ticks took since measured
+	measured    time.Time     // load
 }
 
 // claim asks for a run, and says whether the caller is the one to make it.
@@ -110,7 +123,12 @@ func (sh *shard) begin() {
 	sh.ended = sh.stream.ended.Load() // before the head: what was written before the end is delivered
 	sh.head = sh.stream.ring.head.Load()
 	sh.admit()
+	if !sh.small() {
+		sh.began = time.Now()
+	}
 }
+
+func (sh *shard) small() bool { return len(sh.subscribers) <= inlineSubscribers }
 
 // collect adds what the next subscribers are due to due, one batch each.
 func (sh *shard) collect(due []delivery) []delivery {
@@ -177,10 +195,22 @@ func (sh *shard) forget(p *plan) {
 // finish ends the tick. It returns false when another is asked for.
 func (sh *shard) finish() bool {
 	sh.reached.Store(sh.head)
+	if !sh.small() {
+		sh.measure(time.Now())
+	}
 	if sh.ended != nil {
 		sh.end(*sh.ended)
 	}
 	return sh.requests.CompareAndSwap(sh.seen, 0)
+}
+
+// measure takes account of a tick for the load.
+func (sh *shard) measure(now time.Time) {
+	sh.busy += now.Sub(sh.began)
+	if window := now.Sub(sh.measured); window >= loadWindow {
+		sh.load.Store((3*sh.load.Load() + int32(100*sh.busy/window)) / 4)
+		sh.busy, sh.measured = 0, now
+	}
 }
 
 // plan returns the batch for a class from a position on, or nil if the ring no longer holds it.

@@ -290,3 +290,67 @@ func TestCloseWhileStuck(t *testing.T) {
 		io.Copy(io.Discard, client)
 	}
 }
+
+// latchSink takes nothing until the latch opens.
+type latchSink struct {
+	countingSink
+	open chan struct{}
+}
+
+func (s *latchSink) TryWrite(b *Batch) (int, error) {
+	<-s.open
+	return s.countingSink.TryWrite(b)
+}
+
+// A large stream's publisher fans out by itself as long as that leaves it time.
+func TestWhoFansOut(t *testing.T) {
+	r := newTestRelay(t, Config{})
+	p, err := r.Publish(testName, PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin(t, p, 0)
+	mustWrite(t, p, flv.Video, 0, keyframe(0))
+	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+	const n = inlineSubscribers + 1
+	sink := &latchSink{open: make(chan struct{})}
+	close(sink.open)
+	manySubscribers(t, r, n, func() Sink { return sink })
+	settle(t, p.stream, n)
+
+	before, frame := sink.bytes.Load(), interframe(1)
+	mustWrite(t, p, flv.Video, 20, frame)
+	if got := sink.bytes.Load() - before; got != int64(n*len(frame)) {
+		t.Errorf("%d bytes delivered when Write has returned, want %d", got, n*len(frame))
+	}
+
+	p.stream.shards[0].load.Store(inlineLoad)
+	sink.open = make(chan struct{})
+	mustWrite(t, p, flv.Video, 40, frame) // would never return
+	close(sink.open)
+	await(t, "delivery", func() bool { return sink.bytes.Load()-before == int64(2*n*len(frame)) })
+}
+
+func TestShardLoad(t *testing.T) {
+	sh := new(shard)
+	now := time.Now()
+	sh.measured = now
+	for _, c := range []struct {
+		every, busy time.Duration
+		ticks       int
+		least, most int32
+	}{
+		{10 * time.Millisecond, 5 * time.Millisecond, 200, 45, 50},
+		{10 * time.Millisecond, 9 * time.Millisecond, 200, 85, 90},
+		{time.Second, time.Millisecond, 20, 0, 1},
+	} {
+		for range c.ticks {
+			now = now.Add(c.every)
+			sh.began = now
+			sh.measure(now.Add(c.busy))
+		}
+		if load := sh.load.Load(); load < c.least || load > c.most {
+			t.Errorf("%v of each %v: load %d, want %d to %d", c.busy, c.every, load, c.least, c.most)
+		}
+	}
+}

@@ -168,27 +168,39 @@ func (st *Stream) fanOut(g *Gather) {
 		if st.flushArmed.CompareAndSwap(false, true) {
 			time.AfterFunc(interval, func() {
 				st.flushArmed.Store(false)
-				st.kick(false)
+				st.kick(true)
 			})
 		}
 		return
 	}
-	if small := st.small(); !small || g == nil {
-		st.kick(small)
-		return
-	}
-	for _, sh := range st.shards {
-		if sh.size.Load() > 0 && sh.claim() {
-			g.shards = append(g.shards, sh)
+	switch small := st.small(); {
+	case g == nil:
+		st.kick(small || st.shards[0].load.Load() < inlineLoad)
+	case !small:
+		st.kick(false)
+	default:
+		for _, sh := range st.shards {
+			if sh.size.Load() > 0 && sh.claim() {
+				g.shards = append(g.shards, sh)
+			}
 		}
 	}
 }
 
+// kick has all shards run: if inline the first one here, once the others are under way.
 func (st *Stream) kick(inline bool) {
+	var here *shard
 	for _, sh := range st.shards {
-		if sh.size.Load() > 0 {
-			sh.kick(inline)
+		switch {
+		case sh.size.Load() == 0:
+		case inline && here == nil:
+			here = sh
+		default:
+			sh.kick(false)
 		}
+	}
+	if here != nil {
+		here.kick(true)
 	}
 }
 
