@@ -175,7 +175,7 @@ func TestHEVCForms(t *testing.T) {
 
 // A publisher that is lost and comes back keeps its players, whose timestamps never go back.
 func TestResume(t *testing.T) {
-	d := open(t, relay.Config{ResumeWindow: patience}, nil, nil)
+	d := open(t, relay.Config{ResumeWindow: patience, Backlog: time.Hour}, nil, nil)
 	c := cast(t, d, "s", "")
 	if err := c.tags(sample(5000, 30)); err != nil {
 		t.Fatal(err)
