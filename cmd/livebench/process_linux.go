@@ -14,11 +14,11 @@ type processes []int
 
 // usage is what the server has used so far, and the machine.
 type usage struct {
-	cpu  int64 // ns
-	rss  int64 // bytes
-	own  int64 // CPU of livebench, ns
-	busy int64 // CPU of the whole machine, ns
-	at   int64
+	cpu int64 // ns
+	rss int64 // bytes
+	own int64 // CPU of livebench, ns
+	machine
+	at int64
 }
 
 func parsePIDs(s string) (processes, error) {
@@ -71,7 +71,9 @@ func (p processes) measure() usage {
 		u.rss += residentSize(pid)
 	}
 	u.own, _ = processTime(os.Getpid())
-	u.busy = machineTime()
+	if b, err := os.ReadFile("/proc/stat"); err == nil {
+		u.machine = parseMachine(b)
+	}
 	return u
 }
 
@@ -91,20 +93,24 @@ func residentSize(pid int) int64 {
 	return 0
 }
 
-// machineTime is the time that all processors have worked, to 10 ms: without idle, I/O wait and what was stolen.
-func machineTime() int64 {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	f := strings.Fields(line)
-	var ticks int64
-	for i, s := range f {
-		if i >= 1 && i <= 7 && i != 4 && i != 5 { // user nice system idle iowait irq softirq
-			v, _ := strconv.ParseInt(s, 10, 64)
-			ticks += v
+// machine is the time of all processors in ns, to 10 ms.
+type machine struct {
+	busy   int64 // they worked: without idle and I/O wait
+	stolen int64 // a virtual machine's had work, but its host had other things to do
+}
+
+// parseMachine reads /proc/stat.
+func parseMachine(stat []byte) machine {
+	var m machine
+	line, _, _ := strings.Cut(string(stat), "\n")
+	for i, s := range strings.Fields(line) {
+		ticks, _ := strconv.ParseInt(s, 10, 64)
+		switch i {
+		case 1, 2, 3, 6, 7: // user, nice, system, irq, softirq
+			m.busy += ticks * 1e7
+		case 8:
+			m.stolen = ticks * 1e7
 		}
 	}
-	return ticks * 1e7
+	return m
 }

@@ -32,6 +32,7 @@ type Window struct {
 	RSS       float64 `json:"server_rss_mib"`   // at the end
 	Own       float64 `json:"livebench_cores"`  // what measuring costs
 	Other     float64 `json:"other_cores"`      // what else ran on the machine: not zero, not a measurement
+	Stolen    float64 `json:"stolen_cores"`     // what the host of a virtual machine kept from it: latencies are the host's
 	LateP99   float64 `json:"publisher_p99_ms"` // how late livebench sent
 	LateMax   float64 `json:"publisher_max_ms"`
 	CPUs      int     `json:"cpus"`
@@ -40,9 +41,10 @@ type Window struct {
 }
 
 // Above these a window measures the machine rather than the server.
-func (w *Window) noisy() bool { return w.Other > 0.1*float64(w.CPUs) }
-func (w *Window) busy() bool  { return w.Own > 0.9 }
-func (w *Window) late() bool  { return w.LateP99 > 5 }
+func (w *Window) noisy() bool  { return w.Other > 0.1*float64(w.CPUs) }
+func (w *Window) stolen() bool { return w.Stolen > 0.01*float64(w.CPUs) }
+func (w *Window) busy() bool   { return w.Own > 0.9 }
+func (w *Window) late() bool   { return w.LateP99 > 5 }
 
 // settleLimit is how long a window waits for silence.
 const settleLimit = 10 * time.Second
@@ -101,6 +103,7 @@ func median(windows []Window) Window {
 		func(w *Window) *float64 { return &w.Cores }, func(w *Window) *float64 { return &w.PerGB },
 		func(w *Window) *float64 { return &w.PerM }, func(w *Window) *float64 { return &w.RSS },
 		func(w *Window) *float64 { return &w.Own }, func(w *Window) *float64 { return &w.Other },
+		func(w *Window) *float64 { return &w.Stolen },
 		func(w *Window) *float64 { return &w.LateP99 }, func(w *Window) *float64 { return &w.LateMax },
 		func(w *Window) *float64 { return &w.Latency.P50 }, func(w *Window) *float64 { return &w.Latency.P90 },
 		func(w *Window) *float64 { return &w.Latency.P99 }, func(w *Window) *float64 { return &w.Latency.Max },
@@ -140,6 +143,9 @@ func (r *Report) judge() {
 	warn := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
 	if w.noisy() {
 		warn("other programs used %.2f cores: figures are not reliable", w.Other)
+	}
+	if w.stolen() {
+		warn("the machine's host kept %.2f cores from it: latencies are the host's", w.Stolen)
 	}
 	if w.busy() {
 		warn("livebench itself used %.2f cores: latencies are its own; give it --threads or another machine", w.Own)
@@ -199,7 +205,7 @@ func (r *Report) print(out io.Writer) {
 		printLatency("  back at live", s.CatchUp)
 		line("  resumed", "%d on a keyframe, %d not, %d without a gap, %d never live", s.OnKeyframe, s.OffKeyframe, s.Gapless, s.NeverLive)
 	}
-	line("livebench", "%.2f cores, frames sent late by p99 %.2f max %.2f ms; other programs %.2f cores", w.Own, w.LateP99, w.LateMax, w.Other)
+	line("livebench", "%.2f cores, frames sent late by p99 %.2f max %.2f ms; other programs %.2f cores, the host %.2f", w.Own, w.LateP99, w.LateMax, w.Other, w.Stolen)
 	for _, text := range sortedKeys(r.Failures) {
 		line("failure", "%d x %s", r.Failures[text], text)
 	}
