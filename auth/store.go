@@ -120,7 +120,7 @@ func parseBlock(s string) (string, error) {
 
 // Keys are the keys under which one session may be banned. Empty parts have none.
 func Keys(app, stream, user, room, id string, ip netip.Addr) []Key {
-	keys := make([]Key, 0, 4+max(len(blocks4), len(blocks6)))
+	keys := make([]Key, 0, 7)
 	add := func(kind Kind, value string) {
 		if value != "" {
 			keys = append(keys, Key{kind, app, value})

@@ -10,7 +10,7 @@ import (
 // Conn is an accepted connection. It is the *net.TCPConn itself (SyscallConn,
 // CloseWrite, File) but for this: bytes that came together with a PROXY header
 // are read first, RemoteAddr is the real peer, Close gives its place back to the
-// gate, and it can be read in an event loop (RunIn) or awaited without a goroutine (Idle).
+// gate, and it can be read in an event loop (RunIn) or served without a goroutine (Idle).
 type Conn struct {
 	*net.TCPConn          // another one after RunIn
 	remote       net.Addr // static
@@ -24,8 +24,8 @@ type Conn struct {
 	readUntil  time.Time
 	writeUntil time.Time
 	closed     bool
-	idle       *Idle  // that it was last awaited by; nil: none
-	awaiting   func() // to be started, by wakeLocked
+	idle       *Idle       // that it was last awaited by; nil: none
+	awaiting   func() bool // to be called, see Idle.Serve; nil: somebody reads, or nobody ever will
 }
 
 // inLoop is a connection while it is in an event loop.

@@ -2,13 +2,22 @@ package door
 
 import "net"
 
-// Await has i start f on a goroutine of its own, once, as soon as Read has something to say: the peer has sent bytes or
-// has ended, the connection is closed, or a read deadline is set, for which somebody must be there. The caller
-// reads no more until f does. False: it cannot, and the caller must go on reading. Such connections are those over TLS, and all where
-// there is no epoll.
-func (i *Idle) Await(conn net.Conn, f func()) bool {
+// Serve calls f each time conn has something to say, until f returns false: the peer has sent bytes or has ended, the
+// connection was closed, or a read deadline is set, for which somebody must be there. f reads what there is, and is called by one goroutine at a
+// time. Between its calls there is none, and Serve has returned, unless f has to read without knowing that there is
+// something: over TLS, where there is no epoll, from a connection that nobody has read yet, or that has a deadline.
+func (i *Idle) Serve(conn net.Conn, f func() bool) {
 	c, ok := conn.(*Conn)
-	if !ok || len(c.rest) > 0 || c.looped != nil {
+	for !ok || !i.await(c, f) {
+		if !f() {
+			return
+		}
+	}
+}
+
+// await has f called as soon as there is something to read; false: it cannot.
+func (i *Idle) await(c *Conn, f func() bool) bool {
+	if len(c.rest) > 0 || c.looped != nil {
 		return false
 	}
 	c.mu.Lock()
@@ -31,10 +40,16 @@ func (c *Conn) wake() {
 	c.wakeLocked()
 }
 
-// wakeLocked starts whom the connection has await it.
+// wakeLocked goes on with what the connection is awaited for.
 func (c *Conn) wakeLocked() {
-	if f := c.awaiting; f != nil {
-		c.awaiting = nil
-		go f() // its caller's: it knows when it has ended
+	f, i := c.awaiting, c.idle
+	if f == nil {
+		return
 	}
+	c.awaiting = nil
+	go func() { // its caller's: f knows when it has ended
+		if f() {
+			i.Serve(c, f)
+		}
+	}()
 }

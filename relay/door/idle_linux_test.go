@@ -14,39 +14,41 @@ import (
 // listener reads a connection whenever it has something to say, and hands on what that was.
 type listener struct {
 	t     testing.TB
-	idle  *Idle
 	conn  net.Conn
 	heard chan string
 	ended chan error
 }
 
-func newListener(t testing.TB, idle *Idle, conn net.Conn) *listener {
+// newListener has idle serve conn, whose peer is c. Nobody is served who has never been read.
+func newListener(t testing.TB, idle *Idle, conn net.Conn, c *net.TCPConn) *listener {
+	t.Helper()
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	return &listener{t, idle, conn, make(chan string, 100), make(chan error, 1)}
-}
-
-// first reads once, for nobody is awaited who has never been read, then leaves.
-func (l *listener) first() {
-	l.t.Helper()
-	l.read()
-	if heard := <-l.heard; heard != "hello" {
-		l.t.Fatalf("heard %q", heard)
+	l := &listener{t, conn, make(chan string, 100), make(chan error, 1)}
+	io.WriteString(c, "hello")
+	if !l.read() || <-l.heard != "hello" {
+		t.Fatal("not heard")
 	}
+	served := make(chan struct{})
+	go func() { defer close(served); idle.Serve(conn, l.read) }()
+	select {
+	case <-served:
+	case <-time.After(20 * time.Second):
+		t.Fatal("Serve keeps its goroutine")
+	}
+	return l
 }
 
-func (l *listener) read() {
+func (l *listener) read() bool {
 	b := make([]byte, 100)
 	n, err := l.conn.Read(b)
 	if err != nil {
 		l.ended <- err
-		return
-	}
-	if !l.idle.Await(l.conn, l.read) {
-		l.ended <- errors.New("not awaited")
+		return false
 	}
 	l.heard <- string(b[:n])
+	return true
 }
 
 func (l *listener) end() error {
@@ -71,9 +73,7 @@ func TestIdle(t *testing.T) {
 		for i := range all {
 			var s *Conn
 			s, peers[i] = pair(t, l)
-			all[i] = newListener(t, idle, s)
-			io.WriteString(peers[i], "hello")
-			all[i].first()
+			all[i] = newListener(t, idle, s, peers[i])
 		}
 		if more := runtime.NumGoroutine() - goroutines; more > 10 {
 			t.Errorf("%d goroutines more for %d connections that say nothing", more, n)
@@ -121,9 +121,7 @@ func TestIdleEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			idle := NewIdle()
 			s, c := pair(t, listen(t, Options{}))
-			w := newListener(t, idle, s)
-			io.WriteString(c, "hello")
-			w.first()
+			w := newListener(t, idle, s, c)
 			s.SetReadDeadline(time.Time{}) // none: nobody need be there
 			test.do(s)
 			if err := w.end(); !errors.Is(err, test.want) {
@@ -138,29 +136,47 @@ func TestIdleEnds(t *testing.T) {
 func TestIdleCannot(t *testing.T) {
 	idle := NewIdle()
 	s, c := pair(t, listen(t, Options{}))
-	never := func() { t.Error("called") }
+	never := func() bool { t.Error("called"); return false }
 	s.SetDeadline(time.Time{})
-	if idle.Await(s, never) {
+	if idle.await(s, never) {
 		t.Error("took one that has never been read")
 	}
 	io.WriteString(c, "x")
 	s.Read(make([]byte, 1))
-	if idle.Await(s.TCPConn, never) {
-		t.Error("took one that is not a Conn")
-	}
 	s.SetReadDeadline(time.Now().Add(time.Hour))
-	if idle.Await(s, never) {
+	if idle.await(s, never) {
 		t.Error("took one with a deadline")
 	}
 	s.SetReadDeadline(time.Time{})
 	s.rest = []byte("more")
-	if idle.Await(s, never) {
+	if idle.await(s, never) {
 		t.Error("took one with unread bytes")
 	}
 	s.rest = nil
 	s.Close()
-	if idle.Await(s, never) {
+	if idle.await(s, never) {
 		t.Error("took a closed one")
 	}
 	idle.Wait()
+}
+
+// Who cannot be awaited keeps the goroutine that serves it.
+func TestIdleServesOthers(t *testing.T) {
+	server, client := net.Pipe()
+	var heard []string
+	go func() {
+		for _, word := range []string{"a", "b"} {
+			io.WriteString(client, word)
+		}
+		client.Close()
+	}()
+	b := make([]byte, 10)
+	NewIdle().Serve(server, func() bool {
+		n, err := server.Read(b)
+		heard = append(heard, string(b[:n]))
+		return err == nil
+	})
+	if len(heard) != 3 || heard[0] != "a" || heard[1] != "b" {
+		t.Errorf("heard %q", heard)
+	}
 }

@@ -29,7 +29,7 @@ type player struct {
 	sub     *relay.Subscriber
 	started time.Time
 
-	// of run
+	// of listen and read
 	early  []byte // sent by the peer before listen began
 	heard  int    // bytes, of an HTTP client
 	frames *frameReader
@@ -139,34 +139,28 @@ func replyHead(header http.Header, fileHeader []byte) []byte {
 	return b.Bytes()
 }
 
-// listen takes what the peer has sent in advance, then waits for what comes: with no goroutine where that is possible, else
-// with this one.
+// listen takes what the peer sends, beginning with what it has sent in advance, until it ends.
 func (p *player) listen() {
 	early := p.early
 	p.early = nil
 	if err := p.hear(early); err != nil {
 		p.over(err)
-	} else if !p.h.idle.Await(p.conn, p.run) {
-		p.run()
+		return
 	}
+	p.h.idle.Serve(p.conn, p.read)
 }
 
-// run is the player's goroutine while there is something to read. The last one ends the session.
-func (p *player) run() {
-	buf := make([]byte, 64)
-	for {
-		n, err := p.conn.Read(buf)
-		if err == nil {
-			err = p.hear(buf[:n])
-		}
-		if err != nil {
-			p.over(err)
-			return
-		}
-		if p.h.idle.Await(p.conn, p.run) {
-			return
-		}
+// read takes what has come, or the next that comes; false: the session is over.
+func (p *player) read() bool {
+	var buf [64]byte
+	n, err := p.conn.Read(buf[:])
+	if err == nil {
+		err = p.hear(buf[:n])
 	}
+	if err != nil {
+		p.over(err)
+	}
+	return err == nil
 }
 
 // hear takes what the peer has sent, and for a WebSocket the rest of the frame.

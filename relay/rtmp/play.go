@@ -28,7 +28,7 @@ type player struct {
 	name    relay.Name
 	started time.Time
 
-	// owned by run
+	// owned by hear
 	chunks chunkReader
 
 	// guarded by mu
@@ -209,22 +209,22 @@ func (p *player) abort() { _ = p.conn.Close() }
 
 func (p *player) output() *output { return &output{chunkSize: p.server.ChunkSize} }
 
-// listen waits for what the player says: with no goroutine where that is possible, else with this one.
+// listen takes what the player says until it ends.
 func (p *player) listen() {
-	if p.chunks.buffered() || !p.server.idle.Await(p.conn, p.run) {
-		p.run()
+	if !p.chunks.buffered() || p.hear() {
+		p.server.idle.Serve(p.conn, p.hear)
 	}
 }
 
-// run is the player's goroutine while there is something to read. The last one ends the player.
-func (p *player) run() {
+// hear takes the messages that have come, or the next one; false: the player has ended.
+func (p *player) hear() bool {
 	for {
 		if err := p.message(); err != nil {
 			p.finish(err)
-			return
+			return false
 		}
-		if !p.chunks.buffered() && p.server.idle.Await(p.conn, p.run) {
-			return
+		if !p.chunks.buffered() {
+			return true
 		}
 	}
 }
