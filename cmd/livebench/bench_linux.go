@@ -318,6 +318,7 @@ func (b *rig) stall(before Window) (*Stall, error) {
 		return nil, err
 	}
 	s.Others, s.RSSAfter = w, w.RSS
+	s.Growth = w.Machine - before.Machine
 	s.KiBPer = (s.RSSAfter - s.RSSBefore) * 1024 / float64(max(s.Players, 1))
 	if before.Latency.P99 > 0 {
 		s.P99Ratio = w.Latency.P99 / before.Latency.P99

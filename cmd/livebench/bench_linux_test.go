@@ -266,3 +266,12 @@ func TestParseMachine(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 }
+
+func TestKibibytes(t *testing.T) {
+	file := []byte("MemTotal:       24684000 kB\nMemFree:  1 kB\nMemAvailable:   24000000 kB\nBroken:\n")
+	for name, want := range map[string]int64{"MemTotal:": 24684000 << 10, "MemAvailable:": 24000000 << 10, "Broken:": 0, "Mem": 0} {
+		if got := kibibytes(file, name); got != want {
+			t.Errorf("%s %d, want %d", name, got, want)
+		}
+	}
+}

@@ -17,6 +17,7 @@ type usage struct {
 	cpu int64 // ns
 	rss int64 // bytes
 	own int64 // CPU of livebench, ns
+	mem int64 // of the whole machine, bytes that nothing else could have: the kernel's socket buffers are in it
 	machine
 	at int64
 }
@@ -74,6 +75,9 @@ func (p processes) measure() usage {
 	if b, err := os.ReadFile("/proc/stat"); err == nil {
 		u.machine = parseMachine(b)
 	}
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+		u.mem = kibibytes(b, "MemTotal:") - kibibytes(b, "MemAvailable:")
+	}
 	return u
 }
 
@@ -84,8 +88,13 @@ func residentSize(pid int) int64 {
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) >= 2 && f[0] == "Rss:" {
+	return kibibytes(b, "Rss:")
+}
+
+// kibibytes returns a figure of a file in /proc, in bytes; 0: it is not there.
+func kibibytes(file []byte, name string) int64 {
+	for line := range strings.Lines(string(file)) {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == name {
 			kib, _ := strconv.ParseInt(f[1], 10, 64)
 			return kib << 10
 		}

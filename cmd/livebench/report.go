@@ -30,6 +30,7 @@ type Window struct {
 	Ended     int     `json:"players_ended"`    // disconnected
 	Foreign   int     `json:"foreign_frames"`   // of another stream
 	RSS       float64 `json:"server_rss_mib"`   // at the end
+	Machine   float64 `json:"machine_used_mib"` // at the end: memory in use on the whole machine, the kernel's too
 	Own       float64 `json:"livebench_cores"`  // what measuring costs
 	Other     float64 `json:"other_cores"`      // what else ran on the machine: not zero, not a measurement
 	Stolen    float64 `json:"stolen_cores"`     // what the host of a virtual machine kept from it: latencies are the host's
@@ -56,13 +57,14 @@ type Stall struct {
 	P99Ratio    float64 `json:"others_p99_ratio"`
 	RSSBefore   float64 `json:"server_rss_before_mib"`
 	RSSAfter    float64 `json:"server_rss_after_mib"`
-	Ended       int     `json:"ended"`     // closed by the server meanwhile
-	CatchUp     Latency `json:"catch_up"`  // from reading again to the live edge
-	NeverLive   int     `json:"not_live"`  // that did not get there
-	OnKeyframe  int     `json:"on_key"`    // first picture after the gap
-	OffKeyframe int     `json:"off_key"`   //
-	Gapless     int     `json:"no_gap"`    // lost nothing
-	KiBPer      float64 `json:"kib_stall"` // RSS growth per stalled player
+	Growth      float64 `json:"machine_growth_mib"` // of all memory in use on the machine: the kernel's socket buffers above all
+	Ended       int     `json:"ended"`              // closed by the server meanwhile
+	CatchUp     Latency `json:"catch_up"`           // from reading again to the live edge
+	NeverLive   int     `json:"not_live"`           // that did not get there
+	OnKeyframe  int     `json:"on_key"`             // first picture after the gap
+	OffKeyframe int     `json:"off_key"`            //
+	Gapless     int     `json:"no_gap"`             // lost nothing
+	KiBPer      float64 `json:"kib_stall"`          // RSS growth per stalled player
 }
 
 // Report is one run of livebench: the medians of its windows.
@@ -103,7 +105,7 @@ func median(windows []Window) Window {
 		func(w *Window) *float64 { return &w.Cores }, func(w *Window) *float64 { return &w.PerGB },
 		func(w *Window) *float64 { return &w.PerM }, func(w *Window) *float64 { return &w.RSS },
 		func(w *Window) *float64 { return &w.Own }, func(w *Window) *float64 { return &w.Other },
-		func(w *Window) *float64 { return &w.Stolen },
+		func(w *Window) *float64 { return &w.Stolen }, func(w *Window) *float64 { return &w.Machine },
 		func(w *Window) *float64 { return &w.LateP99 }, func(w *Window) *float64 { return &w.LateMax },
 		func(w *Window) *float64 { return &w.Latency.P50 }, func(w *Window) *float64 { return &w.Latency.P90 },
 		func(w *Window) *float64 { return &w.Latency.P99 }, func(w *Window) *float64 { return &w.Latency.Max },
@@ -199,7 +201,7 @@ func (r *Report) print(out io.Writer) {
 	printLatency("  of all at once", r.Arrival)
 	line("faults", "%d lost, %d out of order, %d short players, %d ended, %d foreign", w.Lost, w.Disorder, w.Short, w.Ended, w.Foreign)
 	if s := r.Stall; s != nil {
-		line("stalled", "%d players: %d ended, RSS %.1f -> %.1f MiB", s.Players, s.Ended, s.RSSBefore, s.RSSAfter)
+		line("stalled", "%d players: %d ended, RSS %.1f -> %.1f MiB, the machine's memory %+.0f MiB", s.Players, s.Ended, s.RSSBefore, s.RSSAfter, s.Growth)
 		printLatency("  others", s.Others.Latency)
 		line("  others", "p99 x %.2f, %d lost, %d short, %d ended", s.P99Ratio, s.Others.Lost, s.Others.Short, s.Others.Ended)
 		printLatency("  back at live", s.CatchUp)

@@ -200,16 +200,16 @@ func (t *tables) stalled() {
 			}
 			if first {
 				t.line("Players that stop reading, and read again:\n")
-				t.line("| server | stalled | others' p99 ms before, during | others' faults | server RSS MiB before, during | back at live p50, p99 ms | resumed on a keyframe | ended by server |")
-				t.line("|---|---|---|---|---|---|---|---|")
+				t.line("| server | stalled | others' p99 ms before, during | others' faults | server RSS MiB before, during | all the machine's memory, MiB more | back at live p50, p99 ms | resumed on a keyframe | ended by server |")
+				t.line("|---|---|---|---|---|---|---|---|---|")
 				first = false
 			}
 			resumed := fmt.Sprintf("%d of %d", s.OnKeyframe, s.OnKeyframe+s.OffKeyframe)
 			if s.Gapless > 0 {
 				resumed += fmt.Sprintf(", %d without a gap", s.Gapless)
 			}
-			t.line("| %s | %d | %.1f, %.1f | %d lost, %d short | %.1f, %.1f | %.0f, %.0f | %s | %d |", r.label, s.Players,
-				r.reports[i].Window.Latency.P99, s.Others.Latency.P99, s.Others.Lost, s.Others.Short, s.RSSBefore, s.RSSAfter,
+			t.line("| %s | %d | %.1f, %.1f | %d lost, %d short | %.1f, %.1f | %.0f | %.0f, %.0f | %s | %d |", r.label, s.Players,
+				r.reports[i].Window.Latency.P99, s.Others.Latency.P99, s.Others.Lost, s.Others.Short, s.RSSBefore, s.RSSAfter, s.Growth,
 				s.CatchUp.P50, s.CatchUp.P99, resumed, s.Ended)
 		}
 	}

@@ -64,6 +64,7 @@ func (b *rig) window(gops int, joins float64) (Window, error) {
 	w.Own = float64(after.own-before.own) / 1e9 / w.Seconds
 	if b.local() {
 		w.Other = max(float64(after.busy-before.busy)/1e9/w.Seconds-w.Own-w.Cores, 0)
+		w.Machine = float64(after.mem) / (1 << 20)
 		w.Stolen = float64(after.stolen-before.stolen) / 1e9 / w.Seconds
 	}
 	return w, nil
