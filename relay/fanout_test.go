@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -352,5 +353,43 @@ func TestShardLoad(t *testing.T) {
 		if load := sh.load.Load(); load < c.least || load > c.most {
 			t.Errorf("%v of each %v: load %d, want %d to %d", c.busy, c.every, load, c.least, c.most)
 		}
+	}
+}
+
+// A large stream is fanned out by several cores, and nobody misses anything.
+func TestLargeStreamHasSeveralShards(t *testing.T) {
+	was := runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
+	defer runtime.GOMAXPROCS(was)
+	r := newTestRelay(t, Config{Backlog: time.Hour})
+	p := mustPublish(t, r, "")
+	begin(t, p, 0)
+	mustWrite(t, p, flv.Video, 0, keyframe(0))
+	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
+	const n, frames = shardSubscribers + 50, 100
+	sinks := make([]countingSink, n)
+	next := 0
+	manySubscribers(t, r, n, func() Sink { next++; return &sinks[next-1] })
+	settle(t, p.stream, n)
+	used := 0
+	for _, sh := range p.stream.shards {
+		if sh.size.Load() > 0 {
+			used++
+		}
+	}
+	if used < 2 {
+		t.Errorf("%d shard for %d subscribers", used, n)
+	}
+	before := make([]int64, n)
+	for i := range sinks {
+		before[i] = sinks[i].bytes.Load()
+	}
+	want := int64(0)
+	for i := range frames {
+		frame := interframe(i + 1)
+		want += int64(len(frame))
+		mustWrite(t, p, flv.Video, uint32(20*(i+1)), frame)
+	}
+	for i := range sinks {
+		await(t, "everything", func() bool { return sinks[i].bytes.Load()-before[i] == want })
 	}
 }

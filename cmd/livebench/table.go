@@ -307,14 +307,14 @@ func (t *tables) promises() {
 
 // remarks gathers what makes figures doubtful, over all runs.
 func (t *tables) remarks() {
-	var runs, noisy, robbed, late, busy, moving int
+	var runs, noisy, steals, late, busy, moving int
 	var noise, stolen, lateness float64
 	for _, r := range t.rows {
 		for _, p := range r.reports {
 			runs++
 			noise, stolen, lateness = max(noise, p.Window.Other), max(stolen, p.Window.Stolen), max(lateness, p.Window.LateP99)
 			noisy += one(p.Window.noisy())
-			robbed += one(p.Window.stolen())
+			steals += one(p.Window.stolen())
 			late += one(p.Window.late())
 			busy += one(p.Window.busy())
 			moving += one(p.Window.Unsettled)
@@ -323,8 +323,8 @@ func (t *tables) remarks() {
 	if noisy > 0 {
 		t.line("- **Not reliable: other programs used up to %.1f cores in %d of %d runs.** Repeat on a quiet machine.", noise, noisy, runs)
 	}
-	if robbed > 0 {
-		t.line("- The machine is a virtual one, and its host kept up to %.2f cores from it in %d of %d runs: their latencies are the host's.", stolen, robbed, runs)
+	if steals > 0 {
+		t.line("- The machine is a virtual one, and its host kept up to %.2f cores from it in %d of %d runs: their latencies are the host's.", stolen, steals, runs)
 	}
 	if late > 0 {
 		t.line("- livebench sent frames late in %d of %d runs, by up to %.0f ms (p99): the machine was overloaded.", late, runs, lateness)

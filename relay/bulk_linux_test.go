@@ -1,0 +1,72 @@
+package relay
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+)
+
+// refuseUring has the kernel answer io_uring_setup with EPERM from now on, in all threads, as Docker's default profile does:
+// seccomp(2), a filter of four instructions.
+func refuseUring() error {
+	const (
+		setNoNewPrivs, setFilter, allThreads = 38, 1, 1
+		load, jumpIfEqual, reply             = 0x20, 0x15, 0x06
+		allow, refuse                        = 0x7fff0000, 0x00050000 | uint32(syscall.EPERM)
+		ioUringSetup                         = 425
+	)
+	seccomp := map[string]uintptr{"amd64": 317, "arm64": 277}[runtime.GOARCH]
+	if seccomp == 0 {
+		return syscall.ENOSYS
+	}
+	type instruction struct {
+		code   uint16
+		jt, jf uint8
+		k      uint32
+	}
+	filter := []instruction{{load, 0, 0, 0}, {jumpIfEqual, 0, 1, ioUringSetup}, {reply, 0, 0, refuse}, {reply, 0, 0, allow}}
+	program := struct {
+		n      uint16
+		filter *instruction
+	}{uint16(len(filter)), &filter[0]}
+	runtime.LockOSThread() // no_new_privs is this thread's, and the others take it with the filter
+	defer runtime.UnlockOSThread()
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	if _, _, errno := syscall.RawSyscall(seccomp, setFilter, allThreads, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+const refusedEnv = "LIVERELAY_TEST_URING_REFUSED"
+
+// Where the kernel refuses io_uring, players get the same without it.
+func TestUringRefused(t *testing.T) {
+	if os.Getenv(refusedEnv) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestUringRefused$", "-test.v")
+		cmd.Env = append(os.Environ(), refusedEnv+"=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if strings.Contains(string(out), "--- SKIP") {
+			t.Skip(string(out))
+		}
+		return
+	}
+	if err := refuseUring(); err != nil {
+		t.Skip("no seccomp filter here: ", err)
+	}
+	if newBulkSender() != nil {
+		t.Fatal("there is a ring although the kernel refuses it")
+	}
+	t.Run("sockets", TestSocketsGetEveryByte)
+	t.Run("gathered", TestGather)
+	t.Run("gathered while it changes", TestGatherChanges)
+}
