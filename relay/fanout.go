@@ -22,10 +22,9 @@ const (
 	loadWindow = 100 * time.Millisecond // over which it is measured
 )
 
-// shardSubscribers is for how many subscribers a stream takes another shard. One core
-// writes a message to as many within some milliseconds; two of them sooner would only contend
-// with those who read.
-const shardSubscribers = 1024
+// shardSubscribers is for how many subscribers a stream takes another shard. One core writes a message to as many in some 2 ms. For
+// fewer, waking another core costs more than those who would wait gain.
+const shardSubscribers = 512
 
 // class is what decides which bytes a subscriber is due at a position. All
 // subscribers of one class at one position share one batch.
