@@ -156,9 +156,13 @@ func newBulkSender() sender {
 		return nil
 	}
 	ring, err := uring.New(bulkCalls, bulkSockets)
-	if err != nil {
+	switch {
+	case err == nil:
+		return &bulkSender{ring: ring}
+	case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM):
+		// That passes: the next who asks may have one.
+	default:
 		uringRefused.Store(true)
-		return nil
 	}
-	return &bulkSender{ring: ring}
+	return nil
 }

@@ -70,3 +70,36 @@ func TestUringRefused(t *testing.T) {
 	t.Run("gathered", TestGather)
 	t.Run("gathered while it changes", TestGatherChanges)
 }
+
+// Who needs a ring while there is no descriptor left does without; the next has one again.
+func TestUringWithoutDescriptor(t *testing.T) {
+	if newBulkSender() == nil {
+		t.Skip("no io_uring here")
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) }()
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 64, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	var all []int
+	for {
+		fd, err := syscall.Dup(0)
+		if err != nil {
+			break
+		}
+		all = append(all, fd)
+	}
+	without := newBulkSender()
+	for _, fd := range all {
+		_ = syscall.Close(fd)
+	}
+	if without != nil {
+		t.Fatal("a ring without a descriptor")
+	}
+	if newBulkSender() == nil {
+		t.Fatal("none although there are descriptors again")
+	}
+}
