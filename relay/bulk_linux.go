@@ -13,7 +13,8 @@ import (
 
 // bulkSender sends batches to many sockets with one system call for a whole group of them.
 type bulkSender struct {
-	ring *uring.Ring
+	ring   *uring.Ring
+	places int32 // in its table of sockets
 
 	mu   sync.Mutex
 	free []int32 // guarded by mu: places in the ring's table of sockets that were given back
@@ -22,7 +23,7 @@ type bulkSender struct {
 
 const (
 	bulkCalls   = 128     // sends in one call: some 0.3 ms
-	bulkSockets = 1 << 14 // of one sender; more are written directly
+	bulkSockets = 1 << 14 // of one sender, if the process may have so many; more are written directly
 )
 
 var errNotDone = errors.New("io_uring lost a send")
@@ -48,7 +49,7 @@ func (u *bulkSender) add(s *rawSink) bool {
 	case len(u.free) > 0:
 		place = u.free[len(u.free)-1]
 		u.free = u.free[:len(u.free)-1]
-	case u.used < bulkSockets:
+	case u.used < u.places:
 		place = u.used
 		u.used++
 	default:
@@ -155,10 +156,15 @@ func newBulkSender() sender {
 	if uringRefused.Load() {
 		return nil
 	}
-	ring, err := uring.New(bulkCalls, bulkSockets)
+	places := bulkSockets
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil { // the kernel refuses a larger table
+		places = int(min(limit.Cur, bulkSockets))
+	}
+	ring, err := uring.New(bulkCalls, places)
 	switch {
 	case err == nil:
-		return &bulkSender{ring: ring}
+		return &bulkSender{ring: ring, places: int32(places)}
 	case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM):
 		// That passes: the next who asks may have one.
 	default:

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -71,7 +73,8 @@ func TestUringRefused(t *testing.T) {
 	t.Run("gathered while it changes", TestGatherChanges)
 }
 
-// Who needs a ring while there is no descriptor left does without; the next has one again.
+// Who needs a ring while there is no descriptor left does without; the next has one again, although the process may
+// have fewer descriptors than a ring's table has places otherwise.
 func TestUringWithoutDescriptor(t *testing.T) {
 	if newBulkSender() == nil {
 		t.Skip("no io_uring here")
@@ -101,5 +104,38 @@ func TestUringWithoutDescriptor(t *testing.T) {
 	}
 	if newBulkSender() == nil {
 		t.Fatal("none although there are descriptors again")
+	}
+}
+
+// Sockets for which the ring's table has no place are written all the same, and get one that becomes free.
+func TestUringFull(t *testing.T) {
+	u, ok := newBulkSender().(*bulkSender)
+	if !ok {
+		t.Skip("no io_uring here")
+	}
+	u.places = 1
+	var due []delivery
+	var clients []net.Conn
+	for range 2 {
+		server, client := tcpPair(t)
+		due = append(due, delivery{s: &Subscriber{sink: NewSink(server)}, batch: newBatch([][]byte{[]byte("frame")})})
+		clients = append(clients, client)
+	}
+	first, second := due[0].s.sink.(*rawSink), due[1].s.sink.(*rawSink)
+	for range 2 {
+		u.send(due)
+		for i, client := range clients {
+			b := make([]byte, 5)
+			if _, err := io.ReadFull(client, b); err != nil || string(b) != "frame" || due[i].n != len(b) || due[i].err != nil {
+				t.Errorf("socket %d got %q, %v; the sender says %d, %v", i, b, err, due[i].n, due[i].err)
+			}
+		}
+		if first.sender != u || second.sender != nil {
+			t.Error("the first should have the only place")
+		}
+	}
+	first.detach()
+	if u.send(due[1:]); second.sender != u || due[1].err != nil {
+		t.Error("the second has not got the place that the first gave back: ", due[1].err)
 	}
 }
