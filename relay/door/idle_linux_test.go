@@ -93,14 +93,21 @@ func TestIdle(t *testing.T) {
 						t.Error("nothing heard")
 					}
 				}
-				peers[i].Close()
-				if err := all[i].end(); err != io.EOF {
-					t.Error(err)
-				}
-				all[i].conn.Close()
 			})
 		}
 		wg.Wait()
+		for deadline := time.Now().Add(20 * time.Second); runtime.NumGoroutine()-goroutines > 10; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d goroutines more for %d connections that say nothing any more", runtime.NumGoroutine()-goroutines, n)
+			}
+		}
+		for i := range all {
+			peers[i].Close()
+			if err := all[i].end(); err != io.EOF {
+				t.Error(err)
+			}
+			all[i].conn.Close()
+		}
 		idle.Wait()
 	}
 	if after := descriptors(t); after != before {
