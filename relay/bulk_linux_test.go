@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -119,6 +120,7 @@ func TestUringFull(t *testing.T) {
 	for range 2 {
 		server, client := tcpPair(t)
 		due = append(due, delivery{s: &Subscriber{sink: NewSink(server)}, batch: newBatch([][]byte{[]byte("frame")})})
+		client.SetReadDeadline(time.Now().Add(20 * time.Second))
 		clients = append(clients, client)
 	}
 	first, second := due[0].s.sink.(*rawSink), due[1].s.sink.(*rawSink)

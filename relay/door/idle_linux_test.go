@@ -96,11 +96,7 @@ func TestIdle(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		for deadline := time.Now().Add(20 * time.Second); runtime.NumGoroutine()-goroutines > 10; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d goroutines more for %d connections that say nothing any more", runtime.NumGoroutine()-goroutines, n)
-			}
-		}
+		eventually(t, "all to be idle again", func() bool { return runtime.NumGoroutine()-goroutines <= 10 })
 		for i := range all {
 			peers[i].Close()
 			if err := all[i].end(); err != io.EOF {
