@@ -96,7 +96,7 @@ func TestIdle(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		eventually(t, "all to be idle again", func() bool { return runtime.NumGoroutine()-goroutines <= 10 })
+		eventually(t, "some that were heard keep their goroutine", func() bool { return runtime.NumGoroutine()-goroutines <= 10 })
 		for i := range all {
 			peers[i].Close()
 			if err := all[i].end(); err != io.EOF {
