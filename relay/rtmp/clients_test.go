@@ -302,8 +302,9 @@ application relay { live on; push rtmp://%[4]s/live/pushed; } } }`, module, dir,
 	}
 }
 
-// TestRTMPS is the same door behind TLS.
-func TestRTMPS(t *testing.T) {
+// selfSigned makes a certificate for localhost, and who trusts it.
+func selfSigned(t testing.TB) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -320,8 +321,14 @@ func TestRTMPS(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
+// TestRTMPS is the same door behind TLS.
+func TestRTMPS(t *testing.T) {
+	certificate, roots := selfSigned(t)
 	b := newBench(t, func(_ *Server, c *relay.Config) { c.PlayWait = wait })
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,13 @@
 package rtmp
 
 import (
+	"bytes"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
@@ -11,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"liverelay/relay/door"
 )
 
 // rss is what the kernel says this process has in memory.
@@ -24,6 +30,17 @@ func rss() int {
 	return n * os.Getpagesize()
 }
 
+// sayPlay says all that a player of stream a has to say, without waiting for answers.
+func sayPlay(conn net.Conn) {
+	_ = conn.SetDeadline(time.Now().Add(wait))
+	hello := make([]byte, 1+2*handshakeSize)
+	hello[0] = 3
+	_, _ = conn.Write(hello)
+	_, _ = conn.Write(commandBytesOf("connect", 1, map[string]any{"app": "live"}))
+	_, _ = conn.Write(commandBytesOf("createStream", 2, nil))
+	_, _ = conn.Write(commandBytesOf("play", 3, nil, "a"))
+}
+
 // TestMemoryPerPlayer measures what a player costs. Its other half is a bare
 // socket, whose Go side is counted too: the figure is an upper bound.
 func TestMemoryPerPlayer(t *testing.T) {
@@ -33,15 +50,6 @@ func TestMemoryPerPlayer(t *testing.T) {
 	b := newBench(t)
 	publisher := b.publishing(t, "a")
 	publisher.begin()
-	say := func(conn net.Conn) {
-		_ = conn.SetDeadline(time.Now().Add(wait))
-		hello := make([]byte, 1+2*handshakeSize)
-		hello[0] = 3
-		_, _ = conn.Write(hello)
-		_, _ = conn.Write(commandBytesOf("connect", 1, map[string]any{"app": "live"}))
-		_, _ = conn.Write(commandBytesOf("createStream", 2, nil))
-		_, _ = conn.Write(commandBytesOf("play", 3, nil, "a"))
-	}
 	const n = 1000
 	conns := make([]net.Conn, 0, n)
 	defer func() {
@@ -56,7 +64,7 @@ func TestMemoryPerPlayer(t *testing.T) {
 				t.Fatal(err)
 			}
 			conns = append(conns, c)
-			say(c)
+			sayPlay(c)
 		}
 		eventually(t, func() string {
 			if got := b.Stats().Results["play"]; got != uint64(len(conns)) {
@@ -87,4 +95,65 @@ func TestMemoryPerPlayer(t *testing.T) {
 	}
 	t.Logf("per player: heap %d, stacks %d, goroutines %.2f; allocated %d; RSS %d (before a collection %d)", per(m0.HeapAlloc, m1.HeapAlloc), per(m0.StackInuse, m1.StackInuse),
 		goroutines, per(m0.TotalAlloc, m1.TotalAlloc), (rss()-rss0)/(n-100), (raw-rss0)/(n-100))
+}
+
+const tlsPlayersEnv = "LIVERELAY_TEST_TLS_PLAYERS" // where the child process's players go
+
+// TestMemoryPerTLSPlayer prints what a player costs over TLS, where crypto/tls has its state and somebody must wait in Read. The
+// players are in a process of their own.
+func TestMemoryPerTLSPlayer(t *testing.T) {
+	const n = 500
+	if addr := os.Getenv(tlsPlayersEnv); addr != "" {
+		for range n {
+			c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			sayPlay(c)
+		}
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent has seen enough
+		return
+	}
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	b := newBench(t)
+	b.publishing(t, "a").begin()
+	certificate, _ := selfSigned(t)
+	l, err := door.Listen(t.Context(), "127.0.0.1:0", door.Options{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- b.Serve(l) }()
+	defer func() { _ = l.Close(); <-served }()
+
+	debug.FreeOSMemory()
+	before := rss()
+	child := exec.Command(os.Args[0], "-test.run=^TestMemoryPerTLSPlayer$")
+	child.Env = append(os.Environ(), tlsPlayersEnv+"="+l.Addr().String())
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var output bytes.Buffer
+	child.Stdout, child.Stderr = &output, &output
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		if got := b.Stats().Results["play"]; got != n {
+			return fmt.Sprintf("%d play", got)
+		}
+		return ""
+	})
+	time.Sleep(200 * time.Millisecond)
+	grown := rss() - before
+	debug.FreeOSMemory()
+	t.Logf("per player over TLS: RSS %d (before a collection %d)", (rss()-before)/n, grown/n)
+	_ = stdin.Close()
+	if err := child.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, &output)
+	}
 }
