@@ -235,8 +235,11 @@ func TestTableTakesRatiosRoundByRound(t *testing.T) {
 		for _, r := range []Report{
 			{Label: "floor", Scenario: "standard", Players: 10, Runs: make([]Window, 1), Window: Window{PerGB: round.floor}},
 			{Label: "liverelay RTMP", Scenario: "standard", Players: 10, Runs: make([]Window, 1), Window: Window{PerGB: round.ours, Lost: 2}},
+			{Label: "floor", Scenario: "rooms", Window: Window{PerM: 2 * round.floor}},
+			{Label: "liverelay RTMP", Scenario: "rooms", Window: Window{PerM: 3 * round.floor}},
+			{Label: "other", Scenario: "rooms", Window: Window{PerM: 4 * round.floor}},
 		} {
-			name := filepath.Join(dir, fmt.Sprint(i, r.Label))
+			name := filepath.Join(dir, fmt.Sprint(i, r.Label, r.Scenario))
 			if err := r.write(name); err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +250,9 @@ func TestTableTakesRatiosRoundByRound(t *testing.T) {
 	if err := table(names, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| liverelay RTMP | 2.20 | 1.10 |", "6 lost", "| CPU per delivered GB, × floor | ≤ 1.15 | 1.10 | kept |"} {
+	for _, want := range []string{"| liverelay RTMP | 2.20 | 1.10 |", "6 lost", "| CPU per delivered GB, × floor | ≤ 1.15 | 1.10 | kept |",
+		"| liverelay RTMP | – | 6.0 | 1.50 |", "| small rooms, CPU per message, × floor | ≤ 1.15 | 1.50 | **missed** |",
+		"| small rooms, CPU per message, × other | ≤ 1 | 0.75 | kept |"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

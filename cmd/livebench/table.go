@@ -118,10 +118,10 @@ func (t *tables) find(label, scenario string) *row {
 	return nil
 }
 
-// other is the first row of a scenario that is not one of ours, or nil.
+// other is the first row of a scenario that is neither one of ours nor the floor, or nil.
 func (t *tables) other(scenario string) *row {
 	for _, r := range t.rows {
-		if r.scenario == scenario && !strings.HasPrefix(r.label, t.ours) {
+		if r.scenario == scenario && r.label != t.floor && !strings.HasPrefix(r.label, t.ours) {
 			return r
 		}
 	}
@@ -166,6 +166,7 @@ func (t *tables) fanOut() {
 }
 
 func (t *tables) rooms() {
+	floor := t.find(t.floor, "rooms")
 	first := true
 	for _, r := range t.rows {
 		if r.scenario != "rooms" {
@@ -175,12 +176,12 @@ func (t *tables) rooms() {
 			p := r.reports[0]
 			t.line("Small rooms: %d streams of %d+%d kbit/s, %d players, each member publishes one and plays the others':\n",
 				p.Streams, p.Video, p.Audio, p.Players)
-			t.line("| server | cores | CPU-s per million delivered messages | p50 ms | p99 ms | faults |")
-			t.line("|---|---|---|---|---|---|")
+			t.line("| server | cores | CPU-s per million delivered messages | × floor | p50 ms | p99 ms | faults |")
+			t.line("|---|---|---|---|---|---|---|")
 			first = false
 		}
-		t.line("| %s | %s | %s | %s | %s | %s |", r.label, cell(r.value(cores), 2), cell(r.value(perM), 1), cell(r.value(p50), 1),
-			cell(r.value(p99), 1), r.faults())
+		t.line("| %s | %s | %s | %s | %s | %s | %s |", r.label, cell(r.value(cores), 2), cell(r.value(perM), 1),
+			cell(r.ratio(floor, perM), 2), cell(r.value(p50), 1), cell(r.value(p99), 1), r.faults())
 	}
 	if !first {
 		t.line("")
@@ -295,6 +296,9 @@ func (t *tables) promises() {
 		check("small rooms, CPU-s per million delivered messages", 5.9, r.value(perM), 1, "")
 		if floor != nil {
 			check("small rooms, CPU-s per million delivered messages, ÷ the floor's per GB", 3.15, r.value(perM)/floor.value(perGB), 2, "")
+		}
+		if floor := t.find(t.floor, "rooms"); floor != nil {
+			check("small rooms, CPU per message, × floor", 1.15, r.ratio(floor, perM), 2, "")
 		}
 		check("small rooms, p99", 2, r.value(p99), 1, " ms")
 		if other := t.other("rooms"); other != nil {

@@ -1,7 +1,8 @@
 /*
- * floor: what the kernel takes for a fan-out, and nothing else. One thread, one epoll; a publisher PUTs an FLV stream, players
- * GET it; every tag goes to every player with one send(2). No protocol work, no copy, no GOP cache, no policy for the
- * slow: what a socket does not take is kept for it, and a player that falls more than LAG behind is closed.
+ * floor: what the kernel takes for a fan-out, and nothing else. One thread, one epoll; publishers PUT FLV streams, players
+ * GET them (PUT /NAME, GET /NAME.flv); every tag goes to every player of its stream with one send(2). No protocol work, no copy,
+ * no GOP cache, no policy for the slow: what a socket does not take is kept for it, and a player that falls more than LAG
+ * behind is closed.
  *
  *   floor PORT [FLUSH_MS]     gather tags for FLUSH_MS before they are sent; 0: do not
  */
@@ -19,23 +20,30 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX = 65536, IN = 1 << 22, LAG = 8 << 20, BATCH = 256 };
+enum { STREAMS = 4096, NAME = 64, IN = 1 << 22, LAG = 8 << 20, BATCH = 256 };
 
 struct conn {
 	int fd;
 	enum { HEAD, PLAYER, PUBLISHER } role;
-	int place;         /* in players */
+	struct stream *stream;
+	int place;         /* in its stream's players */
 	size_t have;       /* bytes of the request */
 	char head[1024];
 	char *rest;        /* what the socket did not take */
 	size_t rest_len;
 };
 
+struct stream {
+	char name[NAME];
+	struct conn **players, *publisher;
+	int count, cap;
+	char *in;               /* the publisher's bytes: [0, in_len); the kernel gives pages as they are touched */
+	size_t in_len, ready_len, skip;
+};
+
 static int ep;
-static struct conn *players[MAX], *publisher;
-static int count;
-static char in[IN];      /* the publisher's bytes: [0, in_len) */
-static size_t in_len, ready_len, skip;
+static struct stream streams[STREAMS];
+static int stream_count;
 static unsigned long long sends, sent, closed_slow;
 static volatile sig_atomic_t stop;
 
@@ -54,13 +62,13 @@ static void watch(struct conn *c, int op, uint32_t events)
 
 static void drop(struct conn *c)
 {
+	struct stream *s = c->stream;
 	if (c->role == PLAYER) {
-		players[c->place] = players[--count];
-		players[c->place]->place = c->place;
-	}
-	if (c == publisher) {
-		publisher = NULL;
-		in_len = ready_len = 0;
+		s->players[c->place] = s->players[--s->count];
+		s->players[c->place]->place = c->place;
+	} else if (c->role == PUBLISHER) {
+		s->publisher = NULL;
+		s->in_len = s->ready_len = 0;
 	}
 	close(c->fd);
 	free(c->rest);
@@ -113,47 +121,93 @@ static void flush_rest(struct conn *c)
 	}
 }
 
-static void fan_out(const char *b, size_t n)
+static void fan_out(struct stream *s, const char *b, size_t n)
 {
-	for (int i = count - 1; i >= 0; i--) /* backwards: drop moves the last one here */
-		deliver(players[i], b, n);
+	for (int i = s->count - 1; i >= 0; i--) /* backwards: drop moves the last one here */
+		deliver(s->players[i], b, n);
 }
 
 /* All whole tags, each with a send of its own unless they are gathered. */
-static void tags(int gather)
+static void tags(struct stream *s, int gather)
 {
-	size_t at = ready_len;
+	size_t at = s->ready_len;
 	for (;;) {
-		if (skip) {
-			size_t n = in_len - at < skip ? in_len - at : skip;
-			memmove(in + at, in + at + n, (in_len -= n) - at);
-			if ((skip -= n))
+		if (s->skip) {
+			size_t n = s->in_len - at < s->skip ? s->in_len - at : s->skip;
+			memmove(s->in + at, s->in + at + n, (s->in_len -= n) - at);
+			if ((s->skip -= n))
 				return;
 		}
-		unsigned char *h = (unsigned char *)in + at;
-		if (in_len - at < 11)
+		unsigned char *h = (unsigned char *)s->in + at;
+		if (s->in_len - at < 11)
 			break;
 		size_t n = 11 + (h[1] << 16 | h[2] << 8 | h[3]) + 4;
-		if (in_len - at < n)
+		if (s->in_len - at < n)
 			break;
 		if (!gather)
-			fan_out(in + at, n);
+			fan_out(s, s->in + at, n);
 		at += n;
 	}
-	ready_len = at;
+	s->ready_len = at;
 	if (!gather) {
-		memmove(in, in + at, in_len -= at);
-		ready_len = 0;
+		memmove(s->in, s->in + at, s->in_len -= at);
+		s->ready_len = 0;
 	}
+}
+
+/* Bytes that wait, of all streams. */
+static size_t ready(void)
+{
+	size_t n = 0;
+	for (int i = 0; i < stream_count; i++)
+		n += streams[i].ready_len;
+	return n;
 }
 
 static void flush_ready(void)
 {
-	if (!ready_len)
-		return;
-	fan_out(in, ready_len);
-	memmove(in, in + ready_len, in_len -= ready_len);
-	ready_len = 0;
+	for (struct stream *s = streams; s < streams + stream_count; s++) {
+		if (!s->ready_len)
+			continue;
+		fan_out(s, s->in, s->ready_len);
+		memmove(s->in, s->in + s->ready_len, s->in_len -= s->ready_len);
+		s->ready_len = 0;
+	}
+}
+
+/* The stream that a request's path names, made when it is new; NULL: a bad path, or too many streams. */
+static struct stream *find(const char *path)
+{
+	size_t n = strcspn(path, " \r\n");
+	if (n > 4 && !memcmp(path + n - 4, ".flv", 4))
+		n -= 4;
+	if (n >= NAME)
+		return NULL;
+	struct stream *s = streams, *end = streams + stream_count;
+	while (s < end && (strlen(s->name) != n || memcmp(s->name, path, n)))
+		s++;
+	if (s < end)
+		return s;
+	if (stream_count == STREAMS || !(s->in = malloc(IN)))
+		return NULL;
+	memcpy(s->name, path, n);
+	stream_count++;
+	return s;
+}
+
+static int add(struct stream *s, struct conn *c)
+{
+	if (s->count == s->cap) {
+		int cap = s->cap ? 2 * s->cap : 4;
+		struct conn **more = realloc(s->players, cap * sizeof *more);
+		if (!more)
+			return 0;
+		s->players = more;
+		s->cap = cap;
+	}
+	c->place = s->count;
+	s->players[s->count++] = c;
+	return 1;
 }
 
 static void head(struct conn *c)
@@ -172,22 +226,23 @@ static void head(struct conn *c)
 		return;
 	}
 	end += 4;
-	if (!strncmp(c->head, "PUT ", 4) && !publisher) {
-		c->role = PUBLISHER;
-		publisher = c;
-		in_len = c->head + c->have - end;
-		ready_len = 0;
-		skip = 13;
-		memcpy(in, end, in_len);
-		return;
-	}
-	if (strncmp(c->head, "GET ", 4) || count == MAX) {
+	int put = !strncmp(c->head, "PUT ", 4), get = !strncmp(c->head, "GET ", 4);
+	struct stream *s = put || get ? find(c->head + 4) : NULL;
+	if (!s || (put && s->publisher) || (get && !add(s, c))) {
 		drop(c);
 		return;
 	}
+	c->stream = s;
+	if (put) {
+		c->role = PUBLISHER;
+		s->publisher = c;
+		s->in_len = c->head + c->have - end;
+		s->ready_len = 0;
+		s->skip = 13;
+		memcpy(s->in, end, s->in_len);
+		return;
+	}
 	c->role = PLAYER;
-	c->place = count;
-	players[count++] = c;
 	deliver(c, reply, sizeof reply);
 }
 
@@ -205,13 +260,14 @@ static void event(struct conn *c, uint32_t e, int gather)
 	if (e & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
 		drop(c);
 	} else if (c->role == PUBLISHER) {
-		ssize_t n = recv(c->fd, in + in_len, IN - in_len, MSG_DONTWAIT);
+		struct stream *s = c->stream;
+		ssize_t n = recv(c->fd, s->in + s->in_len, IN - s->in_len, MSG_DONTWAIT);
 		if (n == 0 || (n < 0 && errno != EAGAIN)) {
 			drop(c);
 		} else if (n > 0) {
-			in_len += n;
-			tags(gather);
-			if (in_len == IN)
+			s->in_len += n;
+			tags(s, gather);
+			if (s->in_len == IN)
 				drop(c); /* a tag larger than the buffer */
 		}
 	} else if (c->role == HEAD) {
@@ -250,8 +306,8 @@ int main(int argc, char **argv)
 	long long due = 0;
 	while (!stop) {
 		struct epoll_event events[BATCH];
-		long long t = gather && ready_len ? now_ms() : 0;
-		if (gather && ready_len && !due)
+		long long t = gather && ready() ? now_ms() : 0;
+		if (t && !due)
 			due = t + gather;
 		if (due && t >= due) {
 			flush_ready();
