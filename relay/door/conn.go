@@ -24,8 +24,9 @@ type Conn struct {
 	readUntil  time.Time
 	writeUntil time.Time
 	closed     bool
-	idle       *Idle       // that it was last awaited by; nil: none
-	awaiting   func() bool // to be called, see Idle.Serve; nil: somebody reads, or nobody ever will
+	idle       *Idle    // that it was last awaited by; nil: none
+	awaited    net.Conn // to be served: this one, or TLS above it
+	awaiting   Hear     // to be told, see Idle.Serve; nil: somebody reads, or nobody ever will
 }
 
 // inLoop is a connection while it is in an event loop.
@@ -55,13 +56,18 @@ func (c *Conn) Read(b []byte) (int, error) {
 	if c.looped != nil {
 		return c.looped.Read(b)
 	}
-	if c.input == nil {
-		var err error
-		if c.input, err = newInput(c.TCPConn); err != nil {
-			return 0, err
-		}
+	if err := c.open(); err != nil {
+		return 0, err
 	}
 	return c.input.Read(b)
+}
+
+// open sees to it that there is an input.
+func (c *Conn) open() (err error) {
+	if c.input == nil {
+		c.input, err = newInput(c.TCPConn)
+	}
+	return err
 }
 
 // WriteTo hides the socket's own, which knows nothing of the rest.

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -26,11 +27,22 @@ func NewIdle() *Idle { return &Idle{all: map[int32]*Conn{}} }
 // Wait returns when all connections that were ever awaited have been closed, and its goroutine has ended.
 func (i *Idle) Wait() { i.wait.Wait() }
 
+// readNow reads what there is from conn, which is c or above it, without waiting. The error is errNothing when there is nothing.
+func (c *Conn) readNow(conn net.Conn, b []byte) (int, error) {
+	if c.looped != nil {
+		return 0, errNothing
+	}
+	if err := c.open(); err != nil {
+		return 0, err
+	}
+	c.input.now = true
+	n, err := conn.Read(b)
+	c.input.now = false
+	return n, err
+}
+
 // arm has c woken at the next event.
 func (i *Idle) arm(c *Conn) bool {
-	if c.input == nil {
-		return false // nobody has read from it yet
-	}
 	armed := false
 	err := c.input.raw.Control(func(fd uintptr) { armed = i.armDescriptor(c, int(fd)) })
 	return armed && err == nil

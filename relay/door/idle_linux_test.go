@@ -1,17 +1,48 @@
 package door
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-// listener reads a connection whenever it has something to say, and hands on what that was.
+// bothKinds runs a test with a listener of plain connections, and with one of TLS.
+func bothKinds(t *testing.T, test func(t *testing.T, l *Listener)) {
+	t.Run("plain", func(t *testing.T) { test(t, listen(t, Options{})) })
+	t.Run("TLS", func(t *testing.T) { test(t, listen(t, Options{TLS: newCertificate(t, "idle").Config()})) })
+}
+
+// open makes a connection of whatever kind, ready to read.
+func open(t testing.TB, l *Listener) (server, client net.Conn) {
+	t.Helper()
+	client = dial(t, l)
+	server = accept(t, l)
+	if secure, ok := server.(*tls.Conn); ok {
+		client = shake(t, secure, client)
+	}
+	return server, client
+}
+
+// shake does the handshake of TLS.
+func shake(t testing.TB, server *tls.Conn, c net.Conn) *tls.Conn {
+	t.Helper()
+	client := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+	done := make(chan error, 1)
+	go func() { done <- client.Handshake() }()
+	if err := errors.Join(server.Handshake(), <-done); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// listener hears all that a connection has to say, and hands it on.
 type listener struct {
 	t     testing.TB
 	conn  net.Conn
@@ -19,19 +50,15 @@ type listener struct {
 	ended chan error
 }
 
-// newListener has idle serve conn, whose peer is c. Nobody is served who has never been read.
-func newListener(t testing.TB, idle *Idle, conn net.Conn, c *net.TCPConn) *listener {
+// newListener has idle serve conn.
+func newListener(t testing.TB, idle *Idle, conn net.Conn) *listener {
 	t.Helper()
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	l := &listener{t, conn, make(chan string, 100), make(chan error, 1)}
-	io.WriteString(c, "hello")
-	if !l.read() || <-l.heard != "hello" {
-		t.Fatal("not heard")
-	}
 	served := make(chan struct{})
-	go func() { defer close(served); idle.Serve(conn, l.read) }()
+	go func() { defer close(served); idle.Serve(conn, l.hear) }()
 	select {
 	case <-served:
 	case <-time.After(20 * time.Second):
@@ -40,15 +67,30 @@ func newListener(t testing.TB, idle *Idle, conn net.Conn, c *net.TCPConn) *liste
 	return l
 }
 
-func (l *listener) read() bool {
-	b := make([]byte, 100)
-	n, err := l.conn.Read(b)
+func (l *listener) hear(b []byte, err error) bool {
 	if err != nil {
 		l.ended <- err
 		return false
 	}
-	l.heard <- string(b[:n])
+	l.heard <- string(b)
 	return true
+}
+
+// want waits until text has been heard, in however many pieces.
+func (l *listener) want(text string) {
+	l.t.Helper()
+	for got := ""; got != text; {
+		select {
+		case more := <-l.heard:
+			if got += more; !strings.HasPrefix(text, got) {
+				l.t.Errorf("heard %q, want %q", got, text)
+				return
+			}
+		case <-time.After(20 * time.Second):
+			l.t.Errorf("heard %q, want %q", got, text)
+			return
+		}
+	}
 }
 
 func (l *listener) end() error {
@@ -63,101 +105,139 @@ func (l *listener) end() error {
 }
 
 func TestIdle(t *testing.T) {
-	idle := NewIdle()
-	l := listen(t, Options{})
-	before, goroutines := descriptors(t), runtime.NumGoroutine()
-	for range 3 { // with nobody in it, it ends; and begins again
-		const n = 50
-		var all [n]*listener
-		var peers [n]*net.TCPConn
-		for i := range all {
-			var s *Conn
-			s, peers[i] = pair(t, l)
-			all[i] = newListener(t, idle, s, peers[i])
-		}
-		if more := runtime.NumGoroutine() - goroutines; more > 10 {
-			t.Errorf("%d goroutines more for %d connections that say nothing", more, n)
-		}
-		var wg sync.WaitGroup
-		for i := range all {
-			wg.Go(func() {
-				for j := range 20 {
-					word := string(rune('a' + (i+j)%26))
-					io.WriteString(peers[i], word)
-					select {
-					case heard := <-all[i].heard:
-						if heard != word {
-							t.Errorf("heard %q, want %q", heard, word)
-						}
-					case <-time.After(20 * time.Second):
-						t.Error("nothing heard")
-					}
-				}
-			})
-		}
-		wg.Wait()
-		eventually(t, "some that were heard keep their goroutine", func() bool { return runtime.NumGoroutine()-goroutines <= 10 })
-		for i := range all {
-			peers[i].Close()
-			if err := all[i].end(); err != io.EOF {
-				t.Error(err)
+	bothKinds(t, func(t *testing.T, l *Listener) {
+		idle := NewIdle()
+		_, _ = open(t, l) // what is made once
+		before, goroutines := descriptors(t), runtime.NumGoroutine()
+		for range 3 { // with nobody in it, it ends; and begins again
+			const n = 50
+			var all [n]*listener
+			var peers [n]net.Conn
+			for i := range all {
+				var s net.Conn
+				s, peers[i] = open(t, l)
+				all[i] = newListener(t, idle, s)
 			}
-			all[i].conn.Close()
+			if more := runtime.NumGoroutine() - goroutines; more > 10 {
+				t.Errorf("%d goroutines more for %d connections that say nothing", more, n)
+			}
+			var wg sync.WaitGroup
+			for i := range all {
+				wg.Go(func() {
+					for j := range 20 {
+						word := strings.Repeat(string(rune('a'+(i+j)%26)), 1+j*j) // up to three times what is read at once
+						io.WriteString(peers[i], word)
+						all[i].want(word)
+					}
+				})
+			}
+			wg.Wait()
+			eventually(t, "some that were heard keep their goroutine", func() bool { return runtime.NumGoroutine()-goroutines <= 10 })
+			for i := range all {
+				peers[i].Close()
+				if err := all[i].end(); err != io.EOF {
+					t.Error(err)
+				}
+				all[i].conn.Close()
+			}
+			idle.Wait()
+		}
+		if after := descriptors(t); after != before {
+			t.Errorf("%d descriptors, %d before", after, before)
+		}
+	})
+}
+
+// What has been read from the socket makes no event any more.
+func TestIdleHearsWhatIsBuffered(t *testing.T) {
+	t.Run("behind a PROXY header", func(t *testing.T) {
+		idle := NewIdle()
+		s, _ := pair(t, listen(t, Options{}))
+		s.rest = []byte("more")
+		newListener(t, idle, s).want("more")
+		s.Close()
+		idle.Wait()
+	})
+	t.Run("TLS", func(t *testing.T) {
+		idle := NewIdle()
+		l := listen(t, Options{TLS: newCertificate(t, "idle").Config()})
+		c := dial(t, l)
+		held := &heldConn{Conn: c}
+		server := accept(t, l).(*tls.Conn)
+		client := shake(t, server, held)
+		long := strings.Repeat("0123456789", 100)
+		held.hold = true
+		for _, text := range []string{"one", "two", long} { // records that come together, the last one in halves
+			io.WriteString(client, text)
+		}
+		b := held.held
+		half := len(b) - len(long)/2
+		c.Write(b[:half])
+		heard := newListener(t, idle, server) // it returns: nobody waits for the rest
+		heard.want("onetwo")
+		c.Write(b[half:])
+		heard.want(long)
+		server.Close()
+		if err := heard.end(); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
 		}
 		idle.Wait()
+	})
+}
+
+// heldConn can hold what is written back.
+type heldConn struct {
+	net.Conn
+	hold bool
+	held []byte
+}
+
+func (h *heldConn) Write(b []byte) (int, error) {
+	if !h.hold {
+		return h.Conn.Write(b)
 	}
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors, %d before", after, before)
-	}
+	h.held = append(h.held, b...)
+	return len(b), nil
 }
 
 // TestIdleEnds: who waits is there whenever the connection needs somebody.
 func TestIdleEnds(t *testing.T) {
-	for name, test := range map[string]struct {
-		do   func(*Conn)
-		want error
-	}{
-		"deadline to come": {func(c *Conn) { c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) }, os.ErrDeadlineExceeded},
-		"deadline passed":  {func(c *Conn) { c.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
-		"close":            {func(c *Conn) { c.Close() }, net.ErrClosed},
-	} {
-		t.Run(name, func(t *testing.T) {
-			idle := NewIdle()
-			s, c := pair(t, listen(t, Options{}))
-			w := newListener(t, idle, s, c)
-			s.SetReadDeadline(time.Time{}) // none: nobody need be there
-			test.do(s)
-			if err := w.end(); !errors.Is(err, test.want) {
-				t.Errorf("ended with %v, want %v", err, test.want)
-			}
-			s.Close()
-			idle.Wait()
-		})
-	}
+	bothKinds(t, func(t *testing.T, l *Listener) {
+		for name, test := range map[string]struct {
+			do   func(net.Conn)
+			want error
+		}{
+			"deadline to come": {func(c net.Conn) { c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) }, os.ErrDeadlineExceeded},
+			"deadline passed":  {func(c net.Conn) { c.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+			"close":            {func(c net.Conn) { c.Close() }, net.ErrClosed},
+		} {
+			t.Run(name, func(t *testing.T) {
+				idle := NewIdle()
+				s, _ := open(t, l)
+				w := newListener(t, idle, s)
+				s.SetReadDeadline(time.Time{}) // none: nobody need be there
+				test.do(s)
+				if err := w.end(); !errors.Is(err, test.want) {
+					t.Errorf("ended with %v, want %v", err, test.want)
+				}
+				s.Close()
+				idle.Wait()
+			})
+		}
+	})
 }
 
 func TestIdleCannot(t *testing.T) {
 	idle := NewIdle()
-	s, c := pair(t, listen(t, Options{}))
-	never := func() bool { t.Error("called"); return false }
-	s.SetDeadline(time.Time{})
-	if idle.await(s, never) {
-		t.Error("took one that has never been read")
-	}
-	io.WriteString(c, "x")
-	s.Read(make([]byte, 1))
+	s, _ := pair(t, listen(t, Options{}))
+	never := func([]byte, error) bool { t.Error("called"); return false }
 	s.SetReadDeadline(time.Now().Add(time.Hour))
-	if idle.await(s, never) {
+	if idle.await(s, s, never) {
 		t.Error("took one with a deadline")
 	}
 	s.SetReadDeadline(time.Time{})
-	s.rest = []byte("more")
-	if idle.await(s, never) {
-		t.Error("took one with unread bytes")
-	}
-	s.rest = nil
 	s.Close()
-	if idle.await(s, never) {
+	if idle.await(s, s, never) {
 		t.Error("took a closed one")
 	}
 	idle.Wait()
@@ -173,10 +253,8 @@ func TestIdleServesOthers(t *testing.T) {
 		}
 		client.Close()
 	}()
-	b := make([]byte, 10)
-	NewIdle().Serve(server, func() bool {
-		n, err := server.Read(b)
-		heard = append(heard, string(b[:n]))
+	NewIdle().Serve(server, func(b []byte, err error) bool {
+		heard = append(heard, string(b))
 		return err == nil
 	})
 	if len(heard) != 3 || heard[0] != "a" || heard[1] != "b" {

@@ -15,6 +15,7 @@ import (
 type input struct {
 	raw  syscall.RawConn
 	read func(fd uintptr) bool // passed to raw.Read; made once
+	now  bool                  // do not wait: errNothing instead
 
 	// argument and results of read
 	b     []byte
@@ -30,7 +31,7 @@ func newInput(c *net.TCPConn) (*input, error) {
 	in := &input{raw: raw}
 	in.read = func(fd uintptr) bool {
 		in.n, in.errno = receive(fd, in.b)
-		return in.errno != syscall.EAGAIN
+		return in.now || in.errno != syscall.EAGAIN
 	}
 	return in, nil
 }
@@ -56,6 +57,8 @@ func (in *input) Read(b []byte) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
+	case in.errno == syscall.EAGAIN:
+		return 0, errNothing
 	case in.errno != 0:
 		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("recvfrom", in.errno)}
 	case in.n == 0:

@@ -150,12 +150,10 @@ func (p *player) listen() {
 	p.h.idle.Serve(p.conn, p.read)
 }
 
-// read takes what has come, or the next that comes; false: the session is over.
-func (p *player) read() bool {
-	var buf [64]byte
-	n, err := p.conn.Read(buf[:])
+// read takes what has come; false: the session is over.
+func (p *player) read(b []byte, err error) bool {
 	if err == nil {
-		err = p.hear(buf[:n])
+		err = p.hear(b)
 	}
 	if err != nil {
 		p.over(err)

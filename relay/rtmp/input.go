@@ -72,34 +72,55 @@ func (in *input) release() {
 	in.pooled = nil
 }
 
-// read is the only place that reads from the peer.
+// read is, but for take, the only place that reads from the peer.
 func (in *input) read(p []byte) (int, error) {
 	for empty := 0; ; {
 		n, err := in.src.Read(p)
 		if n > 0 {
-			in.received += uint64(n)
-			in.total.Add(uint64(n))
-			if in.window > 0 && uint32(in.received)-in.acked >= in.window && in.hook != nil {
-				in.acked = uint32(in.received)
-				if err := in.hook.acknowledge(in.acked); err != nil {
-					return 0, err
-				}
-			}
-			return n, nil
+			return n, in.count(n)
 		}
-		switch {
-		case err == nil:
+		if err == nil {
 			if empty++; empty > 100 {
-				return 0, io.ErrNoProgress
+				err = io.ErrNoProgress
 			}
-		case in.hook != nil && errors.Is(err, os.ErrDeadlineExceeded):
-			if err := in.hook.quiet(); err != nil {
-				return 0, err
-			}
-		default:
+		} else {
+			err = in.failed(err)
+		}
+		if err != nil {
 			return 0, err
 		}
 	}
+}
+
+// take has what somebody else has read from the source, or the error, while nothing is buffered.
+func (in *input) take(b []byte, err error) error {
+	if err != nil {
+		return in.failed(err)
+	}
+	if len(b) > len(in.buf) {
+		in.buf = make([]byte, len(b))
+	}
+	in.r, in.w = 0, copy(in.buf, b)
+	return in.count(len(b))
+}
+
+// count takes note of n bytes that have arrived.
+func (in *input) count(n int) error {
+	in.received += uint64(n)
+	in.total.Add(uint64(n))
+	if in.window > 0 && uint32(in.received)-in.acked >= in.window && in.hook != nil {
+		in.acked = uint32(in.received)
+		return in.hook.acknowledge(in.acked)
+	}
+	return nil
+}
+
+// failed says what an error of the source's means; nil: go on.
+func (in *input) failed(err error) error {
+	if in.hook != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return in.hook.quiet()
+	}
+	return err
 }
 
 // buffered says whether there are bytes to be had without reading.

@@ -99,7 +99,7 @@ func TestMemoryPerPlayer(t *testing.T) {
 
 const tlsPlayersEnv = "LIVERELAY_TEST_TLS_PLAYERS" // where the child process's players go
 
-// TestMemoryPerTLSPlayer prints what a player costs over TLS, where crypto/tls has its state and somebody must wait in Read. The
+// TestMemoryPerTLSPlayer prints what a player costs over TLS, where crypto/tls has its state. The
 // players are in a process of their own.
 func TestMemoryPerTLSPlayer(t *testing.T) {
 	const n = 500
@@ -150,6 +150,9 @@ func TestMemoryPerTLSPlayer(t *testing.T) {
 	})
 	time.Sleep(200 * time.Millisecond)
 	grown := rss() - before
+	if goroutines := runtime.NumGoroutine(); goroutines > n/10 && runtime.GOOS == "linux" {
+		t.Errorf("%d goroutines for %d players that say nothing", goroutines, n)
+	}
 	debug.FreeOSMemory()
 	t.Logf("per player over TLS: RSS %d (before a collection %d)", (rss()-before)/n, grown/n)
 	_ = stdin.Close()

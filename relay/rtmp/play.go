@@ -211,22 +211,23 @@ func (p *player) output() *output { return &output{chunkSize: p.server.ChunkSize
 
 // listen takes what the player says until it ends.
 func (p *player) listen() {
-	if !p.chunks.buffered() || p.hear() {
+	if p.messages(nil) {
 		p.server.idle.Serve(p.conn, p.hear)
 	}
 }
 
-// hear takes the messages that have come, or the next one; false: the player has ended.
-func (p *player) hear() bool {
-	for {
-		if err := p.message(); err != nil {
-			p.finish(err)
-			return false
-		}
-		if !p.chunks.buffered() {
-			return true
-		}
+// hear takes what has come, and the rest of the message that it is of; false: the player has ended.
+func (p *player) hear(b []byte, err error) bool { return p.messages(p.chunks.take(b, err)) }
+
+// messages takes those that are buffered, the last one's rest with it.
+func (p *player) messages(err error) bool {
+	for err == nil && p.chunks.buffered() {
+		err = p.message()
 	}
+	if err != nil {
+		p.finish(err)
+	}
+	return err == nil
 }
 
 // finish is called when the connection is no longer needed by anybody.
