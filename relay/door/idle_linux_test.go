@@ -25,15 +25,15 @@ func open(t testing.TB, l *Listener) (server, client net.Conn) {
 	client = dial(t, l)
 	server = accept(t, l)
 	if secure, ok := server.(*tls.Conn); ok {
-		client = shake(t, secure, client)
+		client = shake(t, secure, client, tls.VersionTLS13)
 	}
 	return server, client
 }
 
 // shake does the handshake of TLS.
-func shake(t testing.TB, server *tls.Conn, c net.Conn) *tls.Conn {
+func shake(t testing.TB, server *tls.Conn, c net.Conn, version uint16) *tls.Conn {
 	t.Helper()
-	client := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+	client := tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: version})
 	done := make(chan error, 1)
 	go func() { done <- client.Handshake() }()
 	if err := errors.Join(server.Handshake(), <-done); err != nil {
@@ -158,31 +158,39 @@ func TestIdleHearsWhatIsBuffered(t *testing.T) {
 		s.Close()
 		idle.Wait()
 	})
-	t.Run("TLS", func(t *testing.T) {
-		idle := NewIdle()
-		l := listen(t, Options{TLS: newCertificate(t, "idle").Config()})
-		c := dial(t, l)
-		held := &heldConn{Conn: c}
-		server := accept(t, l).(*tls.Conn)
-		client := shake(t, server, held)
-		long := strings.Repeat("0123456789", 100)
-		held.hold = true
-		for _, text := range []string{"one", "two", long} { // records that come together, the last one in halves
-			io.WriteString(client, text)
-		}
-		b := held.held
-		half := len(b) - len(long)/2
-		c.Write(b[:half])
-		heard := newListener(t, idle, server) // it returns: nobody waits for the rest
-		heard.want("onetwo")
-		c.Write(b[half:])
-		heard.want(long)
-		server.Close()
-		if err := heard.end(); !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
-		}
-		idle.Wait()
-	})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			idle := NewIdle()
+			l := listen(t, Options{TLS: newCertificate(t, "idle").Config()})
+			c := dial(t, l)
+			held := &heldConn{Conn: c}
+			server := accept(t, l).(*tls.Conn)
+			client := shake(t, server, held, version)
+			long := strings.Repeat("0123456789", 100)
+			held.hold = true
+			for _, text := range []string{"one", "two", long} { // records that come together, the last one in halves
+				io.WriteString(client, text)
+			}
+			b := held.held
+			half := len(b) - len(long)/2
+			c.Write(b[:half])
+			heard := newListener(t, idle, server) // it returns: nobody waits for the rest
+			heard.want("onetwo")
+			c.Write(b[half:])
+			heard.want(long)
+			held.held = nil
+			io.WriteString(client, "bye") // and goes, in one piece
+			client.CloseWrite()
+			c.SetWriteDeadline(time.Time{}) // CloseWrite leaves one that has passed
+			c.Write(held.held)
+			heard.want("bye")
+			if err := heard.end(); err != io.EOF {
+				t.Error(err)
+			}
+			server.Close()
+			idle.Wait()
+		})
+	}
 }
 
 // heldConn can hold what is written back.
