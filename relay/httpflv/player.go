@@ -29,7 +29,7 @@ type player struct {
 	sub     *relay.Subscriber
 	started time.Time
 
-	// of listen and read
+	// of listen and onRead
 	early  []byte // sent by the peer before listen began
 	heard  int    // bytes, of an HTTP client
 	frames *frameReader
@@ -147,11 +147,11 @@ func (p *player) listen() {
 		p.over(err)
 		return
 	}
-	p.h.idle.Serve(p.conn, p.read)
+	p.h.idle.Serve(p.conn, p.onRead)
 }
 
-// read takes what has come; false: the session is over.
-func (p *player) read(b []byte, err error) bool {
+// onRead takes what has come; false: the session is over.
+func (p *player) onRead(b []byte, err error) bool {
 	if err == nil {
 		err = p.hear(b)
 	}
