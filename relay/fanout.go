@@ -95,6 +95,12 @@ type shard struct {
 	measured    time.Time     // load
 }
 
+func newShard(st *Stream) *shard {
+	sh := &shard{stream: st}
+	sh.alone[0] = sh
+	return sh
+}
+
 // claim asks for a run, and says whether the caller is the one to make it.
 func (sh *shard) claim() bool { return sh.requests.Add(1) == 1 }
 
@@ -323,5 +329,5 @@ func (sh *shard) post(s *Subscriber) {
 	sh.mu.Unlock()
 }
 
-// shards returns how many shards a stream may come to use: one a core.
-func shards() int { return runtime.GOMAXPROCS(0) }
+// maxShards returns how many shards a stream may come to use: one a core.
+func maxShards() int { return runtime.GOMAXPROCS(0) }

@@ -54,7 +54,7 @@ func settle(t testing.TB, st *Stream, n int) {
 	t.Helper()
 	await(t, "the shards to have all subscribers", func() bool {
 		have := make(map[*Subscriber]bool) // one in a shard may be in its inbox too
-		for _, sh := range st.shards {
+		for _, sh := range *st.shards.Load() {
 			if sh.requests.Load() != 0 {
 				return false
 			}
@@ -70,7 +70,7 @@ func settle(t testing.TB, st *Stream, n int) {
 
 // rest waits until the shards have delivered what was written.
 func rest(st *Stream) {
-	for _, sh := range st.shards {
+	for _, sh := range *st.shards.Load() {
 		for sh.requests.Load() != 0 {
 			time.Sleep(time.Microsecond)
 		}
@@ -196,7 +196,7 @@ func TestSocketsGetEveryByte(t *testing.T) {
 			for n := 1; n <= frames; n++ {
 				mustWrite(t, p, flv.Video, uint32(n), append(interframe(n), filler...))
 			}
-			for _, sh := range p.stream.shards {
+			for _, sh := range *p.stream.shards.Load() {
 				await(t, "the shard to rest", func() bool { return sh.requests.Load() == 0 })
 				if _, direct := sh.runner.sender.(directSender); direct && kind == "bulk" {
 					t.Log("no io_uring here: written directly")
@@ -325,7 +325,7 @@ func TestWhoFansOut(t *testing.T) {
 		t.Errorf("%d bytes delivered when Write has returned, want %d", got, n*len(frame))
 	}
 
-	p.stream.shards[0].load.Store(inlineLoad)
+	(*p.stream.shards.Load())[0].load.Store(inlineLoad)
 	sink.open = make(chan struct{})
 	mustWrite(t, p, flv.Video, 40, frame) // would never return
 	close(sink.open)
@@ -371,7 +371,7 @@ func TestLargeStreamHasSeveralShards(t *testing.T) {
 	manySubscribers(t, r, n, func() Sink { next++; return &sinks[next-1] })
 	settle(t, p.stream, n)
 	used := 0
-	for _, sh := range p.stream.shards {
+	for _, sh := range *p.stream.shards.Load() {
 		if sh.size.Load() > 0 {
 			used++
 		}

@@ -31,12 +31,14 @@ const (
 // and its subscribers. It outlives its publisher for the resume window.
 type Stream struct {
 	// static
-	relay  *Relay
-	name   Name
-	ring   *ring
-	gop    *gop
-	shards []*shard
-	app    *atomic.Int32 // viewers of the app
+	relay *Relay
+	name  Name
+	ring  *ring
+	gop   *gop
+	app   *atomic.Int32 // viewers of the app
+
+	// Those that were ever needed, at least one: each message looks at all of them, and most streams are small.
+	shards atomic.Pointer[[]*shard] // replaced with mu held
 
 	ready chan struct{}         // closed when its tracks are known
 	over  chan struct{}         // closed when it ended
@@ -81,11 +83,7 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 		over:        make(chan struct{}),
 		subscribers: make(map[*Subscriber]struct{}),
 	}
-	for range shards() {
-		sh := &shard{stream: st}
-		sh.alone[0] = sh
-		st.shards = append(st.shards, sh)
-	}
+	st.shards.Store(&[]*shard{newShard(st)})
 	return st
 }
 
@@ -125,7 +123,7 @@ func (st *Stream) evictLocked(m *Message, head uint64) {
 	// says that it is over; who is up to date again lowers reached before it stops to be behind.
 	behind := st.behind.Load() > 0
 	reached := head
-	for _, sh := range st.shards {
+	for _, sh := range *st.shards.Load() {
 		if sh.size.Load() > 0 {
 			reached = min(reached, sh.reached.Load())
 		}
@@ -175,11 +173,11 @@ func (st *Stream) fanOut(g *Gather) {
 	}
 	switch small := st.small(); {
 	case g == nil:
-		st.kick(small || st.shards[0].load.Load() < inlineLoad)
+		st.kick(small || (*st.shards.Load())[0].load.Load() < inlineLoad)
 	case !small:
 		st.kick(false)
 	default:
-		for _, sh := range st.shards {
+		for _, sh := range *st.shards.Load() {
 			if sh.size.Load() > 0 && sh.claim() {
 				g.shards = append(g.shards, sh)
 			}
@@ -190,7 +188,7 @@ func (st *Stream) fanOut(g *Gather) {
 // kick has all shards run: if inline the first one here, once the others are under way.
 func (st *Stream) kick(inline bool) {
 	var here *shard
-	for _, sh := range st.shards {
+	for _, sh := range *st.shards.Load() {
 		switch {
 		case sh.size.Load() == 0:
 		case inline && here == nil:
@@ -226,12 +224,7 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 		st.app.Add(-1)
 		return nil, ErrLimit
 	}
-	least := st.shards[0]
-	for _, sh := range st.shards[1:min(len(st.shards), 1+len(st.subscribers)/shardSubscribers)] {
-		if sh.size.Load() < least.size.Load() {
-			least = sh
-		}
-	}
+	least := st.leastShardLocked()
 	s := &Subscriber{
 		id:      st.relay.subscriberID.Add(1),
 		stream:  st,
@@ -247,6 +240,22 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 	st.viewers.Add(1)
 	st.subscribers[s] = struct{}{}
 	return s, nil
+}
+
+// leastShardLocked returns the shard that has the fewest subscribers, of as many as their number is worth.
+func (st *Stream) leastShardLocked() *shard {
+	all := *st.shards.Load()
+	if n := len(all); n <= len(st.subscribers)/shardSubscribers && n < maxShards() {
+		all = append(all[:n:n], newShard(st))
+		st.shards.Store(&all)
+	}
+	least := all[0]
+	for _, sh := range all[1:min(len(all), 1+len(st.subscribers)/shardSubscribers)] {
+		if sh.size.Load() < least.size.Load() {
+			least = sh
+		}
+	}
+	return least
 }
 
 // remove forgets a released subscriber.

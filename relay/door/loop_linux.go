@@ -47,7 +47,7 @@ const (
 
 	// No turn begins sooner after the one before. Under load it thus finds the messages of several connections,
 	// and one wake-up and one call to send serve them all. What comes after a moment of silence does not wait.
-	loopSpacing = 500 * time.Microsecond
+	loopSpacing = time.Millisecond
 
 	// Deadlines and the load are looked at so often: no timer for each connection.
 	loopTick = 100 * time.Millisecond
