@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"liverelay/relay/flv"
 )
 
 // Subscribers up to which a stream is fanned out by its publisher's own goroutine, or the event loop that reads it: waking
@@ -25,36 +23,6 @@ const (
 // shardSubscribers is for how many subscribers a stream takes another shard. One core writes a message to as many in some 2 ms. For
 // fewer, waking another core costs more than those who would wait gain.
 const shardSubscribers = 512
-
-// class is what decides which bytes a subscriber is due at a position. All
-// subscribers of one class at one position share one batch.
-type class struct {
-	format *Format
-	hevc   HEVCForm
-	audio  bool
-	video  bool
-	gate   gate
-}
-
-// gate holds back frames until a keyframe.
-type gate uint8
-
-const (
-	gateOpen  gate = iota
-	gateVideo      // video waits for a keyframe, audio goes on
-	gateAll        // both wait: a newcomer's picture and sound start together
-)
-
-// plan is one class's batch from one position up to a head.
-type plan struct {
-	class class
-	from  uint64
-	to    uint64
-	next  class // the class afterwards: the gate may have opened
-	batch Batch
-
-	messages, bytes uint64 // delivered by it
-}
 
 // delivery is one batch on its way to one subscriber.
 type delivery struct {
@@ -81,8 +49,6 @@ type shard struct {
 
 	// owned by who runs it
 	subscribers []*Subscriber
-	plans       []*plan       // of this tick
-	idle        []*plan       // to be used again: a message should leave no garbage but itself
 	spare       []*Subscriber // an inbox to be
 	seen        int32         // requests that this tick answers
 	head        uint64        // where this tick goes
@@ -136,14 +102,14 @@ func (sh *shard) begin() {
 func (sh *shard) small() bool { return len(sh.subscribers) <= inlineSubscribers }
 
 // collect adds what the next subscribers are due to due, one batch each.
-func (sh *shard) collect(due []delivery) []delivery {
+func (sh *shard) collect(plans *planner, due []delivery) []delivery {
 	for sh.next < len(sh.subscribers) && len(due) < dueAtOnce {
 		s := sh.subscribers[sh.next]
 		if s.cursor == sh.head {
 			sh.next++
 			continue
 		}
-		p := sh.plan(s.class, s.cursor)
+		p := plans.plan(sh, s.class, s.cursor)
 		if p == nil { // the ring has moved on: it is behind
 			sh.leave(sh.next)
 			s.fallBehind(nil)
@@ -176,27 +142,6 @@ func (sh *shard) settle(d *delivery) {
 	}
 }
 
-// account counts what the plans delivered, and forgets them.
-func (sh *shard) account() {
-	for i, p := range sh.plans {
-		sh.stream.count(p.class.format, p.messages, p.bytes)
-		sh.forget(p)
-		sh.plans[i] = nil
-	}
-	sh.plans = sh.plans[:0]
-}
-
-// maxIdlePlans bounds what is kept for use again: subscribers of one stream seldom differ in more ways.
-const maxIdlePlans = 4
-
-// forget lets go of a plan's messages.
-func (sh *shard) forget(p *plan) {
-	if len(sh.idle) < maxIdlePlans {
-		p.batch.clear()
-		sh.idle = append(sh.idle, p)
-	}
-}
-
 // finish ends the tick. It returns false when another is asked for.
 func (sh *shard) finish() bool {
 	sh.reached.Store(sh.head)
@@ -216,57 +161,6 @@ func (sh *shard) measure(now time.Time) {
 		sh.load.Store((3*sh.load.Load() + int32(100*sh.busy/window)) / 4)
 		sh.busy, sh.measured = 0, now
 	}
-}
-
-// plan returns the batch for a class from a position on, or nil if the ring no longer holds it.
-func (sh *shard) plan(c class, from uint64) *plan {
-	for _, p := range sh.plans {
-		if p.from == from && p.class == c {
-			return p
-		}
-	}
-	var p *plan
-	if last := len(sh.idle) - 1; last >= 0 {
-		p, sh.idle = sh.idle[last], sh.idle[:last]
-	} else {
-		p = new(plan)
-	}
-	*p = plan{class: c, from: from, to: min(sh.head, from+maxVector), next: c, batch: p.batch}
-	for position := from; position < p.to; position++ {
-		m := sh.stream.ring.get(position)
-		if m == nil {
-			sh.forget(p)
-			return nil
-		}
-		if !p.next.passes(m) {
-			continue
-		}
-		if m = m.inForm(c.hevc); m != nil {
-			p.batch.Bufs = append(p.batch.Bufs, m.wire(c.format))
-		}
-	}
-	p.batch.prepare()
-	sh.plans = append(sh.plans, p)
-	return p
-}
-
-// passes says whether a subscriber of the class is due m, and opens the gate.
-func (c *class) passes(m *Message) bool {
-	switch {
-	case m.Kind == flv.Script:
-		return true
-	case m.Kind == flv.Audio:
-		if !c.audio {
-			return false
-		}
-		return c.gate != gateAll || m.Header.SequenceHeader || m.videoQuiet
-	case !c.video:
-		return false
-	case m.Header.Keyframe:
-		c.gate = gateOpen
-		return true
-	}
-	return c.gate == gateOpen || isHeader(m)
 }
 
 // admit looks at the subscribers in the inbox: those that join, go, or have

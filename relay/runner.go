@@ -5,6 +5,7 @@ package relay
 type runner struct {
 	sender sender // nil: none chosen yet
 	bulk   bool   // chosen for good
+	plans  planner
 	due    []delivery
 }
 
@@ -72,7 +73,7 @@ func (r *runner) tick(shards []*shard) {
 		more = false
 		for _, sh := range shards {
 			for sh.next = 0; sh.next < len(sh.subscribers); {
-				r.due = sh.collect(r.due)
+				r.due = sh.collect(&r.plans, r.due)
 				if len(r.due) >= dueAtOnce {
 					r.deliver()
 					more = true
@@ -83,9 +84,7 @@ func (r *runner) tick(shards []*shard) {
 			r.deliver()
 			more = true
 		}
-		for _, sh := range shards {
-			sh.account()
-		}
+		r.plans.account()
 	}
 }
 

@@ -1,0 +1,120 @@
+package relay
+
+import "liverelay/relay/flv"
+
+// class is what decides which bytes a subscriber is due at a position. All
+// subscribers of one class at one position share one batch.
+type class struct {
+	format *Format
+	hevc   HEVCForm
+	audio  bool
+	video  bool
+	gate   gate
+}
+
+// gate holds back frames until a keyframe.
+type gate uint8
+
+const (
+	gateOpen  gate = iota
+	gateVideo      // video waits for a keyframe, audio goes on
+	gateAll        // both wait: a newcomer's picture and sound start together
+)
+
+// plan is one class's batch from one position up to a head.
+type plan struct {
+	shard *shard
+	class class
+	from  uint64
+	to    uint64
+	next  class // the class afterwards: the gate may have opened
+	batch Batch
+
+	messages, bytes uint64 // delivered by it
+}
+
+// planner makes the plans of one pass over shards, with the memory of earlier ones: a message should leave no garbage but
+// itself, and what many small streams share is still in the processor's cache. It is owned by the runner.
+type planner struct {
+	plans []*plan // of this pass, by shard
+	idle  []*plan
+}
+
+// maxIdlePlans bounds what is kept for use again.
+const maxIdlePlans = 64
+
+// plan returns the batch for a class of the shard's subscribers from a position on, or nil if the ring no longer holds it. The pass
+// goes from shard to shard.
+func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
+	for i := len(pl.plans) - 1; i >= 0 && pl.plans[i].shard == sh; i-- {
+		if p := pl.plans[i]; p.from == from && p.class == c {
+			return p
+		}
+	}
+	p := pl.blank()
+	*p = plan{shard: sh, class: c, from: from, to: min(sh.head, from+maxVector), next: c, batch: p.batch}
+	for position := from; position < p.to; position++ {
+		m := sh.stream.ring.get(position)
+		if m == nil {
+			pl.forget(p)
+			return nil
+		}
+		if !p.next.passes(m) {
+			continue
+		}
+		if m = m.inForm(c.hevc); m != nil {
+			p.batch.Bufs = append(p.batch.Bufs, m.wire(c.format))
+		}
+	}
+	p.batch.prepare()
+	pl.plans = append(pl.plans, p)
+	return p
+}
+
+func (pl *planner) blank() *plan {
+	last := len(pl.idle) - 1
+	if last < 0 {
+		return new(plan)
+	}
+	p := pl.idle[last]
+	pl.idle[last], pl.idle = nil, pl.idle[:last]
+	return p
+}
+
+// account counts what the pass delivered, and forgets its plans.
+func (pl *planner) account() {
+	for i, p := range pl.plans {
+		p.shard.stream.count(p.class.format, p.messages, p.bytes)
+		pl.forget(p)
+		pl.plans[i] = nil
+	}
+	pl.plans = pl.plans[:0]
+}
+
+// forget lets go of a plan's messages.
+func (pl *planner) forget(p *plan) {
+	if len(pl.idle) < maxIdlePlans {
+		p.shard = nil
+		p.batch.clear()
+		pl.idle = append(pl.idle, p)
+	}
+}
+
+// passes says whether a subscriber of the class is due m, and opens the gate.
+func (c *class) passes(m *Message) bool {
+	switch {
+	case m.Kind == flv.Script:
+		return true
+	case m.Kind == flv.Audio:
+		if !c.audio {
+			return false
+		}
+		return c.gate != gateAll || m.Header.SequenceHeader || m.videoQuiet
+	case !c.video:
+		return false
+	case m.Header.Keyframe:
+		c.gate = gateOpen
+		return true
+	}
+	return c.gate == gateOpen || isHeader(m)
+}
