@@ -24,11 +24,11 @@ func (i *Idle) Serve(conn net.Conn, f Hear) {
 	b := make([]byte, idleRead)
 	for {
 		// First without waiting: what TLS or the PROXY header's reader holds already makes no event.
-		n, err := 0, error(errNothing)
+		n, err := 0, ErrNothing
 		if ok {
 			n, err = c.readNow(conn, b)
 		}
-		if n == 0 && errors.Is(err, errNothing) {
+		if n == 0 && errors.Is(err, ErrNothing) {
 			if ok && i.await(c, conn, f) {
 				return
 			}
@@ -43,8 +43,8 @@ func (i *Idle) Serve(conn net.Conn, f Hear) {
 	}
 }
 
-// errNothing says that there is nothing to read now. For TLS it is temporary, so that what has come of a record stays.
-var errNothing = nothing{}
+// ErrNothing says that there is nothing to read now. For TLS it is temporary, so that what has come of a record stays.
+var ErrNothing error = nothing{}
 
 type nothing struct{}
 

@@ -27,10 +27,10 @@ func NewIdle() *Idle { return &Idle{all: map[int32]*Conn{}} }
 // Wait returns when all connections that were ever awaited have been closed, and its goroutine has ended.
 func (i *Idle) Wait() { i.wait.Wait() }
 
-// readNow reads what there is from conn, which is c or above it, without waiting. The error is errNothing when there is nothing.
+// readNow reads what there is from conn, which is c or above it, without waiting. The error is ErrNothing when there is nothing.
 func (c *Conn) readNow(conn net.Conn, b []byte) (int, error) {
 	if c.looped != nil {
-		return 0, errNothing
+		return 0, ErrNothing
 	}
 	if err := c.open(); err != nil {
 		return 0, err

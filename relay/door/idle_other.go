@@ -13,7 +13,7 @@ func NewIdle() *Idle { return new(Idle) }
 // Wait returns at once.
 func (*Idle) Wait() {}
 
-func (*Conn) readNow(net.Conn, []byte) (int, error) { return 0, errNothing }
+func (*Conn) readNow(net.Conn, []byte) (int, error) { return 0, ErrNothing }
 
 func (*Idle) arm(*Conn) bool { return false }
 func (*Idle) forget(*Conn)   {}

@@ -15,7 +15,7 @@ import (
 type input struct {
 	raw  syscall.RawConn
 	read func(fd uintptr) bool // passed to raw.Read; made once
-	now  bool                  // do not wait: errNothing instead
+	now  bool                  // do not wait: ErrNothing instead
 
 	// argument and results of read
 	b     []byte
@@ -58,7 +58,7 @@ func (in *input) Read(b []byte) (int, error) {
 	case err != nil:
 		return 0, err
 	case in.errno == syscall.EAGAIN:
-		return 0, errNothing
+		return 0, ErrNothing
 	case in.errno != 0:
 		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("recvfrom", in.errno)}
 	case in.n == 0:

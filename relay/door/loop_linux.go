@@ -9,11 +9,11 @@ import (
 	"unsafe"
 )
 
-// Loop is an event loop: one goroutine that waits for many connections and runs the code of
-// whichever has something to read, one after the other. That code reads as if it had a goroutine of
-// its own, but is a coroutine, which gives way where it would wait. Waking a goroutine for each of
+// Loop is an event loop: one goroutine that waits for many connections and calls the code of
+// whichever has something to read, one after the other. Waking a goroutine for each of
 // thousands of small messages a second costs more than what is then done with it: the scheduler looks for more
-// work, wakes a thread to help, and the socket is asked once more before each wait.
+// work, wakes a thread to help, and the socket is asked once more before each wait. A coroutine each, whose code
+// could read as if it were alone, has a stack of its own that no cache still holds.
 //
 // Its connections are not in the runtime's poller, which would wake for them too.
 type Loop struct {
@@ -26,7 +26,7 @@ type Loop struct {
 	mu      sync.Mutex
 	members int       // guarded by mu
 	running bool      // guarded by mu: there is run, which ends when there are no members
-	due     []*looped // guarded by mu: to be run, for another reason than their sockets
+	due     []*looped // guarded by mu: to be called, for another reason than their sockets
 	asleep  bool      // guarded by mu: it waits, or is about to
 
 	// Changed with mu held while it does not run.
@@ -34,7 +34,7 @@ type Loop struct {
 	event int // an eventfd that ends its waiting
 
 	// owned by run
-	all     map[int32]*looped // by descriptor
+	all     []*looped // by descriptor; nil: not in it
 	events  []syscall.EpollEvent
 	time    int64 // when this turn began, by clock
 	busy    int64 // ns worked since looked
@@ -44,6 +44,9 @@ type Loop struct {
 
 const (
 	loopEvents = 256 // taken at once
+
+	// One event for each arrival: a socket is not looked at again to see that it is empty now.
+	loopEvent = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<31 // EPOLLET, which Go has as a negative number
 
 	// No turn begins sooner after the one before. Under load it thus finds the messages of several connections,
 	// and one wake-up and one call to send serve them all. What comes after a moment of silence does not wait.
@@ -62,7 +65,7 @@ const (
 	loopOverloaded = 85
 )
 
-// NewLoop makes a loop that calls turn each time it has run the code of all connections that had something to
+// NewLoop makes a loop that calls turn each time it has called the code of all connections that had something to
 // read. It runs while it has connections.
 func NewLoop(turn func()) *Loop {
 	return &Loop{turn: turn, events: make([]syscall.EpollEvent, loopEvents)}
@@ -96,13 +99,13 @@ func (lp *Loop) join(l *looped) bool {
 	if !lp.running && !lp.open() {
 		return false
 	}
-	if lp.watch(syscall.EPOLL_CTL_ADD, l.fd, syscall.EPOLLIN) != nil {
+	if lp.watch(syscall.EPOLL_CTL_ADD, l.fd, loopEvent) != nil {
 		if !lp.running {
 			lp.close()
 		}
 		return false
 	}
-	l.loop, l.want, l.watched = lp, syscall.EPOLLIN, syscall.EPOLLIN
+	l.loop = lp
 	lp.members++
 	if !lp.running {
 		lp.running = true
@@ -122,7 +125,7 @@ func (lp *Loop) open() bool {
 		_ = syscall.Close(epoll)
 		return false
 	}
-	lp.epoll, lp.event, lp.all = epoll, int(event), map[int32]*looped{}
+	lp.epoll, lp.event, lp.all = epoll, int(event), nil
 	if lp.watch(syscall.EPOLL_CTL_ADD, lp.event, syscall.EPOLLIN) != nil {
 		lp.close()
 		return false
@@ -139,7 +142,7 @@ func (lp *Loop) watch(op, fd int, events uint32) error {
 	return syscall.EpollCtl(lp.epoll, op, fd, &syscall.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
-// runLocked has l run soon, whatever its socket says.
+// runLocked has l called soon, whatever its socket says.
 func (lp *Loop) runLocked(l *looped) {
 	if !l.due {
 		l.due = true
@@ -178,13 +181,13 @@ func (lp *Loop) run() {
 		lp.time = clock()
 		for _, l := range due {
 			if !l.left {
-				lp.all[int32(l.fd)] = l
-				lp.resume(l)
+				lp.enter(l)
+				lp.call(l)
 			}
 		}
 		clear(due)
 		for i := range n {
-			lp.ready(lp.events[i].Fd)
+			lp.ready(&lp.events[i])
 		}
 		if lp.time-lp.looked >= int64(loopTick) {
 			lp.tick()
@@ -212,46 +215,65 @@ func (lp *Loop) sleep(wait bool) int {
 	return max(n, 0)
 }
 
-// ready runs what waits for a descriptor.
-func (lp *Loop) ready(fd int32) {
-	if l := lp.all[fd]; l != nil { // it may just have left
-		lp.resume(l)
-	} else if fd == int32(lp.event) {
-		var count uint64
-		_, _, _ = syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&count)), 8)
+// enter notes where to find l.
+func (lp *Loop) enter(l *looped) {
+	if missing := l.fd + 1 - len(lp.all); missing > 0 {
+		lp.all = append(lp.all, make([]*looped, missing)...)
 	}
+	lp.all[l.fd] = l
+	l.readable = true
 }
 
-// tick runs whom a deadline has passed, and measures the load.
+// ready calls the code that an event is for.
+func (lp *Loop) ready(event *syscall.EpollEvent) {
+	fd := int(event.Fd)
+	if fd == lp.event {
+		var count uint64
+		_, _, _ = syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&count)), 8)
+		return
+	}
+	if fd >= len(lp.all) || lp.all[fd] == nil {
+		return // it has just left, or is yet to enter
+	}
+	l := lp.all[fd]
+	l.readable = true
+	l.ending = l.ending || event.Events&^syscall.EPOLLIN != 0
+	lp.call(l)
+}
+
+// tick calls whom a deadline has passed, and measures the load.
 func (lp *Loop) tick() {
+	members := int32(0)
 	for _, l := range lp.all {
+		if l == nil {
+			continue
+		}
+		members++
 		if l.late() {
-			lp.resume(l)
+			lp.call(l)
 		}
 	}
 	load := (3*lp.load.Load() + int32(100*lp.busy/(lp.time-lp.looked))) / 4
 	lp.load.Store(load)
 	lp.shed.Store(0)
 	if load > loopOverloaded {
-		lp.shed.Store(int32(len(lp.all)/16 + 1)) // more of them next time
+		lp.shed.Store(members/16 + 1) // more of them next time
 	}
 	lp.looked, lp.busy = lp.time, 0
 }
 
-// resume runs l's code up to where it waits again, or to its end.
-func (lp *Loop) resume(l *looped) {
-	if l.next == nil {
-		l.begin()
-	}
-	if _, waits := l.next(); waits {
-		if l.want != l.watched {
-			l.watched = l.want
-			_ = lp.watch(syscall.EPOLL_CTL_MOD, l.fd, l.want)
+// call has l's code go on, up to where it has nothing to read or to its end.
+func (lp *Loop) call(l *looped) {
+	if l.call() {
+		if l.share <= 0 { // after the others; no event will tell
+			lp.mu.Lock()
+			lp.runLocked(l)
+			lp.mu.Unlock()
 		}
 		return
 	}
 	l.left = true
-	delete(lp.all, int32(l.fd))
+	lp.all[l.fd] = nil
 	_ = lp.watch(syscall.EPOLL_CTL_DEL, l.fd, 0)
 	lp.mu.Lock()
 	lp.members--

@@ -54,18 +54,16 @@ func result(t testing.TB, done <-chan error) error {
 	}
 }
 
+// echo ends with io.EOF.
 func echo(c *Conn) func() error {
+	b := make([]byte, 1000)
 	return func() error {
-		b := make([]byte, 1000)
 		for {
 			n, err := c.Read(b)
-			if err == io.EOF {
-				return nil
+			if err == nil {
+				_, err = c.Write(b[:n])
 			}
 			if err != nil {
-				return err
-			}
-			if _, err := c.Write(b[:n]); err != nil {
 				return err
 			}
 		}
@@ -90,7 +88,11 @@ func TestRunIn(t *testing.T) {
 		for i := range 20 {
 			s, c := pair(t, l)
 			wg.Go(func() {
-				if _, err := s.RunIn(lp, echo(s)); err != nil {
+				var err error
+				for code := echo(s); err == nil; { // it is out of the loop while the peer does not take what it writes
+					_, err = s.RunIn(lp, code)
+				}
+				if err != io.EOF {
 					t.Errorf("%d: %v", i, err)
 				}
 				// It is an ordinary connection again.
@@ -136,11 +138,15 @@ func TestLoopReadsWhatCameWithTheHeader(t *testing.T) {
 	s := accept(t, l).(*Conn)
 	c.CloseWrite()
 	var got []byte
-	_, err := s.RunIn(lp, func() (err error) {
-		got, err = io.ReadAll(struct{ io.Reader }{s})
-		return err
+	_, err := s.RunIn(lp, func() error {
+		for b := make([]byte, 2); ; {
+			n, err := s.Read(b)
+			if got = append(got, b[:n]...); err != nil {
+				return err
+			}
+		}
 	})
-	if err != nil || string(got) != "hello" {
+	if err != io.EOF || string(got) != "hello" {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -153,23 +159,26 @@ func TestLoopDeadlines(t *testing.T) {
 	b := make([]byte, 1)
 	var late []error
 	done := start(lp, s, func() error {
-		_, err := s.Read(b)
-		late = append(late, err)
-		_, err = s.Read(b) // it has passed, until there is a new one
-		late = append(late, err)
-		s.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-		s.SetReadDeadline(time.Now().Add(40 * time.Millisecond))
-		_, err = s.Read(b)
-		late = append(late, err)
-		s.SetReadDeadline(time.Now().Add(time.Minute))
-		if _, err := s.Read(b); err != nil {
-			return err
+		for {
+			_, err := s.Read(b)
+			switch {
+			case err == ErrNothing || err != nil && len(late) > 3:
+				return err
+			case err != nil:
+				late = append(late, err)
+			}
+			switch len(late) {
+			case 1: // it has passed, until there is a new one
+			case 2:
+				s.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+				s.SetReadDeadline(time.Now().Add(40 * time.Millisecond))
+			case 3: // and reads until the other goroutine has enough
+				s.SetReadDeadline(time.Now().Add(time.Minute))
+			case 4:
+				s.SetReadDeadline(time.Time{})
+				return nil
+			}
 		}
-		c.Write([]byte("!"))
-		_, err = s.Read(b) // until the other goroutine has enough
-		late = append(late, err)
-		s.SetReadDeadline(time.Time{})
-		return nil
 	})
 	time.Sleep(150 * time.Millisecond)
 	c.Write([]byte("??"))
@@ -178,9 +187,12 @@ func TestLoopDeadlines(t *testing.T) {
 	if err := result(t, done); err != nil {
 		t.Error(err)
 	}
+	if len(late) != 4 {
+		t.Errorf("%d deadlines passed, want 4", len(late))
+	}
 	for i, err := range late {
 		var timeout net.Error
-		if i < 3 && (!errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout()) {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("read %d: %v", i, err)
 		}
 	}
@@ -213,8 +225,9 @@ func TestLoopClose(t *testing.T) {
 	l := listen(t, Options{Gate: gate})
 	s, c := pair(t, l)
 	entered := make(chan struct{})
+	enter := sync.OnceFunc(func() { close(entered) })
 	done := start(lp, s, func() error {
-		close(entered)
+		enter()
 		_, err := s.Read(make([]byte, 1))
 		return err
 	})
@@ -237,21 +250,58 @@ func TestLoopClose(t *testing.T) {
 	}
 }
 
+// What the socket does not take is written all the same, outside the loop; and the loop can be entered again.
+func TestLoopWritesTheRest(t *testing.T) {
+	lp := newLoop(t)
+	s, c := pair(t, listen(t, Options{}))
+	s.SetWriteBuffer(1) // as little as can be
+	want := bytes.Repeat([]byte("0123456789"), loopUnsent/10)
+	for round := range 2 {
+		called := false
+		done := start(lp, s, func() error {
+			if called {
+				return errors.New("called again")
+			}
+			called = true
+			for _, part := range [][]byte{want[:100_000], want[100_000:100_001], want[100_001:]} { // the first one fills the socket
+				if n, err := s.Write(part); n != len(part) || err != nil {
+					return fmt.Errorf("%d bytes of %d, %w", n, len(part), err)
+				}
+			}
+			return ErrNothing
+		})
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("round %d: %v, or other bytes", round, err)
+		}
+		if err := result(t, done); err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+	}
+	err := result(t, start(lp, s, func() error {
+		for {
+			if _, err := s.Write(want); err != nil {
+				return err
+			}
+		}
+	}))
+	if !errors.Is(err, syscall.ENOBUFS) {
+		t.Errorf("written without end: %v", err)
+	}
+}
+
 // One who takes nothing waits alone, and no longer than its deadline; one who never ends leaves others their turn.
 func TestLoopIsShared(t *testing.T) {
 	lp := newLoop(t)
 	l := listen(t, Options{})
 	stuck, _ := pair(t, l)
-	stuck.SetWriteBuffer(1) // as little as can be
+	stuck.SetWriteBuffer(1)
 	stuck.SetDeadline(time.Now().Add(time.Minute))
 	full := make(chan struct{})
 	stuckDone := start(lp, stuck, func() error {
 		close(full)
-		for {
-			if _, err := stuck.Write(make([]byte, 1<<20)); err != nil {
-				return err
-			}
-		}
+		_, err := stuck.Write(make([]byte, loopUnsent))
+		return err
 	})
 	<-full
 
@@ -281,7 +331,7 @@ func TestLoopIsShared(t *testing.T) {
 		}
 	}
 	c.CloseWrite()
-	if err := result(t, done); err != nil {
+	if err := result(t, done); err != io.EOF {
 		t.Error(err)
 	}
 	select {
@@ -290,7 +340,6 @@ func TestLoopIsShared(t *testing.T) {
 	default:
 	}
 	stuck.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	stuck.SetReadDeadline(time.Unix(1, 0)) // has it look
 	if err := result(t, stuckDone); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the one who takes nothing: %v", err)
 	}
@@ -345,9 +394,9 @@ func TestLoopTurns(t *testing.T) {
 	for range members {
 		s, c := pair(t, l)
 		wg.Go(func() {
+			b, read := make([]byte, 1), 0
 			_, err := s.RunIn(lp, func() error {
-				b := make([]byte, 1)
-				for range messages {
+				for ; read < messages; read++ {
 					if _, err := s.Read(b); err != nil {
 						return err
 					}
@@ -391,9 +440,9 @@ func TestLoopLoad(t *testing.T) {
 	if lp.Full() || lp.Crowded() {
 		t.Error("full without a member")
 	}
+	b, full := make([]byte, 4096), false // all there is: then others have their turn
 	_, err := s.RunIn(lp, func() error {
-		b := make([]byte, 4096) // all there is: then others have their turn
-		for full := false; ; {
+		for {
 			if _, err := s.Read(b); err != nil {
 				return err
 			}

@@ -14,5 +14,5 @@ func (*Loop) Full() bool    { return true }
 func (*Loop) Crowded() bool { return true }
 func (*Loop) Wait()         {}
 
-// RunIn never runs f.
+// RunIn never calls f.
 func (c *Conn) RunIn(*Loop, func() error) (bool, error) { return false, nil }

@@ -2,7 +2,6 @@ package door
 
 import (
 	"io"
-	"iter"
 	"net"
 	"os"
 	"sync/atomic"
@@ -11,54 +10,65 @@ import (
 	"unsafe"
 )
 
-// looped is a connection while its code runs in a loop.
+// looped is a connection while a loop calls its code.
 type looped struct {
 	fd   int // its own descriptor, unknown to the runtime
-	code func()
+	code func() error
 	done chan struct{} // closed when the code has ended
 
 	readUntil  atomic.Int64 // by clock; 0: for ever
 	writeUntil atomic.Int64
 	closed     atomic.Bool
 
-	// owned by the code
-	pause    func(any) bool // waits for the loop
-	readable bool           // there may be something to read
-	share    int            // bytes that it may still read before others have their turn
-
-	// owned by the loop, and by the code while that runs
-	next    func() (any, bool) // runs the code up to where it waits; false: it has ended
-	loop    *Loop
-	want    uint32 // events it waits for
-	watched uint32 // events that the kernel was asked for
-	left    bool
+	// owned by the loop, and the code that it calls
+	loop     *Loop
+	readable bool   // there may be something to read
+	ending   bool   // the peer has said its last: what it said is read to the end
+	share    int    // bytes that it may still read before others have their turn
+	unsent   []byte // written, but not taken by the socket
+	left     bool
+	err      error // the code's last
 
 	due bool // guarded by loop.mu
 }
 
-// loopShare is how many bytes a connection may read before others have their turn.
-const loopShare = 64 << 10
+const (
+	loopShare  = 64 << 10  // bytes that a connection may read before others have their turn
+	loopUnsent = 256 << 10 // bytes that it may write although the socket does not take them; then it leaves the loop
+)
 
-// RunIn runs f as a coroutine of an event loop, which makes many small reads much
-// cheaper, and returns what f returns. It has not run f if it could not, for want of
-// descriptors. f is the only one to call Read and Write; deadlines and Close are for
-// anybody, as ever; nothing else of the connection is to be used until RunIn returns. f
-// should wait for nothing but the connection: all others of its loop would wait with it.
+// RunIn has an event loop call f now and whenever there may be something to read, which makes many small reads much
+// cheaper, for as long as f returns [ErrNothing], and returns what else f returns. It has not called f if it could not, for want of
+// descriptors.
+//
+// Meanwhile f is the only one to call Read and Write, which do not wait: Read returns ErrNothing where it would. Where the
+// socket does not take what f writes, RunIn returns nil after f's call, once it has written the rest. Deadlines and Close are for
+// anybody, as ever; nothing else of the connection is to be used until RunIn returns. While f waits for
+// anything all others of its loop wait with it.
 func (c *Conn) RunIn(lp *Loop, f func() error) (ran bool, err error) {
-	l := c.enterLoop(lp, func() { err = f() })
+	l := c.enterLoop(lp, f)
 	if l == nil {
 		return false, nil
 	}
 	<-l.done
+	err = l.err
+	if err == ErrNothing {
+		err = nil
+	}
 	if leaveErr := c.leaveLoop(l); err == nil {
 		err = leaveErr
+	}
+	if len(l.unsent) > 0 {
+		if _, writeErr := c.Write(l.unsent); err == nil {
+			err = writeErr
+		}
 	}
 	return true, err
 }
 
 // enterLoop moves the socket from the runtime's poller to a loop: under a second
 // descriptor, because only closing the first takes it out there. nil: it cannot.
-func (c *Conn) enterLoop(lp *Loop, code func()) *looped {
+func (c *Conn) enterLoop(lp *Loop, code func() error) *looped {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	raw, err := c.TCPConn.SyscallConn()
@@ -73,7 +83,7 @@ func (c *Conn) enterLoop(lp *Loop, code func()) *looped {
 	if err != nil || errno != 0 {
 		return nil
 	}
-	l := &looped{fd: int(fd), code: code, done: make(chan struct{}), share: loopShare}
+	l := &looped{fd: int(fd), code: code, done: make(chan struct{})}
 	l.readUntil.Store(onClock(c.readUntil))
 	l.writeUntil.Store(onClock(c.writeUntil))
 	c.looped = l // the code may run before join returns
@@ -110,56 +120,52 @@ func (c *Conn) leaveLoop(l *looped) error {
 	return c.TCPConn.SetWriteDeadline(c.writeUntil)
 }
 
-// begin makes a coroutine of the code.
-func (l *looped) begin() {
-	l.next, _ = iter.Pull(func(yield func(any) bool) {
-		l.pause = yield
-		l.code()
-	})
-}
-
-// wait gives way until one of the events comes, or something else that is worth another look.
-func (l *looped) wait(events uint32) {
-	l.want = events
-	l.pause(nil)
-	l.share = loopShare
-}
-
 // Read is for the code that runs in the loop.
 func (l *looped) Read(b []byte) (int, error) {
-	if len(b) == 0 {
+	switch {
+	case len(b) == 0:
 		return 0, nil
+	case l.passed(&l.readUntil):
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	case !l.readable || l.share <= 0:
+		return 0, ErrNothing
 	}
-	for {
-		if l.passed(&l.readUntil) {
-			return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
-		}
-		if !l.readable || l.share <= 0 {
-			l.wait(syscall.EPOLLIN)
-			l.readable = true
-			continue
-		}
-		n, errno := receive(uintptr(l.fd), b)
-		switch {
-		case errno == syscall.EAGAIN:
-			l.readable = false
-			continue
-		case errno != 0:
-			return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("recvfrom", errno)}
-		case n == 0 && l.closed.Load():
-			return 0, &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}
-		case n == 0:
-			return 0, io.EOF
-		}
-		// With room left the socket is empty, or the loop will say that it is not.
-		l.readable = n == len(b)
-		l.share -= n
-		return n, nil
+	n, errno := receive(uintptr(l.fd), b)
+	switch {
+	case errno == syscall.EAGAIN:
+		l.readable = false
+		return 0, ErrNothing
+	case errno != 0:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("recvfrom", errno)}
+	case n == 0 && l.closed.Load():
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}
+	case n == 0:
+		return 0, io.EOF
 	}
+	// With room left the socket is empty: there will be another event.
+	l.readable = n == len(b) || l.ending
+	l.share -= n
+	return n, nil
 }
 
 // Write is for the code that runs in the loop.
 func (l *looped) Write(b []byte) (int, error) {
+	n := 0
+	if len(l.unsent) == 0 {
+		var err error
+		if n, err = l.send(b); err != nil {
+			return n, err
+		}
+	}
+	if len(l.unsent)+len(b)-n > loopUnsent {
+		return n, &net.OpError{Op: "write", Net: "tcp", Err: syscall.ENOBUFS}
+	}
+	l.unsent = append(l.unsent, b[n:]...)
+	return len(b), nil
+}
+
+// send writes what the socket takes at once.
+func (l *looped) send(b []byte) (int, error) {
 	written := 0
 	for written < len(b) {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(l.fd), uintptr(unsafe.Pointer(&b[written])), uintptr(len(b)-written),
@@ -169,10 +175,7 @@ func (l *looped) Write(b []byte) (int, error) {
 			written += int(n)
 		case syscall.EINTR:
 		case syscall.EAGAIN:
-			if l.passed(&l.writeUntil) {
-				return written, &net.OpError{Op: "write", Net: "tcp", Err: os.ErrDeadlineExceeded}
-			}
-			l.wait(syscall.EPOLLOUT)
+			return written, nil
 		default:
 			return written, &net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError("sendto", errno)}
 		}
@@ -180,13 +183,15 @@ func (l *looped) Write(b []byte) (int, error) {
 	return written, nil
 }
 
-// late says whether what the code waits for is overdue.
-func (l *looped) late() bool {
-	if l.want&syscall.EPOLLOUT != 0 {
-		return l.passed(&l.writeUntil)
-	}
-	return l.passed(&l.readUntil)
+// call has the code go on, and says whether it stays in the loop.
+func (l *looped) call() bool {
+	l.share = loopShare
+	l.err = l.code()
+	return l.err == ErrNothing && len(l.unsent) == 0
 }
+
+// late says whether the code should see that its time is up.
+func (l *looped) late() bool { return l.passed(&l.readUntil) }
 
 func (l *looped) passed(deadline *atomic.Int64) bool {
 	until := deadline.Load()

@@ -44,9 +44,24 @@ type input struct {
 
 func (in *input) open(src io.Reader, hook inputHook, total *atomic.Uint64) {
 	in.src, in.hook, in.total = src, hook, total
-	in.pooled = inputPool.Get().(*[inputSize]byte)
-	in.buf = in.pooled[:]
-	in.r, in.w = 0, 0
+	in.borrow()
+}
+
+// borrow takes a pooled buffer if there is none.
+func (in *input) borrow() {
+	if in.buf == nil {
+		in.pooled = inputPool.Get().(*[inputSize]byte)
+		in.buf = in.pooled[:]
+		in.r, in.w = 0, 0
+	}
+}
+
+// rest gives a pooled buffer with nothing unread back until there is something to read.
+func (in *input) rest() {
+	if in.r == in.w && in.pooled != nil {
+		in.release()
+		in.buf = nil
+	}
 }
 
 // shrink gives the pooled buffer back and goes on with one of the given size,
@@ -130,6 +145,7 @@ func (in *input) buffered() bool { return in.r < in.w }
 // maxChunkHeader. Without any byte left the error is io.EOF, in the middle of
 // the n bytes it is io.ErrUnexpectedEOF.
 func (in *input) peek(n int) ([]byte, error) {
+	in.borrow()
 	for in.w-in.r < n {
 		if in.r > 0 && (in.r == in.w || len(in.buf)-in.r < n) {
 			in.w = copy(in.buf, in.buf[in.r:in.w])
@@ -150,30 +166,22 @@ func (in *input) peek(n int) ([]byte, error) {
 // skip takes n bytes that were peeked.
 func (in *input) skip(n int) { in.r += n }
 
-// full fills p. Large parts go past the buffer.
-func (in *input) full(p []byte) error {
-	n := copy(p, in.buf[in.r:in.w])
-	in.r += n
-	for n < len(p) {
-		var err error
-		var m int
-		if len(p)-n >= len(in.buf) {
-			m, err = in.read(p[n:])
-		} else {
-			in.r, in.w = 0, 0
-			in.w, err = in.read(in.buf)
-			m = copy(p[n:], in.buf[:in.w])
-			in.r = m
+// some reads into p, which is not empty, what there is. Large parts go past the buffer. The error is never io.EOF.
+func (in *input) some(p []byte) (int, error) {
+	if in.r == in.w {
+		in.borrow()
+		if len(p) >= len(in.buf) {
+			n, err := in.read(p)
+			return n, noEOF(err)
 		}
-		n += m
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return err
+		n, err := in.read(in.buf)
+		if in.r, in.w = 0, n; err != nil {
+			return 0, noEOF(err)
 		}
 	}
-	return nil
+	n := copy(p, in.buf[in.r:in.w])
+	in.r += n
+	return n, nil
 }
 
 // Read implements io.Reader, for the handshake.

@@ -53,12 +53,17 @@ func (s *session) loop() (*loop, *door.Conn) {
 // the connection.
 func (s *session) serveIn(l *loop, conn *door.Conn) (ran bool, err error) {
 	publisher := s.ingest.publisher
+	publisher.GatherIn(l.gather)
+	defer publisher.GatherIn(nil)
+	misplaced := func() bool {
+		return !publisher.Small() || s.server.stats.publishers.Load() < s.server.loopFrom/2 || l.Crowded()
+	}
 	return conn.RunIn(l.Loop, func() error {
-		publisher.GatherIn(l.gather)
-		defer publisher.GatherIn(nil)
-		return s.messages(func() bool {
-			return !publisher.Small() || s.server.stats.publishers.Load() < s.server.loopFrom/2 || l.Crowded()
-		})
+		err := s.messages(misplaced)
+		if err == door.ErrNothing {
+			s.chunks.rest()
+		}
+		return err
 	})
 }
 
@@ -77,8 +82,8 @@ const moveEvery = 64
 // says that the rest is better handled elsewhere.
 func (s *session) messages(misplaced func() bool) error {
 	publishing := s.phase == phasePublish
-	for n := 1; publishing == (s.phase == phasePublish); n++ {
-		if publishing && n%moveEvery == 0 && misplaced() {
+	for publishing == (s.phase == phasePublish) {
+		if s.handled++; publishing && s.handled%moveEvery == 0 && misplaced() {
 			return nil
 		}
 		m, err := s.chunks.next()

@@ -72,6 +72,11 @@ type chunkReader struct {
 	buffer    []byte // the last message's payload with relay's headroom and tailroom; nil: it has none
 	streams   []*chunkStream
 
+	// The chunk under way: where there is nothing to read for now, reading stops, and goes on there.
+	current *chunkStream // nil: its header is not complete
+	repeat  bool         // its extended timestamp may come again
+	left    int          // bytes of it to come
+
 	newBuffer func(payload int) []byte // makes such a buffer; nil: messages need none
 }
 
@@ -81,18 +86,21 @@ func (r *chunkReader) open(src io.Reader, hook inputHook, total *atomic.Uint64, 
 }
 
 // next returns the next whole message. The error is io.EOF only where the peer
-// ended between two chunks.
+// ended between two chunks. After a temporary one it goes on where it was.
 func (r *chunkReader) next() (Message, error) {
 	for {
-		cs, err := r.header()
+		if r.current == nil {
+			if err := r.header(); err != nil {
+				return Message{}, err
+			}
+		}
+		cs := r.current
+		err := r.payload(cs)
 		if err != nil {
 			return Message{}, err
 		}
-		whole, err := r.payload(cs)
-		if err != nil {
-			return Message{}, err
-		}
-		if !whole {
+		r.current = nil
+		if len(cs.body) < int(cs.length) {
 			continue
 		}
 		m := Message{cs.kind, cs.stream, cs.timestamp, cs.body}
@@ -112,18 +120,31 @@ func (r *chunkReader) next() (Message, error) {
 	}
 }
 
-// header reads basic header, message header and extended timestamp (§5.3.1).
-func (r *chunkReader) header() (*chunkStream, error) {
+// header reads basic header, message header and extended timestamp (§5.3.1), and takes nothing unless they are all there.
+func (r *chunkReader) header() error {
 	b, err := r.peek(1)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	format, id, size := b[0]>>6, uint32(b[0]&0x3f), 1
 	if id < 2 {
 		size += 1 + int(id)
 	}
-	if b, err = r.peek(size + headerSize[format]); err != nil {
-		return nil, noEOF(err)
+	whole := size + headerSize[format]
+	if b, err = r.peek(whole); err != nil {
+		return noEOF(err)
+	}
+	field := uint32(0)
+	if format < 3 {
+		field = be24(b[size:])
+	}
+	long := field == extended
+	if long {
+		if b, err = r.peek(whole + 4); err != nil {
+			return noEOF(err)
+		}
+		field = binary.BigEndian.Uint32(b[whole:])
+		whole += 4
 	}
 	switch id {
 	case 0:
@@ -133,50 +154,36 @@ func (r *chunkReader) header() (*chunkStream, error) {
 	}
 	cs, err := r.stream(id, format)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if format == 3 {
-		r.skip(size)
-		if !cs.open {
-			// §5.3.1.2.4: the last delta again; after a type 0 chunk that is
-			// its timestamp.
-			if err := r.begin(cs, cs.field, true); err != nil {
-				return nil, err
-			}
-		}
-		return cs, r.repeated(cs)
-	}
-
-	// Copied, because another peek may move the buffer.
-	var h [11]byte
-	copy(h[:], b[size:])
-	r.skip(size + headerSize[format])
-	field := be24(h[0:])
-	long := field == extended
-	if long {
-		if b, err = r.peek(4); err != nil {
-			return nil, noEOF(err)
-		}
-		field = binary.BigEndian.Uint32(b)
-		r.skip(4)
-	}
-	if cs.open {
+	h := b[size:]
+	r.skip(whole)
+	switch {
+	case format == 3 && cs.open:
+	case format == 3:
+		// §5.3.1.2.4: the last delta again; after a type 0 chunk that is
+		// its timestamp.
+		err = r.begin(cs, cs.field, true)
+	case cs.open:
 		// A new header inside a message: some senders do it. It may not
 		// change the message (CVE-2016-10191), and not its time.
 		if format < 2 && (be24(h[3:]) != cs.length || message.TypeID(h[6]) != cs.kind) {
-			return nil, violation("chunk stream %d: message changes from type %d, %d bytes to type %d, %d bytes before it is complete",
+			err = violation("chunk stream %d: message changes from type %d, %d bytes to type %d, %d bytes before it is complete",
 				cs.id, cs.kind, cs.length, h[6], be24(h[3:]))
 		}
-		return cs, nil
+	default:
+		if format < 2 {
+			cs.length, cs.kind = be24(h[3:]), message.TypeID(h[6])
+		}
+		if format == 0 {
+			cs.stream = binary.LittleEndian.Uint32(h[7:])
+		}
+		cs.field, cs.extended = field, long
+		err = r.begin(cs, field, format != 0)
 	}
-	if format < 2 {
-		cs.length, cs.kind = be24(h[3:]), message.TypeID(h[6])
-	}
-	if format == 0 {
-		cs.stream = binary.LittleEndian.Uint32(h[7:])
-	}
-	cs.field, cs.extended = field, long
-	return cs, r.begin(cs, field, format != 0)
+	r.current, r.repeat = cs, format == 3 && cs.extended
+	r.left = min(int(cs.length)-len(cs.body), int(r.chunkSize))
+	return err
 }
 
 // stream finds the state of a chunk stream. There are few, so a search is fine;
@@ -223,9 +230,6 @@ func (r *chunkReader) begin(cs *chunkStream, field uint32, delta bool) error {
 // anything else is payload. Bytes are looked at one by one, so that a short
 // last chunk never waits for bytes the peer has no reason to send.
 func (r *chunkReader) repeated(cs *chunkStream) error {
-	if !cs.extended {
-		return nil
-	}
 	var field, time [4]byte
 	binary.BigEndian.PutUint32(field[:], cs.field)
 	binary.BigEndian.PutUint32(time[:], cs.timestamp)
@@ -247,24 +251,28 @@ func (r *chunkReader) repeated(cs *chunkStream) error {
 
 // payload reads one chunk's share of the message. Memory grows with the bytes
 // that really arrive.
-func (r *chunkReader) payload(cs *chunkStream) (whole bool, err error) {
-	length := int(cs.length)
-	chunk := min(length-len(cs.body), int(r.chunkSize))
-	for chunk > 0 {
+func (r *chunkReader) payload(cs *chunkStream) error {
+	if r.repeat {
+		if err := r.repeated(cs); err != nil {
+			return err
+		}
+		r.repeat = false
+	}
+	for r.left > 0 {
 		if len(cs.body) == cap(cs.body) {
-			if err := r.grow(cs, length); err != nil {
-				return false, err
+			if err := r.grow(cs, int(cs.length)); err != nil {
+				return err
 			}
 		}
 		have := len(cs.body)
-		part := min(chunk, cap(cs.body)-have)
-		cs.body = cs.body[:have+part]
-		if err := r.full(cs.body[have:]); err != nil {
-			return false, err
+		n, err := r.some(cs.body[have:min(have+r.left, cap(cs.body))])
+		cs.body = cs.body[:have+n]
+		r.left -= n
+		if err != nil {
+			return err
 		}
-		chunk -= part
 	}
-	return len(cs.body) == length, nil
+	return nil
 }
 
 func (r *chunkReader) grow(cs *chunkStream, length int) error {

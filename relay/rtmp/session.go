@@ -55,6 +55,7 @@ type session struct {
 	// owned by run
 	chunks    chunkReader
 	phase     phase
+	handled   int    // messages
 	began     uint64 // bytes received when the phase began
 	app       string
 	query     url.Values // of tcUrl and app
@@ -453,6 +454,7 @@ func (s *session) farewell(err error, publishing bool) {
 	}
 	closeWrite(s.conn)
 	_ = s.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+	s.chunks.borrow()
 	for {
 		if _, err := s.conn.Read(s.chunks.buf); err != nil {
 			return
