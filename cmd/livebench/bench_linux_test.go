@@ -260,10 +260,10 @@ func TestTableTakesRatiosRoundByRound(t *testing.T) {
 
 func TestParseMachine(t *testing.T) {
 	m := parseMachine([]byte("cpu  11 22 33 1000 500 3 4 55 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n"))
-	if want := (machine{busy: 730e6, stolen: 550e6}); m != want {
+	if want := (machine{busy: 510e6, stolen: 550e6}); m != want {
 		t.Errorf("got %+v, want %+v", m, want)
 	}
-	if m := parseMachine([]byte("cpu 1 2")); m != (machine{busy: 30e6}) { // an old kernel
+	if m := parseMachine([]byte("cpu 1 2")); m != (machine{busy: 10e6}) { // an old kernel
 		t.Errorf("got %+v", m)
 	}
 	if m := parseMachine(nil); m != (machine{}) {

@@ -115,7 +115,7 @@ func parseMachine(stat []byte) machine {
 	for i, s := range strings.Fields(line) {
 		ticks, _ := strconv.ParseInt(s, 10, 64)
 		switch i {
-		case 1, 2, 3, 6, 7: // user, nice, system, irq, softirq
+		case 1, 3, 6, 7: // user, system, irq, softirq; what is nice gives way (scripts/bench awake)
 			m.busy += ticks * 1e7
 		case 8:
 			m.stolen = ticks * 1e7
