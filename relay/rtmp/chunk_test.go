@@ -102,6 +102,11 @@ var golden = []struct {
 			chunkOf(3, 6, 0, 0, 0, 0, ptr(16777300), pattern(129, 3)[128:])),
 		want: []Message{{videoType, 1, 16777300, pattern(129, 3)}},
 	}, {
+		name: "payload that looks like the repeated timestamp", own: true, chunkSize: 128,
+		wire: cat(chunkOf(0, 6, 16777300, 132, videoType, 1, ptr(16777300), pattern(128, 3)),
+			chunkOf(3, 6, 0, 0, 0, 0, ptr(16777300), []byte{1, 0, 0, 0x54})),
+		want: []Message{{videoType, 1, 16777300, cat(pattern(128, 3), []byte{1, 0, 0, 0x54})}},
+	}, {
 		name: "extended timestamp not repeated", chunkSize: 128,
 		wire: cat(chunkOf(0, 6, 16777300, 129, videoType, 1, ptr(16777300), pattern(129, 3)[:128]),
 			chunkOf(3, 6, 0, 0, 0, 0, nil, pattern(129, 3)[128:])),
