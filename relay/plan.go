@@ -38,10 +38,14 @@ type plan struct {
 type planner struct {
 	plans []*plan // of this pass, by shard
 	idle  []*plan
+	most  int // that are kept idle
 }
 
-// maxIdlePlans bounds what is kept for use again.
-const maxIdlePlans = 64
+// idlePlans is how many plans are kept for each shard of a pass: subscribers of one stream seldom differ in more ways.
+const idlePlans = 4
+
+// expect prepares for a pass over so many shards.
+func (pl *planner) expect(shards int) { pl.most = max(pl.most, idlePlans*shards) }
 
 // plan returns the batch for a class of the shard's subscribers from a position on, or nil if the ring no longer holds it. The pass
 // goes from shard to shard.
@@ -51,7 +55,10 @@ func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
 			return p
 		}
 	}
-	p := pl.blank()
+	p, ok := pop(&pl.idle)
+	if !ok {
+		p = new(plan)
+	}
 	*p = plan{shard: sh, class: c, from: from, to: min(sh.head, from+maxVector), next: c, batch: p.batch}
 	for position := from; position < p.to; position++ {
 		m := sh.stream.ring.get(position)
@@ -71,16 +78,6 @@ func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
 	return p
 }
 
-func (pl *planner) blank() *plan {
-	last := len(pl.idle) - 1
-	if last < 0 {
-		return new(plan)
-	}
-	p := pl.idle[last]
-	pl.idle[last], pl.idle = nil, pl.idle[:last]
-	return p
-}
-
 // account counts what the pass delivered, and forgets its plans.
 func (pl *planner) account() {
 	for i, p := range pl.plans {
@@ -93,7 +90,7 @@ func (pl *planner) account() {
 
 // forget lets go of a plan's messages.
 func (pl *planner) forget(p *plan) {
-	if len(pl.idle) < maxIdlePlans {
+	if len(pl.idle) < pl.most {
 		p.shard = nil
 		p.batch.clear()
 		pl.idle = append(pl.idle, p)

@@ -69,6 +69,7 @@ func (r *runner) tick(shards []*shard) {
 	for _, sh := range shards {
 		sh.begin()
 	}
+	r.plans.expect(len(shards))
 	for more := true; more; {
 		more = false
 		for _, sh := range shards {

@@ -41,6 +41,28 @@ func smallStreams(t testing.TB, r *Relay, g *Gather, streams, players int) []*Pu
 	return all
 }
 
+// Many streams that are fanned out together leave no more garbage than one.
+func TestManyStreamsLeaveNoGarbage(t *testing.T) {
+	r := newTestRelay(t, Config{})
+	g := r.NewGather()
+	publishers := smallStreams(t, r, g, 200, 3)
+	n := 0
+	write := func() {
+		n++
+		for _, p := range publishers {
+			writeNumbered(t, p, n, 200)
+		}
+		g.Flush()
+	}
+	for range 400 {
+		write()
+	}
+	want := float64(len(publishers) + len(publishers)/numberedGOP) // copyFormat's form of each message, and each keyframe's entry
+	if allocs := testing.AllocsPerRun(50, write); allocs > want {
+		t.Errorf("%v allocations for a message of each of %d streams, want %v", allocs, len(publishers), want)
+	}
+}
+
 // What a delivery costs where a message goes to three players, beside one where it goes to 3000: the way in, to the ring and
 // back, is shared by three.
 func BenchmarkSmallStreams(b *testing.B) {

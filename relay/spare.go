@@ -30,10 +30,9 @@ func (s *spare) buffer(n int) []byte {
 		return make([]byte, n)
 	}
 	size := bufferSize(n)
-	if buffers := s.buffers[size]; len(buffers) > 0 {
-		last := len(buffers) - 1
-		buffer := buffers[last]
-		buffers[last], s.buffers[size] = nil, buffers[:last]
+	buffers := s.buffers[size]
+	if buffer, ok := pop(&buffers); ok {
+		s.buffers[size] = buffers
 		s.bytes -= size
 		return buffer[:n]
 	}
@@ -42,13 +41,22 @@ func (s *spare) buffer(n int) []byte {
 
 // message returns an empty message.
 func (s *spare) message() *Message {
-	last := len(s.messages) - 1
-	if last < 0 {
-		return new(Message)
+	if m, ok := pop(&s.messages); ok {
+		return m
 	}
-	m := s.messages[last]
-	s.messages[last], s.messages = nil, s.messages[:last]
-	return m
+	return new(Message)
+}
+
+// pop takes the last of a list, which no longer refers to it; false: it is empty.
+func pop[T any](list *[]T) (T, bool) {
+	var last, none T
+	n := len(*list) - 1
+	if n < 0 {
+		return none, false
+	}
+	last, (*list)[n] = (*list)[n], none
+	*list = (*list)[:n]
+	return last, true
 }
 
 // keep takes a message that nobody refers to any more, nor to its bytes.

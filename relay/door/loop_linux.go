@@ -34,7 +34,7 @@ type Loop struct {
 	event int // an eventfd that ends its waiting
 
 	// owned by run
-	all     []*looped // by descriptor; nil: not in it
+	all     []*looped // by descriptor, a small number; nil: not in it
 	events  []syscall.EpollEvent
 	time    int64 // when this turn began, by clock
 	busy    int64 // ns worked since looked
@@ -111,7 +111,7 @@ func (lp *Loop) join(l *looped) bool {
 		lp.running = true
 		lp.wait.Go(lp.run)
 	}
-	lp.runLocked(l)
+	lp.callLocked(l)
 	return true
 }
 
@@ -142,8 +142,8 @@ func (lp *Loop) watch(op, fd int, events uint32) error {
 	return syscall.EpollCtl(lp.epoll, op, fd, &syscall.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
-// runLocked has l called soon, whatever its socket says.
-func (lp *Loop) runLocked(l *looped) {
+// callLocked has l called soon, whatever its socket says.
+func (lp *Loop) callLocked(l *looped) {
 	if !l.due {
 		l.due = true
 		lp.due = append(lp.due, l)
@@ -267,7 +267,7 @@ func (lp *Loop) call(l *looped) {
 	if l.call() {
 		if l.share <= 0 { // after the others; no event will tell
 			lp.mu.Lock()
-			lp.runLocked(l)
+			lp.callLocked(l)
 			lp.mu.Unlock()
 		}
 		return

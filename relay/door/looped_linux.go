@@ -16,9 +16,8 @@ type looped struct {
 	code func() error
 	done chan struct{} // closed when the code has ended
 
-	readUntil  atomic.Int64 // by clock; 0: for ever
-	writeUntil atomic.Int64
-	closed     atomic.Bool
+	readUntil atomic.Int64 // by clock; 0: for ever
+	closed    atomic.Bool
 
 	// owned by the loop, and the code that it calls
 	loop     *Loop
@@ -85,7 +84,6 @@ func (c *Conn) enterLoop(lp *Loop, code func() error) *looped {
 	}
 	l := &looped{fd: int(fd), code: code, done: make(chan struct{})}
 	l.readUntil.Store(onClock(c.readUntil))
-	l.writeUntil.Store(onClock(c.writeUntil))
 	c.looped = l // the code may run before join returns
 	if !lp.join(l) {
 		c.looped = nil
@@ -125,7 +123,7 @@ func (l *looped) Read(b []byte) (int, error) {
 	switch {
 	case len(b) == 0:
 		return 0, nil
-	case l.passed(&l.readUntil):
+	case l.late():
 		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	case !l.readable || l.share <= 0:
 		return 0, ErrNothing
@@ -190,32 +188,21 @@ func (l *looped) call() bool {
 	return l.err == ErrNothing && len(l.unsent) == 0
 }
 
-// late says whether the code should see that its time is up.
-func (l *looped) late() bool { return l.passed(&l.readUntil) }
-
-func (l *looped) passed(deadline *atomic.Int64) bool {
-	until := deadline.Load()
+// late says whether the read deadline has passed.
+func (l *looped) late() bool {
+	until := l.readUntil.Load()
 	return until != 0 && until <= l.loop.time
 }
 
+// setReadDeadline has the code look at once at one that has passed.
 func (l *looped) setReadDeadline(t time.Time) {
 	l.readUntil.Store(onClock(t))
-	l.look(t)
-}
-
-func (l *looped) setWriteDeadline(t time.Time) {
-	l.writeUntil.Store(onClock(t))
-	l.look(t)
-}
-
-// look has the code look at once at a deadline that has passed.
-func (l *looped) look(t time.Time) {
 	if t.IsZero() || time.Until(t) > 0 {
 		return
 	}
 	l.loop.mu.Lock()
 	defer l.loop.mu.Unlock()
-	l.loop.runLocked(l)
+	l.loop.callLocked(l)
 }
 
 // onClock is a deadline by clock.

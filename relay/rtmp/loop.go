@@ -83,8 +83,10 @@ const moveEvery = 64
 func (s *session) messages(misplaced func() bool) error {
 	publishing := s.phase == phasePublish
 	for publishing == (s.phase == phasePublish) {
-		if s.handled++; publishing && s.handled%moveEvery == 0 && misplaced() {
-			return nil
+		if publishing && s.handled >= moveEvery {
+			if s.handled = 0; misplaced() {
+				return nil
+			}
 		}
 		m, err := s.chunks.next()
 		if err != nil {
@@ -96,6 +98,7 @@ func (s *session) messages(misplaced func() bool) error {
 		if s.phase != phasePublish && s.chunks.received-s.began > s.phase.bytes() {
 			return errFlood
 		}
+		s.handled++
 		if err := s.handle(m); err != nil {
 			return err
 		}

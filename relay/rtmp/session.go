@@ -55,7 +55,7 @@ type session struct {
 	// owned by run
 	chunks    chunkReader
 	phase     phase
-	handled   int    // messages
+	handled   int    // messages, since it was looked whether it is in its place
 	began     uint64 // bytes received when the phase began
 	app       string
 	query     url.Values // of tcUrl and app
