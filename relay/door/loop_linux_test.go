@@ -255,14 +255,16 @@ func TestLoopWritesTheRest(t *testing.T) {
 	lp := newLoop(t)
 	s, c := pair(t, listen(t, Options{}))
 	s.SetWriteBuffer(1) // as little as can be
+	c.SetReadBuffer(64 << 10) // and it does not grow
 	want := bytes.Repeat([]byte("0123456789"), loopUnsent/10)
 	for round := range 2 {
-		called := false
+		called, written := false, make(chan struct{})
 		done := start(lp, s, func() error {
 			if called {
 				return errors.New("called again")
 			}
 			called = true
+			defer close(written)
 			for _, part := range [][]byte{want[:100_000], want[100_000:100_001], want[100_001:]} { // the first one fills the socket
 				if n, err := s.Write(part); n != len(part) || err != nil {
 					return fmt.Errorf("%d bytes of %d, %w", n, len(part), err)
@@ -270,6 +272,7 @@ func TestLoopWritesTheRest(t *testing.T) {
 			}
 			return ErrNothing
 		})
+		<-written // before anything is read
 		got := make([]byte, len(want))
 		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("round %d: %v, or other bytes", round, err)
