@@ -238,6 +238,8 @@ func TestTableTakesRatiosRoundByRound(t *testing.T) {
 			{Label: "floor", Scenario: "rooms", Window: Window{PerM: 2 * round.floor}},
 			{Label: "liverelay RTMP", Scenario: "rooms", Window: Window{PerM: 3 * round.floor}},
 			{Label: "other", Scenario: "rooms", Window: Window{PerM: 4 * round.floor}},
+			{Label: "liverelay RTMP", Scenario: "beside", Window: Window{PerM: 5 * round.floor, Other: 1}},
+			{Label: "other", Scenario: "beside", Window: Window{PerM: 4 * round.floor, Other: 1}},
 		} {
 			name := filepath.Join(dir, fmt.Sprint(i, r.Label, r.Scenario))
 			if err := r.write(name); err != nil {
@@ -251,10 +253,14 @@ func TestTableTakesRatiosRoundByRound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"| liverelay RTMP | 2.20 | 1.10 |", "6 lost", "| CPU per delivered GB, × floor | ≤ 1.15 | 1.10 | kept |",
-		"| liverelay RTMP | – | 6.0 | 1.50 |", "| small rooms, CPU per message, × other | ≤ 1 | 0.75 | kept |"} {
+		"| liverelay RTMP | – | 6.0 | 1.50 |", "| small rooms, CPU per message, × other | ≤ 1 | 0.75 | kept |",
+		"| liverelay RTMP | – | 10.0 | 1.25 |", "| small rooms at the same time, CPU per message, × other | ≤ 1 | 1.25 | **missed** |"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
+	}
+	if strings.Contains(out.String(), "Not reliable") {
+		t.Errorf("the other server is taken for a disturbance:\n%s", out.String())
 	}
 }
 
