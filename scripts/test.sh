@@ -41,7 +41,11 @@ packages() { go list ./... | grep -v -e '^liverelay/test$' -e '^liverelay/test/'
 
 race=-race
 build() { mkdir -p bin && CGO_ENABLED=0 go build -o bin/ ./cmd/...; }
-vet() { go vet $(packages) ./test/...; }
+vet() {
+	unformatted=$("$(go env GOROOT)/bin/gofmt" -l $(packages | sed 's,^liverelay,.,') test) || return
+	[ -z "$unformatted" ] || { printf 'not as gofmt writes it:\n%s\n' "$unformatted"; return 1; }
+	go vet $(packages) ./test/...
+}
 # One package at a time: beside each other, tests that wait for real servers run out of patience.
 unit() { go test $race -p 1 -timeout 30m $(packages); }
 # npm before 11 misses peers in the lock file that nothing here needs.
@@ -54,7 +58,7 @@ if ! command -v gcc >/dev/null 2>&1 && ! command -v clang >/dev/null 2>&1; then
 	echo "no C compiler: testing without the race detector"
 fi
 part "build" build
-part "vet" vet
+part "format and vet" vet
 part "unit${race:+ and race}" unit
 part "fuzz" scripts/fuzz.sh 5s
 # They build the server as a program of its own, so Go does not see that it has changed and would keep an old result.

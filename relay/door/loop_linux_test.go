@@ -254,7 +254,7 @@ func TestLoopClose(t *testing.T) {
 func TestLoopWritesTheRest(t *testing.T) {
 	lp := newLoop(t)
 	s, c := pair(t, listen(t, Options{}))
-	s.SetWriteBuffer(1) // as little as can be
+	s.SetWriteBuffer(1)       // as little as can be
 	c.SetReadBuffer(64 << 10) // and it does not grow
 	want := bytes.Repeat([]byte("0123456789"), loopUnsent/10)
 	for round := range 2 {
