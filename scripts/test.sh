@@ -42,7 +42,7 @@ packages() { go list ./... | grep -v -e '^liverelay/test$' -e '^liverelay/test/'
 race=-race
 build() { mkdir -p bin && CGO_ENABLED=0 go build -o bin/ ./cmd/...; }
 vet() {
-	unformatted=$("$(go env GOROOT)/bin/gofmt" -l $(packages | sed 's,^liverelay,.,') test) || return
+	unformatted=$("$(go env GOROOT)/bin/gofmt" -l $(packages | sed 's,^liverelay/\([^/]*\).*,\1,' | sort -u) test) || return
 	[ -z "$unformatted" ] || { printf 'not as gofmt writes it:\n%s\n' "$unformatted"; return 1; }
 	go vet $(packages) ./test/...
 }

@@ -238,8 +238,8 @@ func TestTableTakesRatiosRoundByRound(t *testing.T) {
 			{Label: "floor", Scenario: "rooms", Window: Window{PerM: 2 * round.floor}},
 			{Label: "liverelay RTMP", Scenario: "rooms", Window: Window{PerM: 3 * round.floor}},
 			{Label: "other", Scenario: "rooms", Window: Window{PerM: 4 * round.floor}},
-			{Label: "liverelay RTMP", Scenario: "beside", Window: Window{PerM: 5 * round.floor, Other: 1}},
-			{Label: "other", Scenario: "beside", Window: Window{PerM: 4 * round.floor, Other: 1}},
+			{Label: "liverelay RTMP", Scenario: "pair", Window: Window{PerM: 5 * round.floor, Other: 1}},
+			{Label: "other", Scenario: "pair", Window: Window{PerM: 4 * round.floor, Other: 1}},
 		} {
 			name := filepath.Join(dir, fmt.Sprint(i, r.Label, r.Scenario))
 			if err := r.write(name); err != nil {

@@ -95,8 +95,8 @@ var scenarios = map[string]struct {
 	"stalled":  {"standard, then 10 % of the players stop reading, then they read again", []string{"--stalled=10%", "--window=6s"}},
 	"memory": {"3000 players of a thin stream: what a player costs in memory, without what a stream leaves behind",
 		[]string{"--players=3000", "--video=100", "--audio=0", "--fps=5", "--ramp=2000", "--window=2s", "--warmup=3s"}},
-	"rooms":  {"60 rooms of 4 members at 300 kbit/s, each publishes one and plays three", []string{"--rooms=60", "--members=4", "--video=300"}},
-	"beside": {"30 such rooms, while another livebench gives another server as many", []string{"--rooms=30", "--members=4", "--video=300"}},
+	"rooms": {"60 rooms of 4 members at 300 kbit/s, each publishes one and plays three", []string{"--rooms=60", "--members=4", "--video=300"}},
+	"pair":  {"30 such rooms, while another livebench gives another server as many", []string{"--rooms=30", "--members=4", "--video=300"}},
 }
 
 var errUsage = errors.New("bad usage")

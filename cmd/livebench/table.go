@@ -40,7 +40,7 @@ func table(args []string, out io.Writer) error {
 	t := tables{rows: rows, floor: *floor, ours: *ours, out: out}
 	t.fanOut()
 	t.rooms("rooms", t.find(t.floor, "rooms"))
-	t.rooms("beside", cmp.Or(t.find(t.floor, "beside"), t.other("beside")))
+	t.rooms("pair", cmp.Or(t.find(t.floor, "pair"), t.other("pair")))
 	t.stalled()
 	t.memory()
 	t.promises()
@@ -120,10 +120,15 @@ func (t *tables) find(label, scenario string) *row {
 	return nil
 }
 
-// other is the first row of a scenario that is neither one of ours nor the floor, or nil.
+// foreign says whether a row is neither one of ours nor the floor.
+func (t *tables) foreign(r *row) bool {
+	return r.label != t.floor && !strings.HasPrefix(r.label, t.ours)
+}
+
+// other is the first foreign row of a scenario, or nil.
 func (t *tables) other(scenario string) *row {
 	for _, r := range t.rows {
-		if r.scenario == scenario && r.label != t.floor && !strings.HasPrefix(r.label, t.ours) {
+		if r.scenario == scenario && t.foreign(r) {
 			return r
 		}
 	}
@@ -145,7 +150,7 @@ func (t *tables) fanOut() {
 	first := true
 	for _, r := range t.rows {
 		switch r.scenario {
-		case "rooms", "beside", "stalled", "memory":
+		case "rooms", "pair", "stalled", "memory":
 			continue
 		}
 		if first {
@@ -178,7 +183,7 @@ func (t *tables) rooms(scenario string, base *row) {
 		if first {
 			p := r.reports[0]
 			at, than := "", t.floor
-			if scenario == "beside" {
+			if scenario == "pair" {
 				at = ", each server, all at the same time"
 			}
 			if base != nil {
@@ -253,7 +258,7 @@ func (t *tables) memory() {
 func (t *tables) promises() {
 	floor := t.find(t.floor, "standard")
 	standard := t.find(t.ours, "standard")
-	if standard == nil && t.find(t.ours, "rooms") == nil && t.find(t.ours, "beside") == nil {
+	if standard == nil && t.find(t.ours, "rooms") == nil && t.find(t.ours, "pair") == nil {
 		return
 	}
 	t.line("| promise | target | measured | |")
@@ -274,6 +279,10 @@ func (t *tables) promises() {
 		check("p99, × floor", 1.5, standard.ratio(floor, p99), 2, "")
 	}
 	for _, r := range t.rows {
+		if standard != nil && r.scenario == "standard" && t.foreign(r) {
+			check("CPU per delivered GB, × "+r.label, 1, standard.ratio(r, perGB), 2, "")
+			check("p99, × "+r.label, 1, standard.ratio(r, p99), 2, "")
+		}
 		if r != standard && r.scenario == "standard" && strings.HasPrefix(r.label, t.ours) {
 			check("CPU per delivered GB, "+r.label+" × "+standard.label, 1.1, r.ratio(standard, perGB), 2, "")
 		}
@@ -308,11 +317,13 @@ func (t *tables) promises() {
 			check("small rooms, CPU-s per million delivered messages, ÷ the floor's per GB", 3.15, r.value(perM)/floor.value(perGB), 2, "")
 		}
 		check("small rooms, p99", 2, r.value(p99), 1, " ms")
-		if other := t.other("rooms"); other != nil {
-			check("small rooms, CPU per message, × "+other.label, 1, r.ratio(other, perM), 2, "")
+		for _, other := range t.rows {
+			if other.scenario == "rooms" && t.foreign(other) {
+				check("small rooms, CPU per message, × "+other.label, 1, r.ratio(other, perM), 2, "")
+			}
 		}
 	}
-	if r, other := t.find(t.ours, "beside"), t.other("beside"); r != nil && other != nil {
+	if r, other := t.find(t.ours, "pair"), t.other("pair"); r != nil && other != nil {
 		check("small rooms at the same time, CPU per message, × "+other.label, 1, r.ratio(other, perM), 2, "")
 	}
 	t.line("")
@@ -326,7 +337,7 @@ func (t *tables) remarks() {
 		for _, p := range r.reports {
 			runs++
 			stolen, lateness = max(stolen, p.Window.Stolen), max(lateness, p.Window.LateP99)
-			if p.Window.noisy() && r.scenario != "beside" { // where another one is wanted
+			if p.Window.noisy() && r.scenario != "pair" { // where another one is wanted
 				noisy, noise = noisy+1, max(noise, p.Window.Other)
 			}
 			steals += one(p.Window.stolen())
