@@ -53,6 +53,7 @@ type shard struct {
 	seen        int32         // requests that this tick answers
 	head        uint64        // where this tick goes
 	next        int           // the subscriber to be looked at next
+	again       bool          // a pass over the subscribers is due: not all of them are at the head
 	ended       *error        // the stream's end, once this tick has delivered what came before
 	runner      runner        // of those who run this shard alone
 	alone       [1]*shard     // itself
@@ -93,6 +94,7 @@ func (sh *shard) begin() {
 	sh.seen = sh.requests.Load()
 	sh.ended = sh.stream.ended.Load() // before the head: what was written before the end is delivered
 	sh.head = sh.stream.ring.head.Load()
+	sh.again = true
 	sh.admit()
 	if !sh.small() {
 		sh.began = time.Now()
@@ -139,6 +141,7 @@ func (sh *shard) settle(d *delivery) {
 		s.fallBehind(d.batch.rest(d.n))
 	default:
 		p.messages += uint64(len(d.batch.Bufs))
+		sh.again = sh.again || p.to < sh.head
 	}
 }
 
@@ -202,6 +205,7 @@ func (sh *shard) leave(i int) {
 	if i != last {
 		sh.subscribers[i] = sh.subscribers[last]
 		sh.subscribers[i].index = i
+		sh.again = sh.again || i < sh.next && sh.next <= last // this pass has gone by its new place already
 	}
 	sh.subscribers[last] = nil
 	sh.subscribers = sh.subscribers[:last]

@@ -71,21 +71,24 @@ func (r *runner) tick(shards []*shard) {
 	}
 	r.plans.expect(len(shards))
 	for more := true; more; {
-		more = false
 		for _, sh := range shards {
+			if !sh.again {
+				continue
+			}
+			sh.again = false
 			for sh.next = 0; sh.next < len(sh.subscribers); {
 				r.due = sh.collect(&r.plans, r.due)
 				if len(r.due) >= dueAtOnce {
 					r.deliver()
-					more = true
 				}
 			}
 		}
-		if len(r.due) > 0 {
-			r.deliver()
-			more = true
-		}
+		r.deliver()
 		r.plans.account()
+		more = false
+		for _, sh := range shards {
+			more = more || sh.again
+		}
 	}
 }
 
@@ -94,6 +97,9 @@ func (r *runner) tick(shards []*shard) {
 const dueAtOnce = 64
 
 func (r *runner) deliver() {
+	if len(r.due) == 0 {
+		return
+	}
 	r.sender.send(r.due)
 	for i := range r.due {
 		d := &r.due[i]
