@@ -94,10 +94,10 @@ func (u *bulkSender) group(due []delivery) {
 			d.n, d.err = d.s.sink.TryWrite(d.batch)
 			continue
 		}
-		if bufs := d.batch.Bufs; len(bufs) > 1 {
-			u.ring.Sendmsg(uint64(i), s.place, &d.batch.vector.header, sendFlags)
+		if whole := d.batch.whole; whole != nil {
+			u.ring.Send(uint64(i), s.place, whole, sendFlags)
 		} else {
-			u.ring.Send(uint64(i), s.place, bufs[0], sendFlags)
+			u.ring.Sendmsg(uint64(i), s.place, &d.batch.vector.header, sendFlags)
 		}
 		d.err = errNotDone
 		queued++

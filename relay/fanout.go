@@ -24,6 +24,9 @@ const (
 // fewer, waking another core costs more than those who would wait gain.
 const shardSubscribers = 512
 
+// flushSubscribers is the same with a flush_interval: a core writes some messages at once to as many in some 12 ms, and nobody minds those.
+const flushSubscribers = 2048
+
 // delivery is one batch on its way to one subscriber.
 type delivery struct {
 	s     *Subscriber

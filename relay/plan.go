@@ -73,7 +73,7 @@ func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
 			p.batch.Bufs = append(p.batch.Bufs, m.wire(c.format))
 		}
 	}
-	p.batch.prepare()
+	p.batch.prepare(len(sh.subscribers) >= bulkSubscribers)
 	pl.plans = append(pl.plans, p)
 	return p
 }

@@ -31,7 +31,7 @@ const bulkSubscribers = 64
 func (r *runner) chooseSender(sh *shard) {
 	switch {
 	case r.bulk:
-	case len(sh.subscribers) >= bulkSubscribers:
+	case sh.size.Load() >= bulkSubscribers:
 		r.bulk = true
 		r.sender = sh.stream.relay.newSender()
 	case r.sender == nil:

@@ -28,23 +28,38 @@ type Batch struct {
 	Bufs [][]byte // one a message; never changed
 	Size int      // their bytes
 
-	vector vector // the same as the system call takes it, if there are several
+	whole  []byte // all of it in one piece, unless it is nil
+	vector vector // the same as the system call takes it, if there is no whole
+	joined []byte // memory for whole
 }
+
+// joinBytes is up to which size several messages are copied into one piece for a system call that is made for many
+// subscribers: one buffer costs it less than several.
+const joinBytes = 64 << 10
 
 // newBatch prepares bufs, at most maxVector of them, none empty.
 func newBatch(bufs [][]byte) *Batch {
 	b := &Batch{Bufs: bufs}
-	b.prepare()
+	b.prepare(false)
 	return b
 }
 
-// prepare makes the rest of the batch for its Bufs.
-func (b *Batch) prepare() {
+// prepare makes the rest of the batch for its Bufs; join: for many subscribers.
+func (b *Batch) prepare(join bool) {
 	b.Size = 0
 	for _, buf := range b.Bufs {
 		b.Size += len(buf)
 	}
-	if len(b.Bufs) > 1 {
+	switch {
+	case len(b.Bufs) == 0:
+	case len(b.Bufs) == 1:
+		b.whole = b.Bufs[0]
+	case join && b.Size <= joinBytes:
+		for _, buf := range b.Bufs {
+			b.joined = append(b.joined, buf...)
+		}
+		b.whole = b.joined
+	default:
 		b.vector.set(b.Bufs)
 	}
 }
@@ -53,6 +68,7 @@ func (b *Batch) prepare() {
 func (b *Batch) clear() {
 	clear(b.Bufs)
 	b.Bufs, b.Size = b.Bufs[:0], 0
+	b.whole, b.joined = nil, b.joined[:0]
 	b.vector.clear()
 }
 

@@ -52,8 +52,7 @@ func writeBatch(fd uintptr, b *Batch) (int, error) {
 	for {
 		var n uintptr
 		var errno syscall.Errno
-		if len(b.Bufs) == 1 {
-			buf := b.Bufs[0]
+		if buf := b.whole; buf != nil {
 			n, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), sendFlags, 0, 0)
 		} else {
 			n, _, errno = syscall.RawSyscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&b.vector.header)), sendFlags)

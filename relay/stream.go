@@ -244,13 +244,18 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 
 // leastShardLocked returns the shard that has the fewest subscribers, of as many as their number is worth.
 func (st *Stream) leastShardLocked() *shard {
+	of := shardSubscribers
+	if st.relay.config.FlushInterval > 0 {
+		of = flushSubscribers
+	}
+	worth := min(1+len(st.subscribers)/of, maxShards())
 	all := *st.shards.Load()
-	if n := len(all); n <= len(st.subscribers)/shardSubscribers && n < maxShards() {
+	if n := len(all); n < worth {
 		all = append(all[:n:n], newShard(st))
 		st.shards.Store(&all)
 	}
 	least := all[0]
-	for _, sh := range all[1:min(len(all), 1+len(st.subscribers)/shardSubscribers)] {
+	for _, sh := range all[1:min(len(all), worth)] {
 		if sh.size.Load() < least.size.Load() {
 			least = sh
 		}

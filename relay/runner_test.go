@@ -1,0 +1,93 @@
+package relay
+
+import (
+	"io"
+	"sync/atomic"
+	"testing"
+
+	"liverelay/relay/flv"
+)
+
+// failingSink takes everything until it is told to fail.
+type failingSink struct {
+	countingSink
+	fail atomic.Bool
+}
+
+func (s *failingSink) TryWrite(b *Batch) (int, error) {
+	if s.fail.Load() {
+		return 0, io.ErrClosedPipe
+	}
+	return s.countingSink.TryWrite(b)
+}
+
+// Whoever takes the place of one that leaves in the middle of a pass gets what the pass delivers, at once.
+func TestLeavingInAPassMissesNobody(t *testing.T) {
+	const n = 3*dueAtOnce + 10
+	for _, leaving := range [][]int{{0}, {dueAtOnce - 1}, {1, 2, 3, dueAtOnce, n - 1}, {n - 1, n - 2}} {
+		r := newTestRelay(t, Config{})
+		p := mustPublish(t, r, "")
+		begin(t, p, 0)
+		mustWrite(t, p, flv.Video, 0, keyframe(0))
+		manySubscribers(t, r, n, func() Sink { return new(failingSink) })
+		settle(t, p.stream, n)
+		mustWrite(t, p, flv.Video, 1, interframe(1)) // those in the inbox are in the shard now
+		rest(p.stream)
+		sh := (*p.stream.shards.Load())[0]
+		all := append([]*Subscriber(nil), sh.subscribers...)
+		if len(all) != n {
+			t.Fatalf("%d subscribers in the shard, want %d", len(all), n)
+		}
+		for _, i := range leaving {
+			all[i].sink.(*failingSink).fail.Store(true)
+		}
+		mustWrite(t, p, flv.Video, 2, interframe(2))
+		rest(p.stream)
+		missed := 0
+		for i, s := range all {
+			if !s.sink.(*failingSink).fail.Load() && s.cursor != p.stream.ring.head.Load() {
+				missed++
+				t.Logf("number %d is at %d", i, s.cursor)
+			}
+		}
+		if missed > 0 || len(sh.subscribers) != n-len(leaving) {
+			t.Errorf("leaving %v: %d missed the message, %d subscribers are left of %d", leaving, missed, len(sh.subscribers), n)
+		}
+	}
+}
+
+// More messages than one delivery holds reach everybody in one run.
+func TestRunDeliversAllThatGathered(t *testing.T) {
+	const n, frames = dueAtOnce + 10, 2*maxVector + 10
+	r := newTestRelay(t, Config{})
+	p := mustPublish(t, r, "")
+	begin(t, p, 0)
+	mustWrite(t, p, flv.Video, 0, keyframe(0))
+	manySubscribers(t, r, n, func() Sink { return new(countingSink) })
+	settle(t, p.stream, n)
+	mustWrite(t, p, flv.Video, 1, interframe(1))
+	rest(p.stream)
+	sh := (*p.stream.shards.Load())[0]
+	if !sh.claim() {
+		t.Fatal("somebody runs the shard")
+	}
+	size := int64(0)
+	for i := range frames {
+		frame := interframe(2 + i)
+		size += int64(len(frame))
+		mustWrite(t, p, flv.Video, uint32(2+i), frame)
+	}
+	before := make(map[*Subscriber]int64)
+	for _, s := range sh.subscribers {
+		before[s] = s.sink.(*countingSink).bytes.Load()
+	}
+	sh.run()
+	for s, was := range before {
+		if got := s.sink.(*countingSink).bytes.Load() - was; got != size {
+			t.Errorf("a subscriber got %d bytes of %d", got, size)
+		}
+	}
+	if len(before) != n {
+		t.Errorf("%d subscribers in the shard, want %d", len(before), n)
+	}
+}
