@@ -21,23 +21,30 @@ func (s *failingSink) TryWrite(b *Batch) (int, error) {
 	return s.countingSink.TryWrite(b)
 }
 
+// fullShard makes a stream with one shard that has n subscribers, all at the head.
+func fullShard(t *testing.T, n int, sink func() Sink) (*Publisher, *shard) {
+	t.Helper()
+	r := newTestRelay(t, Config{})
+	p := mustPublish(t, r, "")
+	begin(t, p, 0)
+	mustWrite(t, p, flv.Video, 0, keyframe(0))
+	manySubscribers(t, r, n, sink)
+	settle(t, p.stream, n)
+	mustWrite(t, p, flv.Video, 1, interframe(1)) // those in the inbox are in the shard now
+	rest(p.stream)
+	sh := (*p.stream.shards.Load())[0]
+	if len(sh.subscribers) != n {
+		t.Fatalf("%d subscribers in the shard, want %d", len(sh.subscribers), n)
+	}
+	return p, sh
+}
+
 // Whoever takes the place of one that leaves in the middle of a pass gets what the pass delivers, at once.
 func TestLeavingInAPassMissesNobody(t *testing.T) {
 	const n = 3*dueAtOnce + 10
 	for _, leaving := range [][]int{{0}, {dueAtOnce - 1}, {1, 2, 3, dueAtOnce, n - 1}, {n - 1, n - 2}} {
-		r := newTestRelay(t, Config{})
-		p := mustPublish(t, r, "")
-		begin(t, p, 0)
-		mustWrite(t, p, flv.Video, 0, keyframe(0))
-		manySubscribers(t, r, n, func() Sink { return new(failingSink) })
-		settle(t, p.stream, n)
-		mustWrite(t, p, flv.Video, 1, interframe(1)) // those in the inbox are in the shard now
-		rest(p.stream)
-		sh := (*p.stream.shards.Load())[0]
+		p, sh := fullShard(t, n, func() Sink { return new(failingSink) })
 		all := append([]*Subscriber(nil), sh.subscribers...)
-		if len(all) != n {
-			t.Fatalf("%d subscribers in the shard, want %d", len(all), n)
-		}
 		for _, i := range leaving {
 			all[i].sink.(*failingSink).fail.Store(true)
 		}
@@ -59,15 +66,7 @@ func TestLeavingInAPassMissesNobody(t *testing.T) {
 // More messages than one delivery holds reach everybody in one run.
 func TestRunDeliversAllThatGathered(t *testing.T) {
 	const n, frames = dueAtOnce + 10, 2*maxVector + 10
-	r := newTestRelay(t, Config{})
-	p := mustPublish(t, r, "")
-	begin(t, p, 0)
-	mustWrite(t, p, flv.Video, 0, keyframe(0))
-	manySubscribers(t, r, n, func() Sink { return new(countingSink) })
-	settle(t, p.stream, n)
-	mustWrite(t, p, flv.Video, 1, interframe(1))
-	rest(p.stream)
-	sh := (*p.stream.shards.Load())[0]
+	p, sh := fullShard(t, n, func() Sink { return new(countingSink) })
 	if !sh.claim() {
 		t.Fatal("somebody runs the shard")
 	}
@@ -86,8 +85,5 @@ func TestRunDeliversAllThatGathered(t *testing.T) {
 		if got := s.sink.(*countingSink).bytes.Load() - was; got != size {
 			t.Errorf("a subscriber got %d bytes of %d", got, size)
 		}
-	}
-	if len(before) != n {
-		t.Errorf("%d subscribers in the shard, want %d", len(before), n)
 	}
 }
