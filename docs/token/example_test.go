@@ -26,6 +26,7 @@ func TestExamples(t *testing.T) {
 		command []string
 		probe   []string // fails where the example cannot run
 	}{
+		{"go", []string{"go", "run", "token04.go"}, []string{"go", "version"}},
 		{"node", []string{"node", "token04.mjs"}, []string{"node", "-e", "require('node:crypto').randomUUID()"}},
 		{"python", []string{"python3", "token04.py"}, []string{"python3", "-c", "import cryptography"}},
 		{"java", []string{"java", "Token04.java"}, []string{"java", "--version"}},

@@ -45,9 +45,8 @@ const (
 )
 
 // guard walks all AMF0 values of b without allocating anything. It stands before
-// everything that decodes, keeps or passes on AMF: go-amf0 can be killed by 20
-// bytes (an array of 2^31 elements), by 9 MB of nested objects, and panics on
-// an ECMA array whose second value is one too.
+// everything that decodes, keeps or passes on AMF: what leaves this server nests,
+// lists and ends within limits, so that a decoder with none of its own is safe.
 func guard(b []byte) error {
 	w := amfWalker{b: b, left: amfElements}
 	for len(w.b) > 0 {

@@ -1,8 +1,8 @@
 // Package rtmp is the RTMP door: publishers and players by RTMP 1.0 and E-RTMP v2,
 // and a client that pushes to and pulls from other servers.
 //
-// Chunks, sessions and the AMF decoder are our own, because every one of go-rtmp's
-// can be stalled or killed by a peer; its handshake and message types are used to
+// Chunks, sessions and the AMF decoder are our own: they bound time and memory per
+// peer, and stop and resume at any byte. go-rtmp's handshake and message types
 // encode what we say.
 package rtmp
 
