@@ -2,6 +2,8 @@ package main
 
 import (
 	"time"
+
+	"liverelay/relay/rtmp"
 )
 
 // Config is everything a user can set. Each field's key is its `key` tag, with
@@ -144,7 +146,7 @@ type LogConfig struct {
 func defaultConfig() Config {
 	return Config{
 		Node:  NodeConfig{DrainTimeout: 10 * time.Second},
-		RTMP:  RTMPConfig{Listen: ":1935", ChunkSize: 65536},
+		RTMP:  RTMPConfig{Listen: ":1935", ChunkSize: rtmp.DefaultChunkSize},
 		HTTP:  HTTPConfig{Listen: ":8080"},
 		Admin: AdminConfig{Listen: "127.0.0.1:8081"},
 		Relay: RelayConfig{

@@ -47,8 +47,8 @@ type handshakeScratch struct {
 
 var handshakePool = sync.Pool{New: func() any { return new(handshakeScratch) }}
 
-// serverHandshake answers a client: signed where the client signed, plain
-// (echoing C1) otherwise. What is in C2 does not matter: real clients send
+// serverHandshake answers a client: signed where the client signed, plain otherwise: then S2 is C1 byte for byte, as encoders
+// compare the two and complain, although RTMP 1.0 §5.2.4 has a time of the server's in the second four. What is in C2 does not matter: real clients send
 // anything. random fills S1 and S2. The caller sets the deadline.
 func serverHandshake(r io.Reader, w io.Writer, random io.Reader) error {
 	x := handshakePool.Get().(*handshakeScratch)
@@ -96,7 +96,7 @@ func (x *handshakeScratch) reply(random io.Reader) ([]byte, error) {
 	if _, err := io.ReadFull(random, x.s1.Random[:]); err != nil {
 		return nil, err
 	}
-	x.s2.Time, x.s2.Time2, x.s2.Random = x.c1.Time, now, x.c1.Random
+	x.s2 = echo(&x.c1)
 
 	var digest []byte // of C1, if it is signed
 	if x.c1.Version != [4]byte{} {
@@ -124,6 +124,11 @@ func (x *handshakeScratch) reply(random io.Reader) ([]byte, error) {
 		signS2(reply[len(reply)-handshakeSize:], digest)
 	}
 	return reply, nil
+}
+
+// echo is the S2 that repeats a C1, or the C2 that repeats an S1.
+func echo(p *handshake.S1C1) handshake.S2C2 {
+	return handshake.S2C2{Time: p.Time, Time2: binary.BigEndian.Uint32(p.Version[:]), Random: p.Random}
 }
 
 func (x *handshakeScratch) encode(p *handshake.S1C1) []byte {
@@ -204,7 +209,7 @@ func clientHandshake(r io.Reader, w io.Writer) error {
 		return fmt.Errorf("read S1: %w", noEOF(err))
 	}
 	var out bytes.Buffer
-	c2 := handshake.S2C2{Time: s1.Time, Time2: uint32(time.Now().UnixMilli()), Random: s1.Random}
+	c2 := echo(&s1)
 	if err := handshake.NewEncoder(&out).EncodeS2C2(&c2); err != nil {
 		return err
 	}

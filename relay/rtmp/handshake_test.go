@@ -25,7 +25,7 @@ func signedC1(scheme int) []byte {
 
 func TestServerHandshakePlain(t *testing.T) {
 	c1 := make([]byte, handshakeSize)
-	_, _ = rand.Read(c1[8:])
+	_, _ = rand.Read(c1)
 	var out bytes.Buffer
 	c2 := bytes.Repeat([]byte{0xee}, handshakeSize) // nothing like S1: real clients do that
 	in := bytes.NewReader(cat([]byte{3}, c1, c2, []byte("rest")))
@@ -36,11 +36,23 @@ func TestServerHandshakePlain(t *testing.T) {
 	if len(got) != 1+2*handshakeSize || got[0] != 3 {
 		t.Fatalf("%d bytes, version %d", len(got), got[0])
 	}
-	if s2 := got[1+handshakeSize:]; !bytes.Equal(s2[8:], c1[8:]) || !bytes.Equal(s2[:4], c1[:4]) {
-		t.Error("S2 does not echo C1")
+	if s2 := got[1+handshakeSize:]; !bytes.Equal(s2, c1) { // encoders compare all of it
+		t.Error("S2 is not C1")
 	}
 	if rest, _ := io.ReadAll(in); string(rest) != "rest" {
 		t.Errorf("handshake took too much: %q left", rest)
+	}
+}
+
+func TestClientHandshakeEchoesS1(t *testing.T) {
+	s1 := make([]byte, handshakeSize)
+	_, _ = rand.Read(s1)
+	var out bytes.Buffer
+	if err := clientHandshake(bytes.NewReader(cat([]byte{3}, s1, make([]byte, handshakeSize))), &out); err != nil {
+		t.Fatal(err)
+	}
+	if c2 := out.Bytes()[1+handshakeSize:]; !bytes.Equal(c2, s1) {
+		t.Error("C2 is not S1")
 	}
 }
 

@@ -30,8 +30,8 @@ const (
 )
 
 // DefaultChunkSize is what we announce and write: large, because a chunk costs a header and
-// most players a copy.
-const DefaultChunkSize = 65536
+// most players a copy; but below 65536, as some peers hold the size in 16 bits.
+const DefaultChunkSize = 60000
 
 // Server serves RTMP. Set the fields, then call Serve, for several listeners if need be.
 type Server struct {

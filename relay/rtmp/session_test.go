@@ -301,3 +301,10 @@ func TestServerCloseCutsWhoStays(t *testing.T) {
 	}
 	p.closed()
 }
+
+// Some peers keep a chunk size in 16 bits: with 65536 they read nothing.
+func TestDefaultChunkSizeFits16Bits(t *testing.T) {
+	if DefaultChunkSize > 1<<16-1 {
+		t.Errorf("the default is %d", DefaultChunkSize)
+	}
+}
