@@ -243,6 +243,7 @@ func TestMediaAttacks(t *testing.T) {
 
 		// Revoked and banned.
 		{"replay after revocation", Request{Query: q(play)}, ReasonRevoked, ban(KindGrant, "live", "id1")},
+		{"another address of a revoked session", Request{Query: q(grant(t, ActionPlay, func(g *Grant) { g.ID, g.Session = "", "session1" }))}, ReasonRevoked, ban(KindSession, "live", "session1")},
 		{"banned user with a fresh token", Request{Query: q(grant(t, ActionPlay, func(g *Grant) { g.ID = "" }))}, ReasonBanned, ban(KindUser, "live", "u1")},
 		{"banned stream", Request{Action: ActionPublish, Query: q(publish)}, ReasonBanned, ban(KindStream, "live", "s1")},
 		{"banned room", Request{Action: ActionPublish, Query: q(publish)}, ReasonBanned, ban(KindRoom, "live", "r1")},

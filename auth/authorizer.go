@@ -125,7 +125,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) (Grant, error) {
 	if g.PublishKbps == 0 && r.Action == ActionPublish {
 		g.PublishKbps = app.PublishKbps
 	}
-	if err := a.check(ctx, Keys(r.App, r.Stream, g.User, g.Room, g.ID, addr(r.Remote))); err != nil {
+	if err := a.check(ctx, Keys(r.App, r.Stream, g.User, g.Room, g.ID, g.Session, addr(r.Remote))); err != nil {
 		return Grant{}, err
 	}
 	if !app.policy(r.Action).hooked() {
@@ -139,7 +139,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) (Grant, error) {
 		return Grant{}, err
 	}
 	if g.User != user || g.Room != room { // the hook named somebody: is he banned?
-		if err := a.check(ctx, Keys(r.App, "", g.User, g.Room, "", netip.Addr{})); err != nil {
+		if err := a.check(ctx, Keys(r.App, "", g.User, g.Room, "", "", netip.Addr{})); err != nil {
 			return Grant{}, err
 		}
 	}
@@ -194,7 +194,7 @@ func (a *Authorizer) check(ctx context.Context, keys []Key) error {
 		return refuseDetail(ReasonStore, err.Error())
 	case !found:
 		return nil
-	case e.Kind == KindGrant:
+	case e.Kind == KindGrant, e.Kind == KindSession:
 		return refuseDetail(ReasonRevoked, e.Reason)
 	}
 	return refuseDetail(ReasonBanned, fmt.Sprintf("%s: %s", e.Kind, e.Reason))
@@ -231,7 +231,7 @@ func (a *Authorizer) login(ctx context.Context, l Login) (Token, App, error) {
 	if err != nil {
 		return Token{}, App{}, err
 	}
-	return t, app, a.check(ctx, Keys(app.Name, "", l.User, l.Room, "", l.Remote))
+	return t, app, a.check(ctx, Keys(app.Name, "", l.User, l.Room, "", "", l.Remote))
 }
 
 func (a *Authorizer) count(err error) {

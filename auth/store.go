@@ -18,6 +18,10 @@ const (
 	KindIP     Kind = "ip"     // an address, or a prefix of 24, 16 (IPv4), 64 or 48 (IPv6) bits; all apps
 	KindRoom   Kind = "room"   // of an app
 
+	// KindSession is a member's stay in a room, by [Grant.Session]: every address that it
+	// asked for is revoked, however many there are.
+	KindSession Kind = "session"
+
 	// KindResync comes from Watch alone: entries may have been missed, ask
 	// about every session again.
 	KindResync Kind = "resync"
@@ -72,7 +76,7 @@ func NewKey(kind Kind, app, value string) (Key, error) {
 		ok = validName(app) && value != "" && validText(value, maxID)
 	case KindUser:
 		ok = validName(app) && value != "" && validText(value, MaxUser)
-	case KindRoom:
+	case KindRoom, KindSession:
 		ok = validName(app) && value != "" && validText(value, MaxRoom)
 	case KindStream:
 		ok = validName(app) && validName(value)
@@ -119,14 +123,15 @@ func parseBlock(s string) (string, error) {
 }
 
 // Keys are the keys under which one session may be banned. Empty parts have none.
-func Keys(app, stream, user, room, id string, ip netip.Addr) []Key {
-	keys := make([]Key, 0, 7)
+func Keys(app, stream, user, room, id, session string, ip netip.Addr) []Key {
+	keys := make([]Key, 0, 8)
 	add := func(kind Kind, value string) {
 		if value != "" {
 			keys = append(keys, Key{kind, app, value})
 		}
 	}
 	add(KindGrant, id)
+	add(KindSession, session)
 	add(KindUser, user)
 	add(KindStream, stream)
 	add(KindRoom, room)

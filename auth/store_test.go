@@ -32,12 +32,12 @@ func TestMemory(t *testing.T) {
 		keys []Key
 		want string
 	}{
-		{Keys("live", "s", "u", "", "id1", netip.Addr{}), "leaked"},
-		{Keys("other", "s", "u", "", "id1", netip.Addr{}), ""},
-		{Keys("live", "s", "u", "", "id2", netip.Addr{}), ""},
-		{Keys("live", "s", "u", "", "", ip), "flood"},
-		{Keys("other", "s", "u", "", "", ip), "flood"},
-		{Keys("live", "s", "u", "", "", ip.Next()), ""},
+		{Keys("live", "s", "u", "", "id1", "", netip.Addr{}), "leaked"},
+		{Keys("other", "s", "u", "", "id1", "", netip.Addr{}), ""},
+		{Keys("live", "s", "u", "", "id2", "", netip.Addr{}), ""},
+		{Keys("live", "s", "u", "", "", "", ip), "flood"},
+		{Keys("other", "s", "u", "", "", "", ip), "flood"},
+		{Keys("live", "s", "u", "", "", "", ip.Next()), ""},
 		{nil, ""},
 	} {
 		if got := find(c.keys); got != c.want {
@@ -51,11 +51,11 @@ func TestMemory(t *testing.T) {
 		t.Errorf("list %v", list)
 	}
 	m.Lift(ctx, Key{Kind: KindIP, Value: "192.0.2.1"})
-	if find(Keys("live", "", "", "", "", ip)) != "" {
+	if find(Keys("live", "", "", "", "", "", ip)) != "" {
 		t.Error("still banned after the ban was lifted")
 	}
 	now = now.Add(time.Minute)
-	if find(Keys("live", "", "", "", "id1", netip.Addr{})) != "" {
+	if find(Keys("live", "", "", "", "id1", "", netip.Addr{})) != "" {
 		t.Error("still revoked after the end")
 	}
 	if err := m.Ban(ctx, key, now, "too late"); err == nil {
@@ -115,7 +115,7 @@ func TestMemoryWatch(t *testing.T) {
 	start := time.Now()
 	m.Ban(ctx, Key{KindUser, "live", "u1"}, start.Add(time.Hour), "spam")
 	m.Revoke(ctx, "live", "id1", start.Add(time.Hour), "")
-	session := Keys("live", "s1", "u1", "r1", "id9", victim.Addr())
+	session := Keys("live", "s1", "u1", "r1", "id9", "", victim.Addr())
 	if e := <-got; !e.Matches(session) || e.Reason != "spam" {
 		t.Errorf("%+v", e)
 	}

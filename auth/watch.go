@@ -11,6 +11,7 @@ import (
 type Session struct {
 	App, Stream, User, Room string
 	ID                      string // of its grant
+	Session                 string // of its grant
 	IP                      netip.Addr
 }
 
@@ -107,7 +108,7 @@ func (w *banWatch) sweep(ctx context.Context) {
 	all := !w.all.IsZero()
 	w.mu.RUnlock()
 	w.end(func(s Session) bool {
-		keys := Keys(s.App, s.Stream, s.User, s.Room, s.ID, s.IP)
+		keys := Keys(s.App, s.Stream, s.User, s.Room, s.ID, s.Session, s.IP)
 		if !all && !w.names(keys) {
 			return false
 		}

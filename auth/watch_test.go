@@ -59,9 +59,9 @@ func watched(t *testing.T, test func(store *Memory, live *sessions)) {
 // A ban or revocation ends what it names, at once, and nothing else.
 func TestWatchEndsSessions(t *testing.T) {
 	watched(t, func(store *Memory, live *sessions) {
-		alice := Session{App: "live", Stream: "s1", User: "alice", Room: "r1", ID: "id1", IP: victim.Addr()}
+		alice := Session{App: "live", Stream: "s1", User: "alice", Room: "r1", ID: "id1", Session: "session1", IP: victim.Addr()}
 		bob, twin := alice, alice
-		bob.User, bob.ID, bob.Stream, bob.IP = "bob", "id2", "s2", victim.Addr().Next()
+		bob.User, bob.ID, bob.Session, bob.Stream, bob.IP = "bob", "id2", "session2", "s2", victim.Addr().Next()
 		twin.App = "other"
 		for _, c := range []struct {
 			key         Key
@@ -69,6 +69,7 @@ func TestWatchEndsSessions(t *testing.T) {
 		}{
 			{Key{KindUser, "live", "alice"}, true, false},
 			{Key{KindGrant, "live", "id1"}, true, false},
+			{Key{KindSession, "live", "session1"}, true, false},
 			{Key{KindStream, "live", "s1"}, true, false},
 			{Key{KindIP, "", victim.Addr().String()}, true, true},
 			{Key{KindUser, "live", "carol"}, false, false},

@@ -25,7 +25,7 @@ func startGuarded(t *testing.T, server *redistest.Server, tweak func(*room.Confi
 	bans := r.Bans()
 	n := startNode(t, r, func(c *room.Config) {
 		c.Banned = func(app, user, id string, remote netip.Addr) bool {
-			_, found, err := bans.Check(context.Background(), auth.Keys(app, "", user, id, "", remote)...)
+			_, found, err := bans.Check(context.Background(), auth.Keys(app, "", user, id, "", "", remote)...)
 			return found || err != nil
 		}
 		if tweak != nil {

@@ -213,7 +213,7 @@ func (s *server) revoke(app string, ids []string) {
 }
 
 func (s *server) banned(app, user, roomID string, remote netip.Addr) bool {
-	_, found, err := s.bans.Check(context.Background(), auth.Keys(app, "", user, roomID, "", remote)...)
+	_, found, err := s.bans.Check(context.Background(), auth.Keys(app, "", user, roomID, "", "", remote)...)
 	return found || err != nil
 }
 
@@ -246,12 +246,13 @@ func (s *server) watchBans(ctx context.Context) {
 	err := s.auth.Watch(ctx, func(banned func(auth.Session) bool) {
 		s.relay.End(func(session relay.Session) bool {
 			return banned(auth.Session{
-				App:    session.Name.App,
-				Stream: session.Name.Stream,
-				User:   session.Grant.User,
-				Room:   session.Grant.Room,
-				ID:     session.Grant.ID,
-				IP:     session.Remote.Addr(),
+				App:     session.Name.App,
+				Stream:  session.Name.Stream,
+				User:    session.Grant.User,
+				Room:    session.Grant.Room,
+				ID:      session.Grant.ID,
+				Session: session.Grant.Session,
+				IP:      session.Remote.Addr(),
 			})
 		}, ending("banned, or its address revoked")) // as a room does when a member leaves
 	})
