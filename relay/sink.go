@@ -87,15 +87,41 @@ func (b *Batch) rest(n int) [][]byte {
 // NewSink returns a Sink that writes to conn. One that gives access to its
 // descriptor (plain TCP) is written without ever blocking the fan-out; any other, such as TLS, is
 // written by a goroutine of its own while there is something to write. It also bounds
-// what the kernel queues for the player, so that a slow one is noticed.
+// what the kernel queues for the player, so that a slow one is noticed: of the socket under conn, if
+// conn tells it (NetConn, as TLS does).
 func NewSink(conn net.Conn) Sink {
-	if sc, ok := conn.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			boundBacklog(raw)
-			return newRawSink(conn, raw)
+	if raw := descriptor(conn); raw != nil {
+		boundBacklog(raw)
+		return newRawSink(conn, raw)
+	}
+	under := conn
+	for range maxLayers {
+		above, ok := under.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
 		}
+		under = above.NetConn()
+	}
+	if raw := descriptor(under); raw != nil {
+		boundBacklog(raw)
 	}
 	return &blockingSink{conn: conn}
+}
+
+// maxLayers of connections above a socket are looked through.
+const maxLayers = 4
+
+// descriptor gives access to a connection's descriptor; nil: it has none.
+func descriptor(conn net.Conn) syscall.RawConn {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // blockingSink writes to a connection that hides its descriptor.
@@ -106,9 +132,11 @@ type blockingSink struct {
 
 func (s *blockingSink) TryWrite(*Batch) (int, error) { return 0, nil }
 
+// record is how much is written at once, in bytes: as much as a record of TLS holds (RFC 8446 §5.1).
+const record = 16 << 10
+
 // Write gathers small buffers first: on TLS each Write becomes a record.
 func (s *blockingSink) Write(bufs [][]byte, stall time.Duration) error {
-	const record = 16 << 10
 	var gathered []byte
 	for i, buf := range bufs {
 		last := i == len(bufs)-1
@@ -126,15 +154,22 @@ func (s *blockingSink) Write(bufs [][]byte, stall time.Duration) error {
 	return nil
 }
 
+// write gives each record the whole time: a large message takes a slow player longer, but it does take it.
 func (s *blockingSink) write(buf []byte, stall time.Duration) error {
-	if err := s.conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
-		return err
+	for len(buf) > 0 {
+		if err := s.conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+			return err
+		}
+		if s.interrupted.Load() {
+			return net.ErrClosed
+		}
+		n, err := s.conn.Write(buf[:min(len(buf), record)])
+		if err != nil {
+			return stalled(err)
+		}
+		buf = buf[n:]
 	}
-	if s.interrupted.Load() {
-		return net.ErrClosed
-	}
-	_, err := s.conn.Write(buf)
-	return stalled(err)
+	return nil
 }
 
 func (s *blockingSink) Interrupt() {

@@ -7,7 +7,10 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"math/big"
+	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +24,11 @@ func tlsPair(t *testing.T, config *tls.Config) (server, client *tls.Conn) {
 	s, c := tcpPair(t)
 	s.SetWriteBuffer(16 << 10)
 	c.SetReadBuffer(16 << 10)
+	return tlsOver(t, s, c, config)
+}
+
+func tlsOver(t *testing.T, s, c net.Conn, config *tls.Config) (server, client *tls.Conn) {
+	t.Helper()
 	server, client = tls.Server(s, config), tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 	done := make(chan error, 1)
 	go func() { done <- server.Handshake() }()
@@ -89,4 +97,42 @@ func TestTLSPlayersDisturbNobody(t *testing.T) {
 	}
 	p.Close(true)
 	wait.Wait()
+}
+
+// B4: what lies in the kernel for a player can no longer be skipped. It is as little over TLS as without.
+func TestTLSPlayersBacklogInTheKernel(t *testing.T) {
+	config := selfSigned(t)
+	stalled := func(overTLS bool) int {
+		s, c := tcpPair(t)
+		if err := c.SetReadBuffer(32 << 10); err != nil {
+			t.Fatal(err)
+		}
+		server, client := net.Conn(s), net.Conn(c)
+		if overTLS {
+			server, client = tlsOver(t, s, c, config)
+		}
+		const before = 8 << 20 // the kernel's buffers have grown by then
+		read := make(chan error, 1)
+		go func() { _, err := io.CopyN(io.Discard, client, before); read <- err }()
+		sink, piece, total := NewSink(server), make([]byte, 8<<10), 0
+		for {
+			stall := time.Minute
+			if total >= before {
+				stall = time.Second
+			}
+			if err := sink.Write([][]byte{piece}, stall); err != nil {
+				break
+			}
+			total += len(piece)
+		}
+		if err := <-read; err != nil {
+			t.Fatal(err)
+		}
+		return total - before
+	}
+	plain, secure := stalled(false), stalled(true)
+	t.Logf("%d KiB plain, %d KiB over TLS", plain>>10, secure>>10)
+	if runtime.GOOS == "linux" && secure > plain+128<<10 { // its own buffers, and records that come as a whole
+		t.Errorf("%d KiB to a stalled player over TLS, %d KiB without", secure>>10, plain>>10)
+	}
 }
