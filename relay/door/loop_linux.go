@@ -215,11 +215,12 @@ func (lp *Loop) sleep(wait bool) int {
 	return max(n, 0)
 }
 
-// enter notes where to find l.
+// enter notes where to find l. Events of before that were nobody's.
 func (lp *Loop) enter(l *looped) {
 	if missing := l.fd + 1 - len(lp.all); missing > 0 {
 		lp.all = append(lp.all, make([]*looped, missing)...)
 	}
+	l.missed = l.missed || lp.all[l.fd] != l
 	lp.all[l.fd] = l
 	l.readable = true
 }

@@ -466,3 +466,42 @@ func TestLoopLoad(t *testing.T) {
 	}
 	s.Close()
 }
+
+// T9: the peer has said its last, and closed, before the loop has the connection: both are read.
+func TestLoopSeesAnEndOfBeforeItEntered(t *testing.T) {
+	l := listen(t, Options{})
+	lp := newLoop(t)
+	stays, other := pair(t, l)
+	staying := start(lp, stays, echo(stays))
+	for range 3 {
+		time.Sleep(20 * time.Millisecond) // the loop sleeps
+		c, peer := pair(t, l)
+		if _, err := peer.Write([]byte("last words")); err != nil {
+			t.Fatal(err)
+		}
+		if err := peer.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // both have come
+		heard, b := "", make([]byte, 1000)
+		err := result(t, start(lp, c, func() error {
+			for {
+				n, err := c.Read(b)
+				heard += string(b[:n])
+				if err != nil {
+					return err
+				}
+			}
+		}))
+		if heard != "last words" || err != io.EOF {
+			t.Errorf("%q, %v", heard, err)
+		}
+		c.Close()
+		peer.Close()
+	}
+	other.Close()
+	if err := result(t, staying); err != io.EOF {
+		t.Error(err)
+	}
+	stays.Close()
+}

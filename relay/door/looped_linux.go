@@ -23,6 +23,7 @@ type looped struct {
 	loop     *Loop
 	readable bool   // there may be something to read
 	ending   bool   // the peer has said its last: what it said is read to the end
+	missed   bool   // events may have come that it was not told of: what there is is read to the end, once
 	share    int    // bytes that it may still read before others have their turn
 	unsent   []byte // written, but not taken by the socket
 	left     bool
@@ -131,7 +132,7 @@ func (l *looped) Read(b []byte) (int, error) {
 	n, errno := receive(uintptr(l.fd), b)
 	switch {
 	case errno == syscall.EAGAIN:
-		l.readable = false
+		l.readable, l.missed = false, false
 		return 0, ErrNothing
 	case errno != 0:
 		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("recvfrom", errno)}
@@ -141,7 +142,7 @@ func (l *looped) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	// With room left the socket is empty: there will be another event.
-	l.readable = n == len(b) || l.ending
+	l.readable = n == len(b) || l.ending || l.missed
 	l.share -= n
 	return n, nil
 }

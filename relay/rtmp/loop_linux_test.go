@@ -3,9 +3,11 @@ package rtmp
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"liverelay/relay"
 	"liverelay/relay/door/doortest"
@@ -154,5 +156,34 @@ func TestPublishWithoutDescriptorForLoop(t *testing.T) {
 		if n := l.Members(); n != 0 {
 			t.Errorf("%d in a loop", n)
 		}
+	}
+}
+
+// T10: a publisher that sends all it has and is gone, while its session is on its way into an event loop, is missed neither
+// when it closes nor when it only says that it has no more.
+func TestLoopSeesThatAPublisherIsGone(t *testing.T) {
+	for name, end := range map[string]func(*net.TCPConn) error{"close": (*net.TCPConn).Close, "half-close": (*net.TCPConn).CloseWrite} {
+		t.Run(name, func(t *testing.T) {
+			b := newLoopBench(t, 1)
+			b.publishing(t, "keep").begin()
+			for i := range 5 {
+				time.Sleep(20 * time.Millisecond) // the loop sleeps
+				p := b.connected(t, "live")
+				p.raw(commandBytesOf("publish", 5, nil, "x", "live"))
+				p.media(videoType, 0, keyframe(10))
+				for n := range 60 {
+					p.media(videoType, uint32(n), interframe(1000))
+				}
+				if err := end(p.conn.(*net.TCPConn)); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, func() string {
+					if s := b.Stats(); s.Results["publish"] < uint64(2+i) || s.Publishers != 1 {
+						return fmt.Sprintf("%d publishers, %v", s.Publishers, s.Results)
+					}
+					return ""
+				})
+			}
+		})
 	}
 }
