@@ -18,7 +18,12 @@ it("answers with a token that opens", async () => {
   process.env.APP_SECRET = secret;
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const { appID, userID, token } = await (await fetch(`http://127.0.0.1:${port}/token?room=r1`)).json();
+  const ask = async (login = ""): Promise<any> => (await fetch(`http://127.0.0.1:${port}/token?room=r1&login=${login}`)).json();
+  const { appID, userID, token, login } = await ask();
+  expect((await ask(login)).userID).toBe(userID); // the same user again, as renewToken needs
+  for (const forged of ["", userID, `${userID}.`, `${userID}.${"0".repeat(64)}`, login.replace(userID, "boss")]) {
+    expect([userID, "boss"]).not.toContain((await ask(forged)).userID);
+  }
   server.close();
   const raw = Buffer.from(token.slice(2), "base64");
   const n = raw.readUInt16BE(8);

@@ -1,7 +1,8 @@
-// A token endpoint in 30 lines: GET /token?room=r1 answers {appID, userID, token}.
+// A token endpoint in 40 lines: GET /token?room=r1[&login=…] answers {appID, userID, token, login}.
 //   APP_ID=1 APP_SECRET=<32 characters> node server.mjs
-// Whoever gets a token is who it says: let user() be your own login.
-import { createCipheriv, randomBytes, randomInt } from "node:crypto";
+// A caller who sends the `login` of an earlier answer stays the same user; others become a new guest.
+// Put your own login in the place of user(): whoever gets a token can act as the user it names.
+import { createCipheriv, createHmac, randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 
@@ -17,14 +18,20 @@ export function token04(appID, userID, secret, seconds, payload = "", iv = rando
   return "04" + Buffer.concat([head, lengths[0], iv, lengths[1], sealed, Buffer.from([1])]).toString("base64");
 }
 
-const user = (_request) => `guest-${randomBytes(4).toString("hex")}`;
+const loginOf = (userID) => `${userID}.${createHmac("sha256", `login:${process.env.APP_SECRET}`).update(userID).digest("hex")}`;
+
+/** The user of a login that we gave out, or a new guest. */
+function user(login) {
+  const known = Buffer.from(loginOf(login.split(".")[0])), given = Buffer.from(login);
+  return known.length === given.length && timingSafeEqual(known, given) ? login.split(".")[0] : `guest-${randomBytes(4).toString("hex")}`;
+}
 
 export const server = createServer((request, response) => {
-  const room = new URLSearchParams(request.url.split("?")[1]).get("room") || "";
-  const userID = user(request), appID = Number(process.env.APP_ID || 1);
-  const payload = JSON.stringify({ room_id: room, privilege: { 1: 1, 2: 1 }, stream_id_list: null });
+  const query = new URLSearchParams(request.url.split("?")[1]);
+  const userID = user(query.get("login") || ""), appID = Number(process.env.APP_ID || 1);
+  const payload = JSON.stringify({ room_id: query.get("room") || "", privilege: { 1: 1, 2: 1 }, stream_id_list: null });
   const token = token04(appID, userID, process.env.APP_SECRET || "", 3600, payload);
   response.setHeader("content-type", "application/json");
-  response.end(JSON.stringify({ appID, userID, token }));
+  response.end(JSON.stringify({ appID, userID, token, login: loginOf(userID) }));
 });
 if (process.argv[1] === fileURLToPath(import.meta.url) && token04(1, "start", process.env.APP_SECRET || "", 1)) server.listen(Number(process.env.PORT || 3000));

@@ -117,9 +117,10 @@ class SampleMember extends Member {
   ttl = 3600;
   constructor(name: string, room: string) {
     super(native, name, room, (user) => ({
+      root: sample,
       files: {
-        "../../config": { server: [relay.address], waitingImage: "" },
-        "../../token": { fetchToken: async (r: string) => ({ appID: 1, userID: user, token: relay.token(user, r, this.ttl) }) },
+        config: { appID: 1, server: [relay.address], waitingImage: "" },
+        token: { fetchToken: async (r: string) => ({ appID: 1, userID: user, token: relay.token(user, r, this.ttl) }) },
       },
     }));
   }

@@ -222,7 +222,18 @@ export class Phone {
     this.realm = vm.createContext({ ...names, module: sdk, exports: sdk.exports });
     vm.runInContext(readFileSync(join(__dirname, "../../miniprogram_dist/index.js"), "utf8"), this.realm);
     const files: Record<string, unknown> = { "liverelay-sdk": sdk.exports, ...(extra.files as object) };
-    Object.assign(this.realm, { module, exports: module.exports, require: (name: string) => files[name], ZegoExpressEngine: (sdk.exports as any).ZegoExpressEngine });
+    // A file of the mini program itself, unless the test has one in its place.
+    const load = (name: string): unknown => {
+      if (name in files) return files[name];
+      const file = name.replace(/^(\.\.?\/)+/, "");
+      if (file in files) return files[file];
+      const own = { exports: {} };
+      files[file] = own.exports;
+      const run = vm.runInContext(`(function (require, module, exports) {${readFileSync(join(extra.root as string, `${file}.js`), "utf8")}\n})`, this.realm);
+      run(load, own, own.exports);
+      return (files[file] = own.exports);
+    };
+    Object.assign(this.realm, { module, exports: module.exports, require: load, ZegoExpressEngine: (sdk.exports as any).ZegoExpressEngine });
     vm.runInContext(script, this.realm);
     this.page = definition;
     this.page.data = this.page.data || {};
@@ -313,7 +324,7 @@ export class Phone {
           onClose: (f: any) => (on.close = f),
           onError: (f: any) => (on.error = f),
           send: (x: { data: string; fail?: () => void }) => socket.send(x.data, (e) => e && x.fail?.()),
-          close: (x: { code: number; reason: string }) => (x.code === 1006 ? socket.terminate() : socket.close(x.code, x.reason)),
+          close: (x: { code: number; reason: string }) => socket.close(x.code, x.reason),
         };
       },
       getNetworkType: (o: any) => o.success({ networkType: network.down ? "none" : "wifi" }),
@@ -324,6 +335,7 @@ export class Phone {
       offNetworkStatusChange: (f: any) => network.watchers.splice(network.watchers.indexOf(f), 1),
       getSetting: (o: any) => o.success({ authSetting: { "scope.camera": true, "scope.record": true } }),
       request() {},
+      setKeepScreenOn() {},
       createLivePusherContext: () => ({
         start: () => this.pusher?.start(),
         stop: () => this.pusher?.stop(),
