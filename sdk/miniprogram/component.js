@@ -8,7 +8,7 @@ const { WantedStream } = require("./stream");
  *   kind.event, kind.working   the engine's event of such streams, and the state of one that flows
  *   kind.quality               the engine's event with its figures
  *   kind.start, kind.end       the engine's methods that begin and end one
- *   kind.param                 the property that is handed to kind.start
+ *   kind.options               the properties that are handed to kind.start, by the names of its options
  *   kind.open(component)       makes the native context and starts it
  *   own.methods.onCode(code, message)  what the native component's state means to this one
  */
@@ -63,8 +63,10 @@ function streamComponent(kind, own) {
 
         option() {
           const option = {};
-          if (this.data.roomId) option.roomID = this.data.roomId;
-          if (this.data[kind.param]) option[kind.param] = this.data[kind.param];
+          for (const name of Object.keys(kind.options)) {
+            const value = this.data[kind.options[name]];
+            if (value) option[name] = value;
+          }
           return option;
         },
 
@@ -93,6 +95,10 @@ function streamComponent(kind, own) {
         },
         onNet(event) {
           if (this.stream.id && this.stream.engine) this.stream.engine.updatePlayerNetStatus(this.stream.id, event);
+        },
+        /** Hands an event of the native component on, under its own name. */
+        onPass(event) {
+          this.triggerEvent(event.type, event.detail);
         },
         onVolume(event) {
           if (this.stream.id && this.stream.engine) this.stream.engine.updateAudioVolumeNotify(this.stream.id, event);

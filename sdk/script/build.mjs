@@ -31,4 +31,5 @@ const [types] = generateDtsBundle(
   [{ filePath: join(root, "src/index.ts"), output: { noBanner: true, exportReferencedTypes: false } }],
   { preferredConfigPath: join(root, "tsconfig.json") },
 );
-writeFileSync(join(root, "dist/index.d.ts"), types);
+// The same types twice: a .d.ts describes CommonJS, and an importer of the ES module needs a .d.mts.
+for (const name of ["index.d.ts", "index.d.mts"]) writeFileSync(join(root, "dist", name), types);

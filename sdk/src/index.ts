@@ -5,6 +5,7 @@ export { LiveRelayEngine };
 export { LiveRelayEngine as ZegoExpressEngine };
 export { code, LiveRelayError } from "./code.js";
 export type { LivePlayer, LivePusher } from "./component.js";
+export type { LivePlayInstance, LivePushInstance } from "./instance.js";
 export type * from "./type.js";
 // The names that TypeScript pages of the other engine use.
 export type {

@@ -1,11 +1,13 @@
 // What is published: the builds, their size, and the realm of a mini program, which has next to nothing.
-import { readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import vm from "node:vm";
 import { gzipSync } from "node:zlib";
 import { execFileSync } from "node:child_process";
 import { transformSync } from "esbuild";
+import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import { FakeServer } from "./fake/server.js";
 import { FakeWx } from "./fake/wx.js";
@@ -45,6 +47,38 @@ describe("builds", () => {
       expect(typeof m.LiveRelayError).toBe("function");
     }
   });
+
+  it("the package holds its licence and nothing that is not used", () => {
+    const [{ files }] = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: root, stdio: ["ignore", "pipe", "ignore"] }).toString());
+    const paths = files.map((f: { path: string }) => f.path) as string[];
+    for (const path of ["LICENSE", "README.md", "dist/index.d.mts", "dist/index.d.ts", "miniprogram_dist/live-push/live-push.wxml"]) expect(paths).toContain(path);
+    expect(paths.filter((p) => !/^(dist|miniprogram_dist)\/|^(LICENSE|README\.md|package\.json)$/.test(p))).toEqual([]);
+  }, 120000);
+
+  it("the components are found by Node's rules, as bundlers look for them", () => {
+    const resolve = createRequire(join(root, "package.json")).resolve;
+    expect(resolve("liverelay-sdk/miniprogram_dist/live-push/live-push.js")).toMatch(/miniprogram_dist/);
+  });
+
+  it.each([["mts", "ES module"], ["cts", "CommonJS"]])("a strict TypeScript .%s (%s) compiles against the package as Node resolves it", (extension) => {
+    const folder = mkdtempSync(join(tmpdir(), "liverelay-types-"));
+    mkdirSync(join(folder, "node_modules"));
+    symlinkSync(root, join(folder, "node_modules/liverelay-sdk"));
+    const file = join(folder, `page.${extension}`);
+    writeFileSync(
+      file,
+      `import LiveRelay, { LiveRelayEngine, ZegoExpressEngine, type LivePushInstance } from "liverelay-sdk";
+       const engine = new LiveRelayEngine(1, "wss://a.test"); const other = new ZegoExpressEngine(1, ["wss://a.test"]);
+       const third = new LiveRelay(1, "wss://a.test");
+       engine.on("roomStreamUpdate", (room, type, streams) => streams.map((s) => s.streamID + room + type));
+       (other as unknown as { selectComponent(id: string): LivePushInstance }).selectComponent("#push").switchCamera();
+       void third.loginRoom("r", "t", { userID: "u" });`,
+    );
+    const program = ts.createProgram([file], { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, strict: true, noEmit: true, skipLibCheck: false, types: [], preserveSymlinks: true });
+    const errors = ts.getPreEmitDiagnostics(program).map((d) => ts.flattenDiagnosticMessageText(d.messageText, " "));
+    rmSync(folder, { recursive: true });
+    expect(errors).toEqual([]);
+  }, 120000);
 
   it("the types name the whole surface", () => {
     const types = read("dist/index.d.ts");

@@ -1,5 +1,6 @@
 // @vitest-environment jsdom
 // The ready components, in the simulator, with the fake server behind them.
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createRequire } from "node:module";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
@@ -52,6 +53,16 @@ function show(name: string, properties: object): { comp: any; events: unknown[][
   return { comp, events, fire: (event, detail) => comp.instance[event]({ type: event, currentTarget: { id: "" }, detail }) };
 }
 const states = (events: unknown[][]): string[] => events.filter(([e]) => e === "state").map(([, d]: any) => `${d.state}/${d.errorCode}`);
+
+describe.each(["live-push", "live-play"])("%s", (name) => {
+  it("hands every property on: to the native component, or to the start of its stream", () => {
+    const file = (suffix: string): string => readFileSync(join(dist, name, `${name}.${suffix}`), "utf8");
+    const properties = Array.from(file("js").split("properties: {")[1]!.split("\n  },")[0]!.matchAll(/^ {4}(\w+): \{/gm), ([, p]) => p!);
+    expect(properties.length).toBeGreaterThan(12);
+    const ours = ["streamId", "roomId", "extraInfo", "streamParams", "protocol", "retries"];
+    for (const p of properties) if (!ours.includes(p)) expect(file("wxml"), p).toMatch(new RegExp(`\\{\\{${p}[ }]`));
+  });
+});
 
 describe("live-push", () => {
   it("publishes while stream-id is set", async () => {

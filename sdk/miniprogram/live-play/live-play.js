@@ -8,7 +8,7 @@ const kind = {
   quality: "playQualityUpdate",
   start: "startPlayingStream",
   end: "stopPlayingStream",
-  param: "streamParams",
+  options: { roomID: "roomId", streamParams: "streamParams", protocol: "protocol" },
   open(component) {
     // Inside a component a context without its `this` silently does nothing.
     const context = wx.createLivePlayerContext("player", component);
@@ -25,6 +25,8 @@ Component(streamComponent(kind, {
     roomId: { type: String, value: "" },
     /** Appended to the URL, for example "start=fast" or "only=audio". */
     streamParams: { type: String, value: "" },
+    /** Which of the stream's URLs: "rtmp" (default) or "flv", which suits a big audience behind a CDN. */
+    protocol: { type: String, value: "" },
     mode: { type: String, value: "RTC" },
     muted: { type: Boolean, value: false },
     orientation: { type: String, value: "vertical" },
@@ -32,7 +34,11 @@ Component(streamComponent(kind, {
     minCache: { type: Number, value: 1 },
     maxCache: { type: Number, value: 3 },
     soundMode: { type: String, value: "speaker" },
-    pictureInPictureMode: { type: String, value: "" },
+    /** "push", "pop" or ["push", "pop"]: when the picture goes on in a small window. */
+    pictureInPictureMode: { type: null, value: "" },
+    autoRotation: { type: Boolean, value: false },
+    casting: { type: Boolean, value: false },
+    referrerPolicy: { type: String, value: "no-referrer" },
     autoPause: { type: Boolean, value: true },
     /** How often in a row a failed play is started again. */
     retries: { type: Number, value: 10 },
@@ -41,6 +47,12 @@ Component(streamComponent(kind, {
   methods: {
     requestFullScreen(option) {
       if (this.context) this.context.requestFullScreen(option);
+    },
+    requestBackgroundPlayback(option) {
+      if (this.context) this.context.requestBackgroundPlayback(option);
+    },
+    exitBackgroundPlayback(option) {
+      if (this.context) this.context.exitBackgroundPlayback(option);
     },
     exitFullScreen(option) {
       if (this.context) this.context.exitFullScreen(option);

@@ -8,7 +8,7 @@ const kind = {
   quality: "publishQualityUpdate",
   start: "startPublishingStream",
   end: "stopPublishingStream",
-  param: "extraInfo",
+  options: { roomID: "roomId", extraInfo: "extraInfo", streamParams: "streamParams", protocol: "protocol" },
   open(component) {
     const context = wx.createLivePusherContext(component);
     context.start();
@@ -24,19 +24,41 @@ Component(streamComponent(kind, {
     /** The room to publish in; needed only with several rooms. */
     roomId: { type: String, value: "" },
     extraInfo: { type: String, value: "" },
+    /** A query string for the URL. */
+    streamParams: { type: String, value: "" },
+    /** Which of the stream's URLs: "rtmp" (what live-pusher takes). */
+    protocol: { type: String, value: "" },
     camera: { type: Boolean, value: true },
     mic: { type: Boolean, value: true },
     front: { type: Boolean, value: true },
     mirror: { type: Boolean, value: true },
+    /** Whether the others see it mirrored, too. */
+    remoteMirror: { type: Boolean, value: false },
     mode: { type: String, value: "RTC" },
     aspect: { type: String, value: "3:4" },
+    orientation: { type: String, value: "vertical" },
+    videoWidth: { type: Number, value: 360 },
+    videoHeight: { type: Number, value: 640 },
+    zoom: { type: Boolean, value: false },
+    autoFocus: { type: Boolean, value: true },
     minBitrate: { type: Number, value: 200 },
     maxBitrate: { type: Number, value: 1000 },
     beauty: { type: Number, value: 0 },
     whiteness: { type: Number, value: 0 },
+    beautyStyle: { type: String, value: "smooth" },
+    filter: { type: String, value: "standard" },
     audioQuality: { type: String, value: "high" },
+    /** Gain control and noise suppression: WeChat's defaults are off, a call wants them. */
+    agc: { type: Boolean, value: true },
+    ans: { type: Boolean, value: true },
+    /** Empty: WeChat chooses by the mode. */
+    audioVolumeType: { type: String, value: "auto" },
+    audioReverbType: { type: Number, value: 0 },
     /** What others see while the mini program is in the background. */
     waitingImage: { type: String, value: "" },
+    waitingImageHash: { type: String, value: "" },
+    /** "push", "pop" or ["push", "pop"]: when the picture goes on in a small window. */
+    pictureInPictureMode: { type: null, value: "" },
     backgroundMute: { type: Boolean, value: false },
     /** How often in a row a failed push is started again. */
     retries: { type: Number, value: 10 },
