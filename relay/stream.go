@@ -98,7 +98,7 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 		}
 		st.awaitKey = false
 	}
-	m.DTS = st.timeline.dts(m.Kind, frame, timestamp, now)
+	m.DTS = st.timeline.dts(m.Kind, m.Header.Track, frame, timestamp, now)
 	if frame && m.Kind == flv.Video {
 		st.lastVideo = m.DTS
 	}
