@@ -113,9 +113,7 @@ func (s *Subscriber) begin() {
 	case !e.cached || o.Start == StartLive:
 		s.class.gate = gateAll
 	case o.Start == StartFast:
-		if newest := ring.last(); newest != nil {
-			s.squeeze(e, newest.DTS)
-		}
+		s.squeeze(e)
 		return
 	default:
 		s.cursor = e.keyframe
@@ -124,10 +122,10 @@ func (s *Subscriber) begin() {
 	s.queueHeaders(e, true)
 }
 
-// squeeze queues the cached GOP's video with timestamps that end at the live edge,
-// so that the player shows its last frame at once. What differs from the shared
-// messages is this player's alone.
-func (s *Subscriber) squeeze(e *entry, edge int64) {
+// squeeze queues the cached GOP's video with timestamps that end at its last frame's: the live edge of the picture,
+// which may lie behind that of the sound, and which the next frame follows. So the player shows that frame at
+// once. What differs from the shared messages is this player's alone.
+func (s *Subscriber) squeeze(e *entry) {
 	var frames []*Message
 	for position := e.keyframe; position < s.cursor; position++ {
 		m := s.stream.ring.get(position)
@@ -139,6 +137,11 @@ func (s *Subscriber) squeeze(e *entry, edge int64) {
 			frames = append(frames, m)
 		}
 	}
+	if frames == nil {
+		s.queueHeaders(e, true)
+		return
+	}
+	edge := frames[len(frames)-1].DTS
 	first := max(0, edge-int64(len(frames)))
 	for _, h := range e.headersAt(first) {
 		s.queue(h)

@@ -59,6 +59,28 @@ func TestStartFastIsSqueezedToTheLiveEdge(t *testing.T) {
 	}
 }
 
+// A browser publishes sound some 200 ms before the picture of its time: the squeezed picture ends where the picture is.
+func TestStartFastKeepsThePictureBehindTheSound(t *testing.T) {
+	r, p := live(t, Config{})
+	mustWrite(t, p, flv.Audio, 840, audioFrame(16))
+	s, sink := play(t, r, PlayOptions{Audio: true, Video: true, Start: StartFast})
+	defer s.Close()
+	await(t, "headers and GOP", func() bool { return len(sink.messages(t)) == 3+6 })
+	for i := range 5 {
+		mustWrite(t, p, flv.Video, 640+40*uint32(i), interframe(16+i))
+		mustWrite(t, p, flv.Audio, 880+40*uint32(i), audioFrame(17+i))
+	}
+	await(t, "live", func() bool { return len(sink.messages(t)) == 3+6+10 })
+	last := int64(0)
+	for i, m := range sink.messages(t) {
+		if m.kind == flv.Video && m.dts < last {
+			t.Fatalf("message %d: the picture goes back from %d to %d", i, last, m.dts)
+		} else if m.kind == flv.Video {
+			last = m.dts
+		}
+	}
+}
+
 func TestStartLiveWaitsForKeyframe(t *testing.T) {
 	r, p := live(t, Config{})
 	s, sink := play(t, r, PlayOptions{Audio: true, Video: true, Start: StartLive})
