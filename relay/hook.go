@@ -11,8 +11,8 @@ type StreamEvent struct {
 	Grant    Grant // the publisher's
 	Protocol string
 	Remote   netip.AddrPort
-	Epoch    uint64 // grows with each publisher of the stream
-	Resumed  bool   // a later epoch: a takeover or a return within the resume window
+	Epoch    uint64 // grows with each publisher of the relay
+	Resumed  bool   // a later epoch of the same user: a takeover or a return within the resume window
 	Err      error  // why it ended
 }
 
@@ -30,7 +30,7 @@ type PlayerEvent struct {
 // slow hook delays the later ones only.
 type Hooks struct {
 	Published     func(StreamEvent) // the first frame of an epoch arrived
-	Unpublished   func(StreamEvent) // the stream ended for good
+	Unpublished   func(StreamEvent) // the stream ended for good, or is another user's or room's from now on
 	Idle          func(StreamEvent, bool)
 	PlayerStarted func(PlayerEvent)
 	PlayerEnded   func(PlayerEvent)

@@ -79,7 +79,7 @@ func TestHooksTellOfEveryStep(t *testing.T) {
 		mustWrite(t, q, flv.Audio, 0, audioFrame(0))
 		expect(t, &c, "published live/x by u, resumed true")
 		q.Close(false)
-		time.Sleep(9 * time.Second)
+		time.Sleep(19 * time.Second)
 		expect(t, &c)
 		time.Sleep(2 * time.Second)
 		expect(t, &c, "unpublished live/x: publisher lost", "player v ended: stream ended")

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -24,11 +23,13 @@ type PublishOptions struct {
 type Publisher struct {
 	stream  *Stream
 	options PublishOptions
+	epoch   uint64
 	since   time.Time
 	gather  *Gather // nil: none; owned by who calls Write
 
 	// guarded by stream.mu
 	ended   error     // why it no longer publishes
+	closed  bool      // by its door
 	arrival time.Time // of its newest message
 	idle    bool      // silent, but still there
 }
@@ -79,11 +80,18 @@ func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byt
 	return nil
 }
 
+// event tells of p and its stream.
+func (p *Publisher) event(err error) StreamEvent {
+	o := &p.options
+	return StreamEvent{Name: p.stream.name, Grant: o.Grant, Protocol: o.Protocol, Remote: o.Remote, Epoch: p.epoch, Err: err}
+}
+
 // announceLocked tells that an epoch's media has really arrived.
 func (st *Stream) announceLocked() {
-	e := st.eventLocked(nil)
-	e.Resumed = st.ran
-	st.announced, st.ran = true, true
+	st.lost = time.Time{}
+	e := st.last.event(nil)
+	e.Resumed = st.told != nil
+	st.announced, st.ran, st.told = true, true, st.last
 	st.relay.hooks.stream(st.relay.hooks.hooks.Published, e)
 }
 
@@ -91,7 +99,7 @@ func (p *Publisher) setIdleLocked(idle bool) {
 	p.idle = idle
 	hooks := p.stream.relay.hooks
 	if hook := hooks.hooks.Idle; hook != nil {
-		e := p.stream.eventLocked(nil)
+		e := p.event(nil)
 		hooks.call(func() { hook(e, idle) })
 	}
 }
@@ -108,14 +116,20 @@ func (p *Publisher) Quiet() time.Duration {
 // connection the stream waits for the resume window with its subscribers attached.
 // Only the first call counts.
 func (p *Publisher) Close(clean bool) {
-	err := ErrUnpublished
-	if !clean {
-		err = nil
+	p.stream.mu.Lock()
+	closed := p.closed
+	p.closed = true
+	p.stream.mu.Unlock()
+	switch {
+	case closed:
+	case clean:
+		p.close(ErrUnpublished)
+	default:
+		p.close(nil)
 	}
-	p.close(err)
 }
 
-// close ends the publication; a stream error ends the stream with it.
+// close ends the publication; a stream error ends the stream with it, also one that waits for p to return.
 func (p *Publisher) close(streamErr error) {
 	st := p.stream
 	r := st.relay
@@ -124,32 +138,17 @@ func (p *Publisher) close(streamErr error) {
 	if p.ended == nil {
 		p.ended = ErrUnpublished
 	}
-	if st.publisher == p {
+	switch {
+	case st.publisher == p:
 		st.publisher = nil
-		window := r.config.ResumeWindow
-		switch {
-		case streamErr == nil && window > 0 && st.announced:
-			epoch := st.epoch
-			st.resume = time.AfterFunc(window, func() { st.expire(epoch) })
-		default:
-			if streamErr == nil {
-				streamErr = ErrLost
-			}
-			st.endLocked(streamErr)
+		if streamErr == nil && !st.loseLocked(time.Now()) {
+			streamErr = ErrLost
 		}
+	case !st.waitsForLocked(p):
+		streamErr = nil
 	}
-	st.mu.Unlock()
-	r.mu.Unlock()
-	st.kick(false)
-}
-
-// expire ends the stream when its publisher stayed away for the resume window.
-func (st *Stream) expire(epoch uint64) {
-	r := st.relay
-	r.mu.Lock()
-	st.mu.Lock()
-	if st.publisher == nil && st.epoch == epoch {
-		st.endLocked(ErrLost)
+	if streamErr != nil {
+		st.endLocked(streamErr)
 	}
 	st.mu.Unlock()
 	r.mu.Unlock()
@@ -165,43 +164,4 @@ func (p *Publisher) endLocked(err error) {
 	if p.options.OnEnd != nil {
 		go p.options.OnEnd(err)
 	}
-}
-
-// publishLocked makes p the stream's publisher, in place of another if it may.
-func (st *Stream) publishLocked(p *Publisher, now time.Time) error {
-	if old := st.publisher; old != nil {
-		if !mayTakeOver(old, p) {
-			return ErrBusy
-		}
-		oldest := &st.takeovers[st.takeover%maxTakeovers]
-		if now.Sub(*oldest) < time.Minute {
-			return fmt.Errorf("%w: %d takeovers within a minute", ErrBusy, maxTakeovers)
-		}
-		*oldest = now
-		st.takeover++
-		old.endLocked(ErrReplaced)
-	}
-	if st.resume != nil {
-		st.resume.Stop()
-		st.resume = nil
-	}
-	st.publisher, st.last = p, p
-	st.epoch++
-	st.announced = false
-	st.awaitKey = st.ran
-	st.timeline.begin()
-	st.gop.begin()
-	p.arrival = now
-	return nil
-}
-
-// mayTakeOver applies the policy of the newcomer's app.
-func mayTakeOver(old, p *Publisher) bool {
-	switch p.options.Grant.Takeover {
-	case TakeoverAny:
-		return true
-	case TakeoverSameUser:
-		return p.options.Grant.User != "" && p.options.Grant.User == old.options.Grant.User
-	}
-	return false
 }

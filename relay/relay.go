@@ -23,7 +23,7 @@ type Config struct {
 	FlushInterval    time.Duration // gather messages for so long before writing them [none]
 	IdleTimeout      time.Duration // end a publisher that is silent for so long [60s]
 	IdleAfter        time.Duration // call it idle after so long [5s]
-	ResumeWindow     time.Duration // wait for a lost publisher [10s]
+	ResumeWindow     time.Duration // wait for a lost publisher, with its players [20s]
 	PlayWait         time.Duration // let a player wait for its stream [10s]
 	WriteTimeout     time.Duration // end a player that takes nothing for so long [10s]
 	PlainSends       bool          // a system call a delivery, also where io_uring is to be had
@@ -41,7 +41,7 @@ func (c *Config) setDefaults() {
 		{&c.Backlog, 2 * time.Second},
 		{&c.IdleTimeout, 60 * time.Second},
 		{&c.IdleAfter, 5 * time.Second},
-		{&c.ResumeWindow, 10 * time.Second},
+		{&c.ResumeWindow, 20 * time.Second},
 		{&c.PlayWait, 10 * time.Second},
 		{&c.WriteTimeout, 10 * time.Second},
 	} {
@@ -72,6 +72,7 @@ type Relay struct {
 	hooks  *hookQueue
 
 	subscriberID atomic.Uint64
+	epochs       atomic.Uint64
 	dropped      [dropReasons]atomic.Uint64 // messages
 
 	stop    chan struct{}
@@ -99,7 +100,9 @@ func New(config Config) *Relay {
 }
 
 // Publish makes the caller the stream's publisher. While another publishes it, the grant's
-// takeover policy decides: in its place, with every subscriber kept, or [ErrBusy].
+// takeover policy decides: in its place, with every subscriber kept, or [ErrBusy]. While it waits for
+// its lost publisher, that one (the same user and room) has the subscribers back. Anybody else
+// whom the policy permits, and the same user from another room, begins without them.
 func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,11 +110,16 @@ func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 		return nil, ErrClosed
 	}
 	st := r.streamLocked(n)
-	p := &Publisher{stream: st, options: o, since: time.Now()}
+	now := time.Now()
+	p := &Publisher{options: o, since: now}
 	st.mu.Lock()
-	defer st.mu.Unlock()
-	if err := st.publishLocked(p, time.Now()); err != nil {
+	its, err := st.publishLocked(p, now)
+	st.mu.Unlock()
+	if err != nil {
 		return nil, err
+	}
+	if its != st {
+		st.kick(false) // its subscribers are told of the end
 	}
 	return p, nil
 }
@@ -199,13 +207,13 @@ func (r *Relay) leave(st *Stream) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.epoch == 0 {
+	if st.last == nil {
 		delete(r.streams, st.name)
 	}
 }
 
-// Kick ends the publisher of a stream with ErrKicked, and the stream with it. It
-// returns false if there is none.
+// Kick ends the publisher of a stream with ErrKicked, and the stream with it, also while that
+// waits for its lost publisher. It returns false if there is none.
 func (r *Relay) Kick(n Name) bool {
 	return r.EndIn(n, func(s Session) bool { return s.Action == ActionPublish }, ErrKicked) > 0
 }
@@ -230,7 +238,7 @@ type Session struct {
 	Grant    Grant
 	Protocol string
 	Remote   netip.AddrPort
-	Epoch    uint64 // of a publisher: another one after each takeover
+	Epoch    uint64 // of a publisher: another one after each takeover; no two of this relay have the same
 }
 
 // End ends every session that matches, with the reason err, and returns how many.
@@ -267,12 +275,15 @@ func (st *Stream) end(match func(Session) bool, err error) int {
 	return ended
 }
 
-// sessions returns the publisher, if it matches, and the subscribers that do.
+// sessions returns the publisher, present or waited for, if it matches, and the subscribers that do.
 func (st *Stream) sessions(match func(Session) bool) (*Publisher, []*Subscriber) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	p := st.publisher
-	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, st.epoch}) {
+	if p == nil && st.resume != nil {
+		p = st.last
+	}
+	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, p.epoch}) {
 		p = nil
 	}
 	var matched []*Subscriber

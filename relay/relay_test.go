@@ -353,7 +353,7 @@ func TestUncleanEndWaitsForPublisher(t *testing.T) {
 	s.Start(sink)
 	await(t, "first", func() bool { return len(sink.messages(t)) == 5 })
 	p.Close(false)
-	q := mustPublish(t, r, "somebody")
+	q := mustPublish(t, r, "") // who has no name is known by the stream's
 	begin(t, q, 0)
 	mustWrite(t, q, flv.Video, 0, keyframe(1))
 	await(t, "the second publisher's keyframe", func() bool { return len(sink.messages(t)) == 9 })

@@ -132,24 +132,23 @@ func (r *Relay) Stream(n Name) (StreamState, bool) {
 func (st *Stream) snapshot() (StreamState, bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.epoch == 0 {
+	p := st.last
+	if p == nil {
 		return StreamState{}, false
 	}
 	s := StreamState{
 		Name:     st.name,
 		Live:     st.publisher != nil,
-		Epoch:    st.epoch,
+		Epoch:    p.epoch,
 		Audio:    st.meter.track(0),
 		Video:    st.meter.track(1),
 		Viewers:  make(map[string]int),
 		BytesIn:  st.meter.bytes[0] + st.meter.bytes[1],
 		BytesOut: st.sent.Load(),
 	}
-	if p := st.last; p != nil {
-		o := &p.options
-		s.Idle = st.publisher == p && p.idle
-		s.Publisher = PublisherState{User: o.Grant.User, Room: o.Grant.Room, Protocol: o.Protocol, Remote: o.Remote, Since: p.since}
-	}
+	o := &p.options
+	s.Idle = st.publisher == p && p.idle
+	s.Publisher = PublisherState{User: o.Grant.User, Room: o.Grant.Room, Protocol: o.Protocol, Remote: o.Remote, Since: p.since}
 	for sub := range st.subscribers {
 		s.Viewers[sub.options.Protocol]++
 	}

@@ -55,16 +55,17 @@ type Stream struct {
 	mu          sync.Mutex
 	publisher   *Publisher
 	last        *Publisher // the present publisher or the one before
-	epoch       uint64
-	announced   bool // the epoch's Published hook was called
-	ran         bool // some epoch had frames
-	awaitKey    bool // a later publisher's video waits for its keyframe
+	told        *Publisher // of whom Published was called, and not yet Unpublished
+	announced   bool       // the epoch's Published hook was called
+	ran         bool       // some epoch had frames
+	lost        time.Time  // when the last publisher that had media was lost; zero: media came since
+	awaitKey    bool       // a later publisher's video waits for its keyframe
 	timeline    timeline
 	firstDTS    int64
 	lastVideo   int64 // DTS
 	promised    bool  // metadata names both tracks
 	readyClosed bool
-	resume      *time.Timer
+	resume      *time.Timer // while it waits for its lost publisher
 	subscribers map[*Subscriber]struct{}
 	takeovers   [maxTakeovers]time.Time
 	takeover    int
@@ -286,17 +287,16 @@ func (st *Stream) endLocked(err error) {
 	delete(st.relay.streams, st.name)
 	if st.resume != nil {
 		st.resume.Stop()
+		st.resume = nil
 	}
 	close(st.over)
-	if st.ran {
-		st.relay.hooks.stream(st.relay.hooks.hooks.Unpublished, st.eventLocked(err))
-	}
+	st.unpublishLocked(err)
 }
 
-func (st *Stream) eventLocked(err error) StreamEvent {
-	e := StreamEvent{Name: st.name, Epoch: st.epoch, Err: err}
-	if p := st.last; p != nil {
-		e.Grant, e.Protocol, e.Remote = p.options.Grant, p.options.Protocol, p.options.Remote
+// unpublishLocked tells that what Published told of is over.
+func (st *Stream) unpublishLocked(err error) {
+	if st.told != nil {
+		st.relay.hooks.stream(st.relay.hooks.hooks.Unpublished, st.told.event(err))
+		st.told = nil
 	}
-	return e
 }

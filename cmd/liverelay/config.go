@@ -155,7 +155,7 @@ func defaultConfig() Config {
 			IOUring:        true,
 			PublishTimeout: 5 * time.Second,
 			IdleTimeout:    60 * time.Second,
-			ResumeWindow:   10 * time.Second,
+			ResumeWindow:   20 * time.Second,
 			PlayWait:       10 * time.Second,
 			WriteTimeout:   10 * time.Second,
 		},

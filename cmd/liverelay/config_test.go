@@ -221,6 +221,8 @@ func TestConfigMistakes(t *testing.T) {
 		{`node: {drain_timeout: -1s}`, `node.drain_timeout: -1s is negative (from FILE)`},
 		{`relay: {start: later}`, `relay.start: "later" is not gop, fast or live (from FILE)`},
 		{`relay: {backlog: 2}`, `relay.backlog: 2 is not a duration such as 500ms, 2s or 1m30s (from FILE)`},
+		{`relay: {resume_window: 9999999h}`, `relay.resume_window: "9999999h" is out of range: at most 2562047h0m0s (from FILE)`},
+		{`relay: {backlog: 1h9999999999h}`, `relay.backlog: "1h9999999999h" is out of range: at most 2562047h0m0s (from FILE)`},
 		{`relay: {backlog: soon}`, `relay.backlog: "soon" is not a duration such as 500ms, 2s or 1m30s (from FILE)`},
 		{`relay: {backlog: 1ms}`, `relay.backlog: 1ms is too short, at least 100ms (from FILE)`},
 		{`relay: {flush_interval: 5s}`, `relay.flush_interval: 5s is too long, at most 1s (from FILE)`},

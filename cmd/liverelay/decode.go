@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -65,17 +67,23 @@ func decodeBool(key string, target *bool, raw any) *keyError {
 
 func decodeInt(key string, raw any, most int64) (int64, *keyError) {
 	n, err := strconv.ParseInt(fmt.Sprint(raw), 10, 64)
-	if err != nil {
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0, badKey(key, "%s is not a whole number", show(raw))
 	}
-	if n < 0 || n > most {
-		return 0, badKey(key, "%d is not between 0 and %d", n, most)
+	if err != nil || n < 0 || n > most {
+		return 0, badKey(key, "%s is not between 0 and %d", show(raw), most)
 	}
 	return n, nil
 }
 
+// durationForm is what [time.ParseDuration] takes, unless it is too much.
+var durationForm = regexp.MustCompile(`^[-+]?([0-9]+\.?[0-9]*(ns|us|µs|ms|s|m|h))+$`)
+
 func decodeDuration(key string, target *time.Duration, raw any) *keyError {
 	d, err := time.ParseDuration(fmt.Sprint(raw)) // takes 0 without a unit
+	if err != nil && durationForm.MatchString(fmt.Sprint(raw)) {
+		return badKey(key, "%s is out of range: at most %s", show(raw), (math.MaxInt64 * time.Nanosecond).Truncate(time.Hour))
+	}
 	if err != nil {
 		return badKey(key, "%s is not a duration such as 500ms, 2s or 1m30s", show(raw))
 	}

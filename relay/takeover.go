@@ -1,0 +1,113 @@
+package relay
+
+import (
+	"fmt"
+	"time"
+)
+
+// succession says what a new publisher of a stream's name gets.
+type succession uint8
+
+const (
+	refused succession = iota
+	inPlace            // this stream, with its subscribers
+	anew               // the name: this stream ends, its subscribers are not for the newcomer
+)
+
+// succeedLocked decides on a newcomer by the policy of its app. The subscribers of a stream that
+// waits for its lost publisher are kept for that one alone, and never handed to another room.
+func (st *Stream) succeedLocked(p *Publisher) succession {
+	holder := st.publisher
+	lost := holder == nil
+	if lost {
+		if st.resume == nil {
+			return inPlace
+		}
+		holder = st.last
+	}
+	old, grant := &holder.options.Grant, &p.options.Grant
+	sameUser, sameRoom := old.User == grant.User, old.Room == grant.Room
+	if lost && sameUser && sameRoom { // who has no name is known by the stream's
+		return inPlace
+	}
+	switch {
+	case grant.Takeover == TakeoverAny:
+	case grant.Takeover == TakeoverSameUser && sameUser && grant.User != "":
+	default:
+		return refused
+	}
+	if lost || !sameRoom {
+		return anew
+	}
+	return inPlace
+}
+
+// publishLocked makes p the stream's publisher, in place of another if it may. It returns p's stream:
+// st, or a new one of the same name. The caller holds relay.mu too.
+func (st *Stream) publishLocked(p *Publisher, now time.Time) (*Stream, error) {
+	how := st.succeedLocked(p)
+	if how == refused {
+		return nil, ErrBusy
+	}
+	if old := st.publisher; old != nil {
+		oldest := &st.takeovers[st.takeover%maxTakeovers]
+		if now.Sub(*oldest) < time.Minute {
+			return nil, fmt.Errorf("%w: %d takeovers within a minute", ErrBusy, maxTakeovers)
+		}
+		*oldest = now
+		st.takeover++
+		old.endLocked(ErrReplaced)
+	}
+	if how == anew {
+		st.publisher = nil
+		st.endLocked(ErrReplaced)
+		next := st.relay.streamLocked(st.name)
+		next.takeovers, next.takeover = st.takeovers, st.takeover // nobody else knows it yet
+		next.takeLocked(p, now)
+		return next, nil
+	}
+	if told := st.told; told != nil && (told.options.Grant.User != p.options.Grant.User) {
+		st.unpublishLocked(ErrReplaced)
+	}
+	st.takeLocked(p, now)
+	return st, nil
+}
+
+// takeLocked begins p's epoch.
+func (st *Stream) takeLocked(p *Publisher, now time.Time) {
+	if st.resume != nil {
+		st.resume.Stop()
+		st.resume = nil
+	}
+	p.stream, p.epoch = st, st.relay.epochs.Add(1)
+	p.arrival = now
+	st.publisher, st.last = p, p
+	st.announced = false
+	st.awaitKey = st.ran
+	st.timeline.begin()
+	st.gop.begin()
+}
+
+// loseLocked has the stream wait for its lost publisher, with its subscribers: for the window, which
+// a return without media does not prolong. False: there is nothing to wait for, or no more time.
+func (st *Stream) loseLocked(now time.Time) bool {
+	window := st.relay.config.ResumeWindow
+	if window <= 0 || !st.ran {
+		return false
+	}
+	if st.lost.IsZero() {
+		st.lost = now
+	}
+	left := window - now.Sub(st.lost)
+	if left <= 0 {
+		return false
+	}
+	waiting := st.last
+	st.resume = time.AfterFunc(left, func() { waiting.close(ErrLost) })
+	return true
+}
+
+// waitsForLocked says whether the stream waits for the return of p.
+func (st *Stream) waitsForLocked(p *Publisher) bool {
+	return st.publisher == nil && st.resume != nil && st.last == p
+}
