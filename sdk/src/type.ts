@@ -28,7 +28,7 @@ export interface RoomConfig {
  * @zh 推流选项。
  */
 export interface PublishOption {
-  /** Accepted for compatibility, there is one network here. @zh 为兼容而保留，这里只有一种网络。 */
+  /** `"CDN"`: the app's CDN address, if one is configured; else the relay's. @zh `"CDN"`：使用应用配置的 CDN 地址（若有），否则为本服务器地址。 */
   sourceType?: "CDN" | "BGP";
   /** A query string appended to the URL. @zh 追加到 URL 的查询串。 */
   streamParams?: string;
@@ -47,7 +47,7 @@ export interface PublishOption {
  * @zh 拉流选项。
  */
 export interface PlayOption {
-  /** Accepted for compatibility, there is one network here. @zh 为兼容而保留，这里只有一种网络。 */
+  /** `"CDN"`: the app's CDN address, if one is configured; else the relay's. @zh `"CDN"`：使用应用配置的 CDN 地址（若有），否则为本服务器地址。 */
   sourceType?: "CDN" | "BGP";
   /** A query string appended to the URL, for example `start=fast` or `only=audio`. @zh 追加到 URL 的查询串，例如 `start=fast`、`only=audio`。 */
   streamParams?: string;
