@@ -105,6 +105,17 @@ func BenchmarkStreamWrite(b *testing.B) {
 }
 
 func TestNoAllocationPerDelivery(t *testing.T) {
+	for name, payload := range map[string][]byte{
+		"as published":          keyframe(1),
+		"avc1 to id 7":          []byte("\x93avc1frame"),
+		"multitrack to track 0": []byte("\x96\x11avc1\x00\x00\x00\x08\x00\x00\x00frame\x01\x00\x00\x04\x00\x00\x00x"),
+		"left out":              []byte("\x96\x03avc1\x01frame"),
+	} {
+		t.Run(name, func(t *testing.T) { noAllocationPerDelivery(t, payload) })
+	}
+}
+
+func noAllocationPerDelivery(t *testing.T, payload []byte) {
 	perMessage := func(n int) float64 {
 		r := newTestRelay(t, Config{})
 		p := mustPublish(t, r, "")
@@ -113,7 +124,6 @@ func TestNoAllocationPerDelivery(t *testing.T) {
 		mustWrite(t, p, flv.Audio, 0, audioFrame(0))
 		manySubscribers(t, r, n, func() Sink { return new(countingSink) })
 		settle(t, p.stream, n)
-		payload := keyframe(1)
 		return testing.AllocsPerRun(200, func() {
 			if err := p.Write(flv.Video, 0, payload); err != nil {
 				t.Fatal(err)

@@ -16,8 +16,8 @@ type Message struct {
 	Payload []byte
 	Header  flv.Header // what ParseHeader read of Payload
 
-	position uint64 // in the ring
-	endless  bool   // video of a GOP so old that nobody waits for its end (see Stream.keyframeLocked)
+	position   uint64 // in the ring
+	videoQuiet bool   // no video for a while before it: audio need not wait for a keyframe
 
 	buffer []byte      // Payload, with headroom and tailroom, or nil
 	taken  atomic.Bool // a wire form is made in buffer
@@ -25,7 +25,7 @@ type Message struct {
 	wires     atomic.Pointer[wire] // forms made so far
 	first     wire                 // the place of one of them
 	firstUsed atomic.Bool
-	otherHEVC atomic.Pointer[Message] // the same frame under the other HEVC header
+	variants  atomic.Pointer[variant] // the message in other forms, made so far
 }
 
 // The bytes before and after a payload that [Publisher.WriteBuffer] takes: enough for every door's form, so that
@@ -51,6 +51,9 @@ func (m *Message) Timestamp() uint32 { return uint32(m.DTS) }
 func (m *Message) stamped(dts int64) *Message {
 	return &Message{Kind: m.Kind, DTS: dts, Payload: m.Payload, Header: m.Header, position: m.position}
 }
+
+// startsGOP says whether a decoder of the main track can begin with the message.
+func (m *Message) startsGOP() bool { return m.Header.Keyframe && m.Header.Track == 0 }
 
 // isMedia says whether the message is a frame: it moves the clock and belongs to a GOP.
 func (m *Message) isMedia() bool {
@@ -113,33 +116,47 @@ func (m *Message) newWire() *wire {
 	return new(wire)
 }
 
-// inForm returns the message with its HEVC header in the wanted form, or nil if it
-// has none in that form (HDR colours under codec id 12); every other message is returned as it is.
-func (m *Message) inForm(form HEVCForm) *Message {
-	if form == HEVCAsPublished || m.Kind != flv.Video || m.Header.Codec != flv.CodecHEVC {
+// variant is a message in another form than it was published in; a message has a list of them, seldom more than one.
+type variant struct {
+	form    flv.Form // reduced
+	message *Message // nil: it is left out
+	next    *variant
+}
+
+// inForm returns the message as a player of the form takes it, or nil if it is left out for such. What differs is made
+// once, for all of them.
+func (m *Message) inForm(form flv.Form) *Message {
+	form, changes := form.Reduce(m.Kind, m.Header)
+	if !changes {
 		return m
 	}
-	if m.Header.Enhanced == (form == HEVCFourCC) {
-		return m
+	var made *variant
+	for {
+		head := m.variants.Load()
+		for v := head; v != nil; v = v.next {
+			if v.form == form {
+				return v.message
+			}
+		}
+		if made == nil {
+			made = &variant{form: form, message: m.rewrite(form)}
+		}
+		made.next = head
+		if m.variants.CompareAndSwap(head, made) {
+			return made.message
+		}
 	}
-	if other := m.otherHEVC.Load(); other != nil {
-		return other
-	}
-	rewrite := flv.HEVCToLegacy
-	if form == HEVCFourCC {
-		rewrite = flv.HEVCToFourCC
-	}
-	payload, ok := rewrite(m.Payload)
+}
+
+func (m *Message) rewrite(form flv.Form) *Message {
+	payload := form.Rewrite(m.Kind, m.Payload)
 	switch {
-	case !ok:
-		return m
-	case len(payload) == 0:
+	case payload == nil:
 		return nil
+	case len(payload) == len(m.Payload) && (len(payload) == 0 || &payload[0] == &m.Payload[0]):
+		return m
 	}
 	other := m.stamped(m.DTS)
 	other.Payload, other.Header = payload, flv.ParseHeader(m.Kind, payload)
-	if !m.otherHEVC.CompareAndSwap(nil, other) {
-		return m.otherHEVC.Load()
-	}
 	return other
 }

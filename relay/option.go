@@ -3,6 +3,8 @@ package relay
 import (
 	"fmt"
 	"net/url"
+
+	"liverelay/relay/flv"
 )
 
 // StartMode says with what a newcomer begins.
@@ -28,26 +30,17 @@ func ParseStartMode(s string) (StartMode, error) {
 	return 0, fmt.Errorf("start %.20q: want gop, fast or live", s)
 }
 
-// HEVCForm is the header that HEVC frames carry towards a player.
-type HEVCForm uint8
-
-// The forms of HEVC video tags.
-const (
-	HEVCAsPublished HEVCForm = iota
-	HEVCFourCC               // E-RTMP 'hvc1'
-	HEVCLegacy               // codec id 12, as older players know it
-)
-
 // PlayOptions is what a player may choose in its URL.
 type PlayOptions struct {
 	Start StartMode
-	HEVC  HEVCForm
+	Form  flv.Form
 	Audio bool // wants audio
 	Video bool // wants video
 }
 
-// ParsePlayOptions reads start=gop|fast|live, only=audio|video and
-// hevc=fourcc|12 from a player's query; start defaults to def.
+// ParsePlayOptions reads start=gop|fast|live, only=audio|video, tracks=main|all and
+// hevc=fourcc|12 from a player's query; start defaults to def. With tracks=all everything comes as it was published,
+// but for what hevc says.
 func ParsePlayOptions(q url.Values, def StartMode) (PlayOptions, error) {
 	o := PlayOptions{Start: def, Audio: true, Video: true}
 	if v := q.Get("start"); v != "" {
@@ -66,12 +59,19 @@ func ParsePlayOptions(q url.Values, def StartMode) (PlayOptions, error) {
 	default:
 		return o, fmt.Errorf("only %.20q: want audio or video", v)
 	}
+	switch v := q.Get("tracks"); v {
+	case "", "main":
+	case "all":
+		o.Form = flv.AsPublished
+	default:
+		return o, fmt.Errorf("tracks %.20q: want main or all", v)
+	}
 	switch v := q.Get("hevc"); v {
 	case "":
 	case "fourcc":
-		o.HEVC = HEVCFourCC
+		o.Form.HEVC = flv.HEVCFourCC
 	case "12":
-		o.HEVC = HEVCLegacy
+		o.Form.HEVC = flv.HEVCLegacy
 	default:
 		return o, fmt.Errorf("hevc %.20q: want fourcc or 12", v)
 	}

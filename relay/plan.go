@@ -6,18 +6,19 @@ import "liverelay/relay/flv"
 // subscribers of one class at one position share one batch.
 type class struct {
 	format *Format
-	hevc   HEVCForm
+	form   flv.Form
 	audio  bool
 	video  bool
 	gate   gate
 }
 
-// gate holds video back until a decoder can begin; audio never waits for it.
+// gate holds back frames until a keyframe.
 type gate uint8
 
 const (
 	gateOpen  gate = iota
-	gateVideo      // video waits for a keyframe, or for a frame that need not wait for one
+	gateVideo      // video waits for a keyframe, audio goes on
+	gateAll        // both wait: a newcomer's picture and sound start together
 )
 
 // plan is one class's batch from one position up to a head.
@@ -68,7 +69,7 @@ func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
 		if !p.next.passes(m) {
 			continue
 		}
-		if m = m.inForm(c.hevc); m != nil {
+		if m = m.inForm(c.form); m != nil {
 			p.batch.Bufs = append(p.batch.Bufs, m.wire(c.format))
 		}
 	}
@@ -102,10 +103,13 @@ func (c *class) passes(m *Message) bool {
 	case m.Kind == flv.Script:
 		return true
 	case m.Kind == flv.Audio:
-		return c.audio
+		if !c.audio {
+			return false
+		}
+		return c.gate != gateAll || m.Header.SequenceHeader || m.videoQuiet
 	case !c.video:
 		return false
-	case m.Header.Keyframe || m.endless:
+	case m.startsGOP():
 		c.gate = gateOpen
 		return true
 	}

@@ -35,7 +35,7 @@ type Publisher struct {
 }
 
 // Write takes one message: its RTMP timestamp in ms (32 bits, as on the wire)
-// and its payload, which belongs to the relay from now on and is never changed. An
+// and its payload, which belongs to the relay from now on and is changed by nobody else. An
 // error says why the publisher no longer publishes; the connection should be closed.
 func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error {
 	return p.write(kind, timestamp, payload, nil)
@@ -57,6 +57,9 @@ func (p *Publisher) WriteBuffer(kind flv.Kind, timestamp uint32, buffer []byte) 
 func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byte) error {
 	st := p.stream
 	header := flv.ParseHeader(kind, payload)
+	if kind == flv.Script && header.Packet == flv.Metadata {
+		flv.MakeLive(payload)
+	}
 	now := time.Now()
 	st.mu.Lock()
 	if err := p.ended; err != nil {

@@ -30,7 +30,7 @@ type PublisherState struct {
 	Since    time.Time
 }
 
-// TrackState describes what one track carried lately.
+// TrackState describes what the audio or the video carried lately; of several tracks, the main one, and the bitrate of all.
 type TrackState struct {
 	Codec         string // FourCC; "" while there is no such track
 	Width, Height int    // of video, 0 if unknown
@@ -62,7 +62,7 @@ func (t *meter) count(m *Message) {
 	case flv.Audio:
 	case flv.Video:
 		track = 1
-		if m.Header.SequenceHeader {
+		if m.Header.Track == 0 {
 			if w, h, ok := flv.VideoSize(m.Header, m.Payload); ok {
 				t.width, t.height = w, h
 			}
@@ -71,6 +71,9 @@ func (t *meter) count(m *Message) {
 		return
 	}
 	t.bytes[track] += uint64(len(m.Payload))
+	if m.Header.Track != 0 { // what is told but for the bitrate is the main track's
+		return
+	}
 	if m.isMedia() {
 		t.frames[track]++
 	}

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"liverelay/auth"
 )
 
 // reply is every reply in one.
@@ -202,7 +200,7 @@ func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
 	token := s.token
 	s.mu.Unlock()
 	switch {
-	case !token.Expires.IsZero() && !now.Before(token.Expires.Add(auth.Skew)): // as at login
+	case !token.Expires.IsZero() && now.After(token.Expires):
 		return refuse(CodeTokenExpired, "token expired")
 	case !token.mayPublish(req.Stream):
 		return refuse(CodePublishDenied, "the token does not permit this stream")

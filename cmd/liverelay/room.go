@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -104,7 +105,10 @@ func (s *server) sign(r room.URLRequest) (room.URLs, error) {
 	}
 	grant := auth.NewGrant(r.App, r.Stream, action, ttl)
 	grant.User, grant.Room, grant.Session = r.User, r.Room, r.Session
-	query := ownQuery(r.Params)
+	query, err := ownQuery(r.Params)
+	if err != nil {
+		return room.URLs{}, err
+	}
 	if r.Source == "CDN" {
 		return s.signCDN(app, grant, query)
 	}
@@ -161,15 +165,18 @@ func (s *server) signCDN(app auth.App, grant auth.Grant, query string) (room.URL
 
 // ownQuery returns what the application adds to an address, without what would
 // contradict the signature.
-func ownQuery(params string) string {
-	values := relay.ParseQuery(strings.TrimLeft(params, "?& \t\r\n"))
+func ownQuery(params string) (string, error) {
+	values, err := url.ParseQuery(strings.TrimLeft(params, "?&"))
+	if err != nil {
+		return "", errors.New("params are no query")
+	}
 	for _, ours := range []string{"token", "txSecret", "txTime", "publish"} {
 		values.Del(ours)
 	}
 	if len(values) == 0 {
-		return ""
+		return "", nil
 	}
-	return "&" + values.Encode()
+	return "&" + values.Encode(), nil
 }
 
 // siteFor returns where a client reaches this service that came to host: there,

@@ -22,29 +22,109 @@ type VideoConfig struct {
 const maxDimension = 1 << 16
 
 // ParseAVCConfig reads an AVCDecoderConfigurationRecord (ISO/IEC 14496-15,
-// 5.3.3.1) and the first sequence parameter set in it.
+// 5.3.3.1), and of the sequence parameter sets in it the one that is in use: a picture that changed
+// its size may leave the older one in front.
 func ParseAVCConfig(body []byte) (VideoConfig, error) {
 	if len(body) < 8 || body[0] != 1 {
 		return VideoConfig{}, fmt.Errorf("%w: AVC record of %d bytes", ErrBadConfig, len(body))
 	}
-	if body[5]&31 == 0 {
-		return VideoConfig{}, fmt.Errorf("%w: AVC record without a sequence parameter set", ErrBadConfig)
+	var sets parameterSets
+	b := body[6:]
+	for range body[5] & 31 {
+		var nal []byte
+		if nal, b = cutNAL(b); len(nal) < 4 || nal[0]&31 != avcSPS {
+			break
+		}
+		c, id, err := parseAVCSPS(nal[1:])
+		sets.add(c, id, err)
 	}
-	n := int(body[6])<<8 | int(body[7])
-	sps := body[8:]
-	if n < 4 || n > len(sps) || sps[0]&31 != 7 {
-		return VideoConfig{}, fmt.Errorf("%w: AVC sequence parameter set of %d bytes", ErrBadConfig, n)
+	if len(b) > 0 {
+		n := b[0]
+		b = b[1:]
+		for range n {
+			var nal []byte
+			if nal, b = cutNAL(b); len(nal) < 2 || nal[0]&31 != avcPPS {
+				break
+			}
+			sets.refer(nal[1:])
+		}
 	}
-	return parseAVCSPS(sps[1:n])
+	return sets.used("AVC")
+}
+
+// NAL unit types (H.264 table 7-1).
+const (
+	avcSPS = 7
+	avcPPS = 8
+)
+
+// cutNAL cuts a unit with its length of 16 bits from the front of b; nil where that is not whole.
+func cutNAL(b []byte) (nal, rest []byte) {
+	if len(b) < 2 {
+		return nil, nil
+	}
+	n := int(b[0])<<8 | int(b[1])
+	if n > len(b)-2 {
+		return nil, nil
+	}
+	return b[2 : 2+n], b[2+n:]
+}
+
+// parameterSets finds the sequence parameter set of a record that is in use: the one that the last picture parameter set
+// refers to, or the first if none does.
+type parameterSets struct {
+	configs  [32]VideoConfig // by id
+	read     uint32          // those that could be read, a bit each
+	first    uint32
+	referred uint32
+	refers   bool
+	err      error // of the first that could not be read
+}
+
+// add takes a sequence parameter set; a later one of the same id takes the place of an earlier.
+func (s *parameterSets) add(c VideoConfig, id uint32, err error) {
+	switch {
+	case err != nil || id > 31:
+		if s.err == nil {
+			s.err = err
+		}
+		return
+	case s.read == 0:
+		s.first = id
+	}
+	s.configs[id] = c
+	s.read |= 1 << id
+}
+
+// refer takes a picture parameter set, behind its NAL header: its id, then that of what it refers to, in AVC (H.264
+// 7.3.2.2) as in HEVC (H.265 7.3.2.3).
+func (s *parameterSets) refer(pps []byte) {
+	r := &bits{b: pps}
+	r.ue()
+	if id := r.ue(); !r.short && id < 32 && s.read>>id&1 == 1 {
+		s.referred, s.refers = id, true
+	}
+}
+
+func (s *parameterSets) used(codec string) (VideoConfig, error) {
+	switch {
+	case s.refers:
+		return s.configs[s.referred], nil
+	case s.read != 0:
+		return s.configs[s.first], nil
+	case s.err != nil:
+		return VideoConfig{}, s.err
+	}
+	return VideoConfig{}, fmt.Errorf("%w: %s record without a sequence parameter set", ErrBadConfig, codec)
 }
 
 // parseAVCSPS reads seq_parameter_set_data (H.264 7.3.2.1.1) behind the NAL header.
-func parseAVCSPS(sps []byte) (VideoConfig, error) {
+func parseAVCSPS(sps []byte) (c VideoConfig, id uint32, err error) {
 	r := &bits{b: sps}
-	c := VideoConfig{Profile: int(r.u(8))}
+	c.Profile = int(r.u(8))
 	r.u(8) // constraint flags
 	c.Level = int(r.u(8))
-	r.ue() // seq_parameter_set_id
+	id = r.ue()
 	chroma := uint32(1)
 	switch c.Profile {
 	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:
@@ -77,7 +157,7 @@ func parseAVCSPS(sps []byte) (VideoConfig, error) {
 		r.se()
 		n := r.ue()
 		if n > 255 {
-			return c, fmt.Errorf("%w: AVC picture order cycle of %d", ErrBadConfig, n)
+			return c, id, fmt.Errorf("%w: AVC picture order cycle of %d", ErrBadConfig, n)
 		}
 		for range n {
 			r.se()
@@ -94,7 +174,7 @@ func parseAVCSPS(sps []byte) (VideoConfig, error) {
 	}
 	r.bit() // direct_8x8_inference_flag
 	if mbs >= maxDimension/16 || units >= maxDimension/32 {
-		return c, fmt.Errorf("%w: AVC picture of %d × %d macroblocks", ErrBadConfig, mbs, units)
+		return c, id, fmt.Errorf("%w: AVC picture of %d × %d macroblocks", ErrBadConfig, mbs, units)
 	}
 	w, h := (mbs+1)*16, (units+1)*16*fields
 	if r.flag() { // frame_cropping_flag, in chroma samples
@@ -105,19 +185,18 @@ func parseAVCSPS(sps []byte) (VideoConfig, error) {
 		case 2:
 			x = 2
 		}
-		var err error
 		if w, h, err = crop(r, w, h, x, y); err != nil {
-			return c, err
+			return c, id, err
 		}
 	}
 	if r.short {
-		return c, fmt.Errorf("%w: AVC sequence parameter set is cut off", ErrBadConfig)
+		return c, id, fmt.Errorf("%w: AVC sequence parameter set is cut off", ErrBadConfig)
 	}
 	c.Width, c.Height = int(w), int(h)
 	if r.flag() {
 		c.FPS = avcRate(r)
 	}
-	return c, nil
+	return c, id, nil
 }
 
 // crop reads a cropping window, in units of x and y samples.
@@ -187,32 +266,4 @@ func frameRate(r *bits, scale uint32, tick uint64) float64 {
 		return 0
 	}
 	return math.Round(fps*1000) / 1000
-}
-
-// VideoSize returns the size of the picture that a sequence header announces.
-func VideoSize(h Header, payload []byte) (width, height int, ok bool) {
-	c, ok := ParseVideoConfig(h, payload)
-	return c.Width, c.Height, ok
-}
-
-// ParseVideoConfig reads the configuration in a message that is an AVC or HEVC
-// sequence header; false for any other message and where it cannot be read.
-func ParseVideoConfig(h Header, payload []byte) (VideoConfig, bool) {
-	if !h.SequenceHeader || h.Packet != SequenceStart || h.BodyOffset > len(payload) {
-		return VideoConfig{}, false
-	}
-	var c VideoConfig
-	var err error
-	switch h.Codec {
-	case CodecAVC:
-		c, err = ParseAVCConfig(payload[h.BodyOffset:])
-	case CodecHEVC:
-		c, err = ParseHEVCConfig(payload[h.BodyOffset:])
-	default:
-		return VideoConfig{}, false
-	}
-	if err != nil {
-		return VideoConfig{}, false
-	}
-	return c, true
 }

@@ -27,6 +27,19 @@ func TestParseVideoConfig(t *testing.T) {
 	}
 }
 
+// A picture that changed its size may leave the older parameter set in the record.
+func TestParameterSetInUse(t *testing.T) {
+	for _, g := range goldenParameterSets {
+		parse := ParseAVCConfig
+		if g.codec == CodecHEVC {
+			parse = ParseHEVCConfig
+		}
+		if got, err := parse(unhex(g.body)); err != nil || got != g.want {
+			t.Errorf("%s: %+v, %v, want %+v", g.name, got, err, g.want)
+		}
+	}
+}
+
 // A record cut anywhere gives an error, or, behind the picture's size, that size.
 func TestParseVideoConfigCut(t *testing.T) {
 	for _, g := range goldenVideoConfig {
@@ -45,8 +58,23 @@ func TestParseVideoConfigCut(t *testing.T) {
 	}
 }
 
+func TestPicture(t *testing.T) {
+	for _, g := range goldenPicture {
+		p := unhex(g.payload)
+		h := ParseHeader(Video, p)
+		if got, ok := ParseVideoConfig(h, p); !ok || got != g.want {
+			t.Errorf("%s: %+v, %v", g.name, got, ok)
+		}
+		for n := range p {
+			if c, ok := ParseVideoConfig(ParseHeader(Video, p[:n:n]), p[:n:n]); ok && (c.Width != g.want.Width || c.Height != g.want.Height) {
+				t.Errorf("%s, %d bytes: %+v", g.name, n, c)
+			}
+		}
+	}
+}
+
 func TestVideoSizeOfOtherMessages(t *testing.T) {
-	for _, p := range []string{"", "17 01 000000 00", "17 00 000000", "17 00 000000 00", "90 61763031 81000c00", "1c 00 000000 01"} {
+	for _, p := range []string{"", "17 01 000000 00", "17 00 000000", "17 00 000000 00", "90 61763031 81000c00", "91 61763031 12003203aabbcc", "91 76703039 864983420014100b5602", "91 76703039 00", "91 76703038 1167009d012a4201b600", "1c 00 000000 01"} {
 		b := unhex(p)
 		if w, h, ok := VideoSize(ParseHeader(Video, b), b); ok || w != 0 || h != 0 {
 			t.Errorf("% x: %d × %d", b, w, h)
@@ -74,8 +102,15 @@ func FuzzParseConfig(f *testing.F) {
 	for _, g := range goldenAudioConfig {
 		f.Add(unhex(g.body))
 	}
+	for _, g := range goldenParameterSets {
+		f.Add(unhex(g.body))
+	}
+	for _, g := range goldenPicture {
+		p := unhex(g.payload)
+		f.Add(ParseHeader(Video, p).Body(p))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, parse := range []func([]byte) (VideoConfig, error){ParseAVCConfig, ParseHEVCConfig} {
+		for _, parse := range []func([]byte) (VideoConfig, error){ParseAVCConfig, ParseHEVCConfig, ParseAV1Config, parseAV1Units, parseVP8Frame, parseVP9Frame} {
 			c, err := parse(body)
 			switch {
 			case err != nil && !errors.Is(err, ErrBadConfig):

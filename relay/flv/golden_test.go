@@ -67,16 +67,21 @@ var goldenHeader = []struct {
 	{"enhanced command", Video, "d1 00", Header{Packet: Command, Enhanced: true, BodyOffset: 1}},
 	{"enhanced, no fourcc", Video, "91 6876", Header{Enhanced: true, BodyOffset: 1}},
 	{"enhanced, a byte", Video, "90", Header{Enhanced: true, BodyOffset: 1}},
-	{"modex nano offset", Video, "97 02 000102 01 68766331 000000 00", Header{Codec: CodecHEVC, Packet: CodedFrames, Enhanced: true, Keyframe: true, BodyOffset: 13}},
-	{"modex twice", Video, "97 02 000102 07 00 ff 13 68766331 00", Header{Codec: CodecHEVC, Packet: CodedFramesX, Enhanced: true, Keyframe: true, BodyOffset: 13}},
-	{"modex of 256 bytes", Video, "97 ff 00ff" + strings.Repeat("aa", 256) + "00 68766331 01", Header{Codec: CodecHEVC, Packet: SequenceStart, Enhanced: true, SequenceHeader: true, BodyOffset: 265}},
-	{"modex longer than the message", Video, "97 ff ffff 00", Header{Enhanced: true, BodyOffset: 1}},
-	{"modex cut in its size", Video, "97 ff 00", Header{Enhanced: true, BodyOffset: 1}},
-	{"modex alone", Video, "97", Header{Enhanced: true, BodyOffset: 1}},
-	{"modex then command", Video, "d7 02 000102 01 01", Header{Packet: Command, Enhanced: true, BodyOffset: 6}},
+	{"modex nano offset", Video, "97 02 000102 01 68766331 000000 00", Header{Codec: CodecHEVC, Packet: CodedFrames, Enhanced: true, ModEx: true, Keyframe: true, BodyOffset: 13}},
+	{"modex twice", Video, "97 02 000102 07 00 ff 13 68766331 00", Header{Codec: CodecHEVC, Packet: CodedFramesX, Enhanced: true, ModEx: true, Keyframe: true, BodyOffset: 13}},
+	{"modex of 256 bytes", Video, "97 ff 00ff" + strings.Repeat("aa", 256) + "00 68766331 01", Header{Codec: CodecHEVC, Packet: SequenceStart, Enhanced: true, ModEx: true, SequenceHeader: true, BodyOffset: 265}},
+	{"modex longer than the message", Video, "97 ff ffff 00", Header{Enhanced: true, ModEx: true, BodyOffset: 1}},
+	{"modex cut in its size", Video, "97 ff 00", Header{Enhanced: true, ModEx: true, BodyOffset: 1}},
+	{"modex alone", Video, "97", Header{Enhanced: true, ModEx: true, BodyOffset: 1}},
+	{"modex then command", Video, "d7 02 000102 01 01", Header{Packet: Command, Enhanced: true, ModEx: true, BodyOffset: 6}},
 	{"multitrack, one track", Video, "96 01 61766331 03 000010 00", Header{Codec: CodecAVC, Packet: CodedFrames, Enhanced: true, Keyframe: true, Multitrack: true, Track: 3, CTS: 16, BodyOffset: 10}},
-	{"multitrack, many tracks", Video, "96 10 61766331 01 000001 01 02 000001 01", Header{Codec: CodecAVC, Packet: SequenceStart, Enhanced: true, SequenceHeader: true, Multitrack: true, Track: 1, BodyOffset: 10}},
-	{"multitrack, many codecs", Video, "a6 21 76703039 00 000001 01 61766331 01 000004 000000 01", Header{Codec: CodecVP9, Packet: CodedFrames, Enhanced: true, Multitrack: true, BodyOffset: 10}},
+	{"multitrack, many tracks", Video, "96 10 61766331 01 000001 01 02 000001 01", Header{Codec: CodecAVC, Packet: SequenceStart, Enhanced: true, SequenceHeader: true, Multitrack: true, Track: 1, BodyOffset: 10, BodyEnd: 11}},
+	{"multitrack, 1 and 0", Video, "96 10 61766331 01 000001 aa 00 000002 bbbb", Header{Codec: CodecAVC, Packet: SequenceStart, Enhanced: true, SequenceHeader: true, Multitrack: true, BodyOffset: 15}},
+	{"multitrack, 1, 0 and 2", Video, "96 11 61763031 01 000001 aa 00 000001 bb 02 000001 cc", Header{Codec: CodecAV1, Packet: CodedFrames, Enhanced: true, Keyframe: true, Multitrack: true, BodyOffset: 15, BodyEnd: 16}},
+	{"multitrack, 1 and a cut one", Video, "96 11 61763031 01 000001 aa 00 0000", Header{Codec: CodecAV1, Packet: CodedFrames, Enhanced: true, Keyframe: true, Multitrack: true, Track: 1, BodyOffset: 10, BodyEnd: 11}},
+	{"multitrack, longer than the message", Video, "96 11 61763031 00 000002 aa", Header{Enhanced: true, Multitrack: true, BodyOffset: 1}},
+	{"multitrack, cts of the next track", Video, "96 11 61766331 00 000002 0000 01 000003 000000", Header{Codec: CodecAVC, Enhanced: true, Multitrack: true, BodyOffset: 10, BodyEnd: 12}},
+	{"multitrack, many codecs", Video, "a6 21 76703039 00 000001 01 61766331 01 000004 000000 01", Header{Codec: CodecVP9, Packet: CodedFrames, Enhanced: true, Multitrack: true, BodyOffset: 10, BodyEnd: 11}},
 	{"multitrack in multitrack", Video, "96 06 61766331 00", Header{Enhanced: true, Multitrack: true, BodyOffset: 1}},
 	{"multitrack type of nobody", Video, "96 31 61766331 00 00", Header{Enhanced: true, Multitrack: true, BodyOffset: 1}},
 	{"multitrack, cut", Video, "96 10 61766331 01 0000", Header{Enhanced: true, Multitrack: true, BodyOffset: 1}},
@@ -103,7 +108,7 @@ var goldenHeader = []struct {
 	{"mp4a sequence end", Audio, "92 6d703461", Header{Codec: CodecAAC, Packet: SequenceEnd, Enhanced: true, BodyOffset: 5}},
 	{"multichannel config", Audio, "94 61632d33 01 02 00000003", Header{Codec: CodecAC3, Packet: MultichannelConfig, Enhanced: true, SequenceHeader: true, BodyOffset: 5}},
 	{"audio multitrack", Audio, "95 00 6d703461 01 1190", Header{Codec: CodecAAC, Packet: SequenceStart, Enhanced: true, SequenceHeader: true, Multitrack: true, Track: 1, BodyOffset: 7}},
-	{"audio modex", Audio, "97 02 0f423f 01 4f707573 fc", Header{Codec: CodecOpus, Packet: CodedFrames, Enhanced: true, BodyOffset: 10}},
+	{"audio modex", Audio, "97 02 0f423f 01 4f707573 fc", Header{Codec: CodecOpus, Packet: CodedFrames, Enhanced: true, ModEx: true, BodyOffset: 10}},
 	{"audio reserved packet type 3", Audio, "93 4f707573 fc", Header{Codec: CodecOpus, Enhanced: true, BodyOffset: 5}},
 	{"audio enhanced cut", Audio, "91 4f70", Header{Enhanced: true, BodyOffset: 1}},
 
@@ -137,6 +142,49 @@ var goldenVideoConfig = []struct {
 		VideoConfig{1280, 720, 2, 93, 23.976}},
 	{"x265 4:4:4, temporal layers", CodecHEVC, "0104080000009e08000000003cf000fcfff8f800000f03200001001740010c01ffff0408000003009e0800000300003c959809210001002b4201010408000003009e0800000300003c90014901739ef2cacd24995e02d010000003001000000301908022000100084401c172860c4624",
 		VideoConfig{322, 182, 4, 60, 25}},
+}
+
+// goldenParameterSets: records with sets of two sizes.
+var goldenParameterSets = []struct {
+	name  string
+	codec Codec
+	body  string
+	want  VideoConfig
+}{
+	{"two sequence parameter sets, the stale one first", CodecAVC, "0142c00cffe2" + avcSPS0 + avcSPS1 + "01" + avcPPS1, VideoConfig{320, 180, 66, 12, 25}},
+	{"two sequence parameter sets, the first in use", CodecAVC, "0142c00cffe2" + avcSPS0 + avcSPS1 + "01" + avcPPS0, VideoConfig{640, 360, 66, 30, 25}},
+	{"two pairs of sets, the stale one first", CodecAVC, "0142c00cffe2" + avcSPS0 + avcSPS1 + "02" + avcPPS0 + avcPPS1, VideoConfig{320, 180, 66, 12, 25}},
+	{"a sequence parameter set twice", CodecAVC, "0142c00cffe2" + avcSPS1 + avcSPS1 + "01" + avcPPS1, VideoConfig{320, 180, 66, 12, 25}},
+	{"a picture parameter set of none", CodecAVC, "0142c00cffe1" + avcSPS0 + "01" + avcPPS1, VideoConfig{640, 360, 66, 30, 25}},
+	{"two sequence parameter sets of HEVC, the stale one first", CodecHEVC, hevcSPS01 + "0003 4401a0", VideoConfig{320, 180, 1, 30, 0}},
+	{"two sequence parameter sets of HEVC, the first in use", CodecHEVC, hevcSPS01 + "0003 4401c0", VideoConfig{640, 360, 1, 30, 0}},
+}
+
+// Parameter sets of two sizes, with ids of their own.
+const (
+	avcSPS0 = "0019 6742c01eda0280bfe5c044000003000400000300c83c58ba80"
+	avcPPS0 = "0004 68ce0fc8"
+	avcSPS1 = "0018 6742c00c5681419f9f011000000300100000030320f142aa"
+	avcPPS1 = "0005 6848e0fc80"
+
+	hevcSPS01 = "0101600000009000000000003cf000fcfdf8f800000f 02 21 0002 0019 4201010100000300000300000300000300001ea00502016940 0018 4201010100000300000300000300000300001e48028202d5 22 0001 "
+)
+
+// goldenPicture: messages that say the size of the picture, written by libaom, SVT-AV1 and libvpx, cut behind it.
+var goldenPicture = []struct {
+	name    string
+	payload string
+	want    VideoConfig
+}{
+	{"av01 sequence start", "90 61763031 81000c00 0a0b000000043d06d4daf90040", VideoConfig{Width: 322, Height: 182}},
+	{"av1 id 13 sequence start", "1d 00 000000 81000c00 0a0b000000043d06d4daf90040", VideoConfig{Width: 322, Height: 182}},
+	{"av01 keyframe", "91 61763031 0a0b000000043d06d4daf90040 328b2b1000", VideoConfig{Width: 322, Height: 182}},
+	{"av01 keyframe with a delimiter", "91 61763031 12000a0b000000043d06d4fbf90040 32a4", VideoConfig{Width: 322, Height: 182}},
+	{"av01 keyframe, track 0 of two", "96 11 61763031 00 00000f 12000a0b000000043d06d4daf90040 01 000001 32", VideoConfig{Width: 322, Height: 182}},
+	{"vp09 keyframe", "91 76703039 824983420014100b5602", VideoConfig{Width: 322, Height: 182}},
+	{"vp09 keyframe 4:4:4", "91 76703039 a2498342000282016ac0", VideoConfig{Width: 322, Height: 182, Profile: 1}},
+	{"vp09 keyframe of 10 bits", "91 76703039 92498342000a0805ab02", VideoConfig{Width: 322, Height: 182, Profile: 2}},
+	{"vp08 keyframe", "91 76703038 1067009d012a4201b600", VideoConfig{Width: 322, Height: 182}},
 }
 
 var goldenAudioConfig = []struct {

@@ -31,7 +31,7 @@ func (p Packet) String() string {
 }
 
 // Header is what a relay must know of one message. Where a multitrack message
-// holds several tracks, it tells of the first.
+// holds several tracks, it tells of track 0, or of the first if that is not among them.
 type Header struct {
 	Codec          Codec
 	Packet         Packet
@@ -39,9 +39,29 @@ type Header struct {
 	Keyframe       bool  // starts a GOP: a coded frame, not empty, of frame type 1
 	SequenceHeader bool  // a newcomer needs it before media of its track: a configuration, not empty, or MultichannelConfig
 	Multitrack     bool  // the E-RTMP multitrack envelope, with one track or more
+	ModEx          bool  // E-RTMP ModEx in front
 	Track          uint8 // 0 without multitrack
 	CTS            int32 // milliseconds, signed; PTS = DTS + CTS
 	BodyOffset     int   // where the codec's own bytes begin in the payload
+	BodyEnd        int   // where they end, as another track follows; 0: with the payload
+}
+
+// Body returns the codec's own bytes.
+func (h Header) Body(payload []byte) []byte { return payload[h.BodyOffset:h.end(payload)] }
+
+func (h Header) end(payload []byte) int {
+	if h.BodyEnd > 0 {
+		return h.BodyEnd
+	}
+	return len(payload)
+}
+
+// timing returns where an enhanced packet's composition time begins, or its body where it has none.
+func (h Header) timing() int {
+	if h.Packet == CodedFrames && h.Codec.hasCTS() {
+		return h.BodyOffset - 3
+	}
+	return h.BodyOffset
 }
 
 // ParseHeader reads the header of a message. It never fails and never allocates:
@@ -119,7 +139,7 @@ var exVideoPacket = [16]Packet{SequenceStart, CodedFrames, SequenceEnd, CodedFra
 var exAudioPacket = [16]Packet{0: SequenceStart, 1: CodedFrames, 2: SequenceEnd, 4: MultichannelConfig}
 
 func parseExVideo(p []byte) Header {
-	h := Header{Enhanced: true, BodyOffset: 1}
+	h := Header{Enhanced: true, ModEx: p[0]&15 == exModEx, BodyOffset: 1}
 	frame, typ := p[0]>>4&7, p[0]&15
 	typ, i, ok := skipModEx(p, typ)
 	if !ok {
@@ -133,21 +153,21 @@ func parseExVideo(p []byte) Header {
 	if !ok {
 		return h
 	}
-	packet := exVideoPacket[typ]
+	packet, end := exVideoPacket[typ], h.end(p)
 	switch packet {
 	case CodedFrames:
 		if h.Codec.hasCTS() {
-			if len(p) < h.BodyOffset+3 {
+			if end < h.BodyOffset+3 {
 				return h
 			}
 			h.CTS = si24(p[h.BodyOffset:])
 			h.BodyOffset += 3
 		}
-		h.Keyframe = frame == frameKey && len(p) > h.BodyOffset
+		h.Keyframe = frame == frameKey && end > h.BodyOffset
 	case CodedFramesX:
-		h.Keyframe = frame == frameKey && len(p) > h.BodyOffset
+		h.Keyframe = frame == frameKey && end > h.BodyOffset
 	case SequenceStart, MPEG2TSSequenceStart:
-		h.SequenceHeader = len(p) > h.BodyOffset
+		h.SequenceHeader = end > h.BodyOffset
 	}
 	h.Packet = packet
 	return h
@@ -184,7 +204,7 @@ func parseAudio(p []byte) Header {
 }
 
 func parseExAudio(p []byte) Header {
-	h := Header{Enhanced: true, BodyOffset: 1}
+	h := Header{Enhanced: true, ModEx: p[0]&15 == exModEx, BodyOffset: 1}
 	typ, i, ok := skipModEx(p, p[0]&15)
 	if !ok {
 		return h
@@ -198,7 +218,7 @@ func parseExAudio(p []byte) Header {
 	case SequenceStart: // without a body it still starts a sequence: Opus, AC-3
 		h.SequenceHeader = true
 	case MultichannelConfig:
-		h.SequenceHeader = len(p) > h.BodyOffset
+		h.SequenceHeader = h.end(p) > h.BodyOffset
 	}
 	return h
 }
@@ -238,7 +258,7 @@ const (
 
 // parseTrack reads the multitrack envelope, if there is one, and the FourCC, from
 // p[i] on, and returns the type of the real packet. It sets Codec, Track,
-// Multitrack and BodyOffset.
+// Multitrack, BodyOffset and BodyEnd.
 func (h *Header) parseTrack(p []byte, i int, typ, multitrack byte) (byte, bool) {
 	if typ != multitrack {
 		if len(p) < i+4 {
@@ -254,22 +274,56 @@ func (h *Header) parseTrack(p []byte, i int, typ, multitrack byte) (byte, bool) 
 	}
 	tracks := p[i] >> 4
 	typ = p[i] & 15
-	i++
 	if tracks > manyTracksManyCodecs || typ == multitrack || typ == exModEx {
 		return 0, false
 	}
-	// FourCC and track id; the size of the track unless it is the only one.
-	n := 5
-	if tracks != oneTrack {
-		n += 3
+	return typ, h.chooseTrack(p, i+1, tracks)
+}
+
+// chooseTrack reads the tracks of an envelope from p[i] on, up to track 0.
+func (h *Header) chooseTrack(p []byte, i int, tracks byte) bool {
+	var codec Codec
+	if tracks != manyTracksManyCodecs {
+		if len(p) < i+4 {
+			return false
+		}
+		codec = fourCC(p[i:])
+		i += 4
 	}
-	if len(p) < i+n {
-		return 0, false
+	for n := range 256 { // ids have eight bits
+		if tracks == manyTracksManyCodecs {
+			if len(p) < i+4 {
+				return n > 0
+			}
+			codec = fourCC(p[i:])
+			i += 4
+		}
+		if len(p) < i+1 {
+			return n > 0
+		}
+		id := p[i]
+		i++
+		end := len(p)
+		if tracks != oneTrack {
+			if len(p) < i+3 {
+				return n > 0
+			}
+			end = i + 3 + (int(p[i])<<16 | int(p[i+1])<<8 | int(p[i+2]))
+			if i += 3; end > len(p) {
+				return n > 0
+			}
+		}
+		if n == 0 || id == 0 {
+			h.Codec, h.Track, h.BodyOffset, h.BodyEnd = codec, id, i, 0
+			if end < len(p) {
+				h.BodyEnd = end
+			}
+		}
+		if i = end; id == 0 || i == len(p) {
+			break
+		}
 	}
-	h.Codec = fourCC(p[i:])
-	h.Track = p[i+4]
-	h.BodyOffset = i + n
-	return typ, true
+	return true
 }
 
 var (

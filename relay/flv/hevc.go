@@ -2,14 +2,19 @@ package flv
 
 import "fmt"
 
-const hevcSPS = 33 // nal_unit_type (H.265 table 7-1)
+// nal_unit_type (H.265 table 7-1).
+const (
+	hevcSPS = 33
+	hevcPPS = 34
+)
 
 // ParseHEVCConfig reads an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15,
-// 8.3.3.1) and the first sequence parameter set in it.
+// 8.3.3.1), and of the sequence parameter sets in it the one that is in use.
 func ParseHEVCConfig(body []byte) (VideoConfig, error) {
 	if len(body) < 23 {
 		return VideoConfig{}, fmt.Errorf("%w: HEVC record of %d bytes", ErrBadConfig, len(body))
 	}
+	var sets parameterSets
 	arrays, b := int(body[22]), body[23:]
 	for range arrays {
 		if len(b) < 3 {
@@ -18,39 +23,38 @@ func ParseHEVCConfig(body []byte) (VideoConfig, error) {
 		typ, n := b[0]&63, int(b[1])<<8|int(b[2])
 		b = b[3:]
 		for range n {
-			if len(b) < 2 {
+			var nal []byte
+			if nal, b = cutNAL(b); b == nil {
 				break
 			}
-			size := int(b[0])<<8 | int(b[1])
-			b = b[2:]
-			if size > len(b) {
-				b = nil
-				break
+			switch {
+			case len(nal) < 3:
+			case typ == hevcSPS:
+				c, id, err := parseHEVCSPS(nal[2:])
+				sets.add(c, id, err)
+			case typ == hevcPPS:
+				sets.refer(nal[2:])
 			}
-			if typ == hevcSPS && size > 2 {
-				return parseHEVCSPS(b[2:size])
-			}
-			b = b[size:]
 		}
 	}
-	return VideoConfig{}, fmt.Errorf("%w: HEVC record without a sequence parameter set", ErrBadConfig)
+	return sets.used("HEVC")
 }
 
 // parseHEVCSPS reads seq_parameter_set_rbsp (H.265 7.3.2.2.1) behind the NAL header.
-func parseHEVCSPS(sps []byte) (VideoConfig, error) {
+func parseHEVCSPS(sps []byte) (c VideoConfig, id uint32, err error) {
 	r := &bits{b: sps}
 	r.u(4) // sps_video_parameter_set_id
 	layers := int(r.u(3))
 	r.bit() // sps_temporal_id_nesting_flag
-	c := profileTierLevel(r, layers)
-	r.ue() // sps_seq_parameter_set_id
+	c = profileTierLevel(r, layers)
+	id = r.ue()
 	chroma := r.ue()
 	if chroma == 3 && r.flag() { // separate_colour_plane_flag
 		chroma = 0
 	}
 	w, h := r.ue(), r.ue()
 	if w == 0 || h == 0 || w > maxDimension || h > maxDimension {
-		return c, fmt.Errorf("%w: HEVC picture of %d × %d", ErrBadConfig, w, h)
+		return c, id, fmt.Errorf("%w: HEVC picture of %d × %d", ErrBadConfig, w, h)
 	}
 	if r.flag() { // conformance_window_flag
 		x, y := uint32(1), uint32(1)
@@ -60,19 +64,18 @@ func parseHEVCSPS(sps []byte) (VideoConfig, error) {
 		case 2:
 			x = 2
 		}
-		var err error
 		if w, h, err = crop(r, w, h, x, y); err != nil {
-			return c, err
+			return c, id, err
 		}
 	}
 	if r.short {
-		return c, fmt.Errorf("%w: HEVC sequence parameter set is cut off", ErrBadConfig)
+		return c, id, fmt.Errorf("%w: HEVC sequence parameter set is cut off", ErrBadConfig)
 	}
 	c.Width, c.Height = int(w), int(h)
 	if skipHEVCTools(r, layers) && r.flag() { // vui_parameters_present_flag
 		c.FPS = hevcRate(r)
 	}
-	return c, nil
+	return c, id, nil
 }
 
 // profileTierLevel: H.265 7.3.3.

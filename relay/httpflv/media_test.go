@@ -173,6 +173,33 @@ func TestHEVCForms(t *testing.T) {
 	}
 }
 
+// A publisher of two tracks each, its codecs by FourCC, its colours told beside: players that ask for nothing get what all
+// of them know (a track of each kind, no packet beside), tracks=all gets all.
+func TestTracks(t *testing.T) {
+	d := open(t, short(), nil, nil)
+	c := cast(t, d, "s", "")
+	published := []string{"\x90avc1config", "\x96\x00avc1\x01config", "\x94avc1\x02\x00\x09colorInfo\x06", "\x93avc1frame", "\x96\x03avc1\x01second"}
+	var tags []flv.Tag
+	for i, p := range published {
+		tags = append(tags, flv.Tag{Kind: flv.Video, Timestamp: uint32(i), Payload: []byte(p)})
+	}
+	tags = append(tags, flv.Tag{Kind: flv.Audio, Timestamp: 5, Payload: []byte("\x91mp4asound")}, flv.Tag{Kind: flv.Audio, Timestamp: 5, Payload: []byte("\x95\x01mp4a\x01sound")})
+	for i := range 20 {
+		tags = append(tags, flv.Tag{Kind: flv.Video, Timestamp: uint32(40 + i*40), Payload: []byte("\xa3avc1frame")})
+	}
+	if err := c.tags(tags); err != nil {
+		t.Fatal(err)
+	}
+	plain := []string{"\x17\x00\x00\x00\x00config", "\x17\x01\x00\x00\x00frame", "\xaf\x01sound", "\x27\x01\x00\x00\x00frame"}
+	for query, want := range map[string][]string{"": plain, "&tracks=main": plain, "&tracks=all": append(published, "\x91mp4asound", "\x95\x01mp4a\x01sound", "\xa3avc1frame")} {
+		for i, tag := range get(t, d.play("s", query)).tags(len(want)) {
+			if string(tag.Payload) != want[i] {
+				t.Errorf("%q: tag %d is %q, want %q", query, i, tag.Payload, want[i])
+			}
+		}
+	}
+}
+
 // A publisher that is lost and comes back keeps its players, whose timestamps never go back.
 func TestResume(t *testing.T) {
 	d := open(t, relay.Config{ResumeWindow: patience, Backlog: time.Hour}, nil, nil)

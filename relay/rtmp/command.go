@@ -5,9 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/yutopp/go-rtmp/message"
+
+	"liverelay/relay/flv"
 )
 
 // command is one decoded command message (RTMP 1.0 §7.1.1): its name, its
@@ -209,6 +212,43 @@ const (
 	capsModEx      = 0x04
 	capsNanoOffset = 0x08
 )
+
+// Further flags of connect: what a peer can do with a codec (FourCcInfoMask), and with video (videoFunction).
+const (
+	canDecode        = 0x01
+	functionHDR      = 0x02
+	functionMetadata = 0x04
+)
+
+// announced returns the form of media that a peer says in connect it knows: capsEx for multitrack and ModEx, fourCcList
+// and the maps for codecs by FourCC.
+func announced(request map[string]any) flv.Form {
+	var f flv.Form
+	list, _ := request["fourCcList"].([]any)
+	video, _ := request["videoFourCcInfoMap"].(map[string]any)
+	audio, _ := request["audioFourCcInfoMap"].(map[string]any)
+	knows := func(codecs map[string]any, codec string) bool {
+		flags, _ := codecs[codec].(float64)
+		return slices.Contains(list, any(codec)) || flagsOf(flags)&(canDecode|canForward) != 0
+	}
+	f.AVC = knows(video, "*") || knows(video, "avc1")
+	f.Audio = knows(audio, "*") || knows(audio, "mp4a")
+	f.Beside = len(list) > 0 || len(video) > 0 || len(audio) > 0
+	caps, _ := request["capsEx"].(float64)
+	f.Tracks = flagsOf(caps)&capsMultitrack != 0
+	f.ModEx = flagsOf(caps)&capsModEx != 0
+	function, _ := request["videoFunction"].(float64)
+	f.Beside = f.Beside || flagsOf(function)&(functionHDR|functionMetadata) != 0
+	return f
+}
+
+// flagsOf is a bit mask that AMF carries as a number, which may be any.
+func flagsOf(v float64) uint32 {
+	if v >= 0 && v < 1<<32 {
+		return uint32(v)
+	}
+	return 0
+}
 
 // connectResult answers connect (§7.2.1.1). A peer that says what it can do in E-RTMP
 // terms is told the same of us.

@@ -61,6 +61,10 @@ func (s *session) play(c command) error {
 	if err != nil {
 		return s.refuse(c.name, fmt.Errorf("%w: %w", errOptions, err))
 	}
+	if query.Get("tracks") == "" { // else the address says what the player wants
+		s.form.HEVC = options.Form.HEVC
+		options.Form = s.form
+	}
 	p := &player{server: s.server, conn: s.conn, remote: s.remote, name: name, started: time.Now(), audio: true, video: true, gotAudio: true, gotVideo: true}
 	s.chunks.shrink(playerInputSize)
 	p.chunks = s.chunks
