@@ -69,12 +69,30 @@ type claims struct {
 	PublishKbps int    `json:"publish_kbps,omitempty"`
 }
 
-// UnmarshalJSON refuses claims that are not in the list above.
+// UnmarshalJSON refuses claims that are not in the list above. Numbers may have a
+// fraction, which is cut off.
 func (c *claims) UnmarshalJSON(b []byte) error {
 	type plain claims
+	kbps := int64(0)
+	wire := struct {
+		*plain
+		IssuedAt    json.RawMessage `json:"iat"`
+		NotBefore   json.RawMessage `json:"nbf"`
+		Expires     json.RawMessage `json:"exp"`
+		PublishKbps json.RawMessage `json:"publish_kbps"`
+	}{plain: (*plain)(c)}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	return d.Decode((*plain)(c))
+	if err := d.Decode(&wire); err != nil {
+		return err
+	}
+	err := wholeNumbers(
+		numberField{"iat", wire.IssuedAt, &c.IssuedAt},
+		numberField{"nbf", wire.NotBefore, &c.NotBefore},
+		numberField{"exp", wire.Expires, &c.Expires},
+		numberField{"publish_kbps", wire.PublishKbps, &kbps})
+	c.PublishKbps = int(kbps)
+	return err
 }
 
 // The library's own view of the claims; it asks nothing, VerifyGrant checks them all.
@@ -128,9 +146,9 @@ func (g Grant) check() error {
 	case !validText(g.User, MaxUser), !validText(g.Room, MaxRoom), !validText(g.Session, MaxRoom):
 		return fmt.Errorf("user, room and session: want text of at most %d, %d and %d bytes", MaxUser, MaxRoom, MaxRoom)
 	case g.Expires.IsZero() || !validUnix(g.Expires.Unix()):
-		return errors.New("expiry missing")
+		return errors.New("exp: missing or out of range")
 	case !g.NotBefore.IsZero() && !validUnix(g.NotBefore.Unix()):
-		return errors.New("not before: out of range")
+		return errors.New("nbf: out of range")
 	case g.PublishKbps < 0:
 		return errors.New("publish_kbps: must not be negative")
 	}
@@ -170,8 +188,11 @@ func openGrant(token string, app App, now time.Time) (Grant, error) {
 	if c.NotBefore != 0 {
 		g.NotBefore = time.Unix(c.NotBefore, 0)
 	}
-	if c.Expires == 0 || !validUnix(c.IssuedAt) || g.check() != nil {
-		return Grant{}, refuse(ReasonClaims)
+	if c.Expires == 0 || !validUnix(c.IssuedAt) {
+		return Grant{}, refuseDetail(ReasonClaims, "exp or iat: missing or out of range")
+	}
+	if err := g.check(); err != nil {
+		return Grant{}, refuseDetail(ReasonClaims, err.Error())
 	}
 	if !now.Before(g.Expires) {
 		return Grant{}, refuse(ReasonExpired)
@@ -213,6 +234,9 @@ func parseGrant(token string, secrets []string) (*claims, error) {
 	case err == nil:
 		return &c, nil
 	case errors.Is(err, jwt.ErrTokenMalformed):
+		if claim, ok := fieldError(err); ok {
+			return nil, refuseDetail(ReasonMalformed, "claim "+claim)
+		}
 		return nil, refuse(ReasonMalformed)
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid) && errors.Is(err, jwt.ErrSignatureInvalid):
 		return nil, refuse(ReasonSignature)

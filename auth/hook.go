@@ -54,7 +54,8 @@ type HookRequest struct {
 }
 
 // HookReply is the JSON that is expected, with status 200. Fields that are not
-// known refuse the access: one of them may have been meant as a restriction.
+// known refuse the access: one of them may have been meant as a restriction. Of
+// numbers with a fraction the whole part counts.
 type HookReply struct {
 	Allow       *bool  `json:"allow"`        // must be there
 	Reason      string `json:"reason"`       // of a refusal, for the log
@@ -272,11 +273,29 @@ func (h *Hook) post(ctx context.Context, q HookRequest, app App) (HookReply, err
 
 func decodeReply(b []byte) (HookReply, error) {
 	var reply HookReply
+	kbps, cache := int64(0), int64(0)
+	wire := struct {
+		*HookReply
+		Expire      json.RawMessage `json:"expire"`
+		PublishKbps json.RawMessage `json:"publish_kbps"`
+		Cache       json.RawMessage `json:"cache"`
+	}{HookReply: &reply}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&reply); err != nil {
+	err := d.Decode(&wire)
+	if err == nil {
+		err = wholeNumbers(
+			numberField{"expire", wire.Expire, &reply.Expire},
+			numberField{"publish_kbps", wire.PublishKbps, &kbps},
+			numberField{"cache", wire.Cache, &cache})
+	}
+	if err != nil {
+		if field, ok := fieldError(err); ok {
+			return HookReply{}, fmt.Errorf("reply: %s", field)
+		}
 		return HookReply{}, errors.New("reply is not the JSON object that was asked for")
 	}
+	reply.PublishKbps, reply.Cache = int(kbps), int(cache)
 	if _, err := d.Token(); err != io.EOF {
 		return HookReply{}, errors.New("reply goes on after its JSON object")
 	}

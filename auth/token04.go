@@ -13,7 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// Skew is how far the clocks of a token's maker and this server may be apart.
+// Skew is how far the clocks of a token's maker and this server may be apart. A Token04 is
+// good from so long before its beginning until so long after its end, for whatever it permits.
 const Skew = 30 * time.Second
 
 // Privileges of a Token04.
@@ -66,11 +67,11 @@ func (t Token) allows(privilege string) bool {
 
 // plaintext is the JSON inside a Token04. Pointers tell absent from zero.
 type plaintext struct {
-	AppID   *uint32 `json:"app_id"`
-	UserID  *string `json:"user_id"`
-	CTime   *int64  `json:"ctime"`
-	Expire  *int64  `json:"expire"`
-	Payload *string `json:"payload"` // absent and null mean "" (prebuilt UIKit, Java)
+	AppID   *uint32         `json:"app_id"`
+	UserID  *string         `json:"user_id"`
+	CTime   json.RawMessage `json:"ctime"` // a number, perhaps with a fraction, perhaps as text
+	Expire  json.RawMessage `json:"expire"`
+	Payload *string         `json:"payload"` // absent and null mean "" (prebuilt UIKit, Java)
 }
 
 // payload is the JSON inside the payload of a restricted Token04.
@@ -171,7 +172,7 @@ func (t Token) checkTime(now time.Time) error {
 
 // openToken04 decrypts and decodes, and judges nothing but the form.
 func openToken04(token string, app App) (Token, error) {
-	env, err := parseEnvelope04(token)
+	env, err := parseEnvelope04(strings.TrimSpace(token)) // people paste it
 	if err != nil {
 		return Token{}, err
 	}
@@ -207,15 +208,29 @@ func decodePlaintext(text []byte) (Token, bool) {
 	if !utf8.Valid(text) || json.Unmarshal(text, &p) != nil {
 		return Token{}, false
 	}
-	if p.AppID == nil || p.UserID == nil || p.CTime == nil || p.Expire == nil || !validUnix(*p.CTime) || !validUnix(*p.Expire) ||
-		*p.UserID == "" || !validText(*p.UserID, MaxUser) {
+	var created, expire int64
+	if p.AppID == nil || p.UserID == nil || len(p.CTime) == 0 || len(p.Expire) == 0 ||
+		wholeNumbers(numberField{"ctime", unquoted(p.CTime), &created}, numberField{"expire", unquoted(p.Expire), &expire}) != nil ||
+		!validUnix(created) || !validUnix(expire) || *p.UserID == "" || !validText(*p.UserID, MaxUser) {
 		return Token{}, false
 	}
-	t := Token{AppID: *p.AppID, User: *p.UserID, Created: time.Unix(*p.CTime, 0), Expires: time.Unix(*p.Expire, 0)}
+	t := Token{AppID: *p.AppID, User: *p.UserID, Created: time.Unix(created, 0), Expires: time.Unix(expire, 0)}
 	if p.Payload != nil {
 		t.Payload = *p.Payload
 	}
 	return t, true
+}
+
+// unquoted returns a number that was written as text; null is none.
+func unquoted(raw json.RawMessage) json.RawMessage {
+	s := string(raw)
+	if s == "null" || s == `""` {
+		return json.RawMessage("-")
+	}
+	if len(s) > 1 && s[0] == '"' {
+		s = s[1 : len(s)-1]
+	}
+	return json.RawMessage(s)
 }
 
 // parsePayload reads the payload; "" restricts nothing. What cannot be read is

@@ -2,45 +2,10 @@ package relay
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"time"
 )
-
-// Name is a stream's name: the app it belongs to and its own id within it.
-type Name struct {
-	App    string
-	Stream string
-}
-
-// ParseName checks both parts: 1 to 256 letters, digits, '-', '_' or '.', and
-// neither part "." or "..". The error is an [ErrBadName].
-func ParseName(app, stream string) (Name, error) {
-	for _, part := range [...]string{app, stream} {
-		if !validPart(part) {
-			return Name{}, fmt.Errorf("%w: %.64q/%.64q: 1 to 256 letters, digits, '-', '_', '.'", ErrBadName, app, stream)
-		}
-	}
-	return Name{app, stream}, nil
-}
-
-func validPart(s string) bool {
-	if len(s) < 1 || len(s) > 256 || s == "." || s == ".." {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// String returns "app/stream".
-func (n Name) String() string { return n.App + "/" + n.Stream }
 
 // Action is what an access asks for.
 type Action uint8

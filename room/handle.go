@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"liverelay/auth"
 )
 
 // reply is every reply in one.
@@ -200,7 +202,7 @@ func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
 	token := s.token
 	s.mu.Unlock()
 	switch {
-	case !token.Expires.IsZero() && now.After(token.Expires):
+	case !token.Expires.IsZero() && !now.Before(token.Expires.Add(auth.Skew)): // as at login
 		return refuse(CodeTokenExpired, "token expired")
 	case !token.mayPublish(req.Stream):
 		return refuse(CodePublishDenied, "the token does not permit this stream")

@@ -203,3 +203,23 @@ func TestCallOfTwelve(t *testing.T) {
 		}
 	}
 }
+
+// A token that gets its user in lets it publish, too: clocks may differ at both by the same.
+func TestLoginAndPublishAgreeOnExpiry(t *testing.T) {
+	n := start(t, "")
+	token, err := auth.GenerateToken04(1, "ann", appSecret, time.Second, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2100 * time.Millisecond) // expired, by less than the 30 s that are granted
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	c, err := roomtest.Dial(ctx, "ws://"+n.http+"/signal?v=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Drop()
+	m := &member{c, t, ctx, "ann"}
+	m.do("login", roomtest.M{"appID": 1, "room": "call", "user": "ann", "token": token})
+	m.do("publish", roomtest.M{"stream": "a1"})
+}

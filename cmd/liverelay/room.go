@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -105,10 +104,7 @@ func (s *server) sign(r room.URLRequest) (room.URLs, error) {
 	}
 	grant := auth.NewGrant(r.App, r.Stream, action, ttl)
 	grant.User, grant.Room, grant.Session = r.User, r.Room, r.Session
-	query, err := ownQuery(r.Params)
-	if err != nil {
-		return room.URLs{}, err
-	}
+	query := ownQuery(r.Params)
 	if r.Source == "CDN" {
 		return s.signCDN(app, grant, query)
 	}
@@ -165,18 +161,15 @@ func (s *server) signCDN(app auth.App, grant auth.Grant, query string) (room.URL
 
 // ownQuery returns what the application adds to an address, without what would
 // contradict the signature.
-func ownQuery(params string) (string, error) {
-	values, err := url.ParseQuery(strings.TrimLeft(params, "?&"))
-	if err != nil {
-		return "", errors.New("params are no query")
-	}
+func ownQuery(params string) string {
+	values := relay.ParseQuery(strings.TrimLeft(params, "?& \t\r\n"))
 	for _, ours := range []string{"token", "txSecret", "txTime", "publish"} {
 		values.Del(ours)
 	}
 	if len(values) == 0 {
-		return "", nil
+		return ""
 	}
-	return "&" + values.Encode(), nil
+	return "&" + values.Encode()
 }
 
 // siteFor returns where a client reaches this service that came to host: there,

@@ -268,7 +268,8 @@ func TestSignCDN(t *testing.T) {
 	if _, err := s.sign(room.URLRequest{App: "none", Stream: "s"}); err == nil {
 		t.Error("an address of no app was signed")
 	}
-	if _, err := s.sign(room.URLRequest{App: "live", Stream: "s", Params: "%zz"}); err == nil {
-		t.Error("params that are no query were signed")
+	urls, err := s.sign(room.URLRequest{App: "live", Stream: "s", Params: "?name=50%;x&token=mine"})
+	if err != nil || !strings.HasSuffix(urls.RTMP[0], "&name=50%25%3Bx") {
+		t.Errorf("params with a stray percent sign: %v %v", urls.RTMP, err)
 	}
 }

@@ -66,6 +66,6 @@ func urlCommand(_ context.Context, c *call) error {
 }
 
 func validStream(stream string) bool {
-	_, err := relay.ParseName("x", stream)
-	return err == nil
+	name, err := relay.ParseName("x", stream)
+	return err == nil && name.Stream == stream
 }

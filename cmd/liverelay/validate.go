@@ -62,7 +62,7 @@ func checkApps(apps []AppConfig) *keyError {
 		if app.Name == "" {
 			return badKey(key("name"), "is missing")
 		}
-		if _, err := relay.ParseName(app.Name, "x"); err != nil {
+		if name, err := relay.ParseName(app.Name, "x"); err != nil || name.App != app.Name {
 			return badKey(key("name"), "%.40q is not 1 to 256 letters, digits, '-', '_' or '.'", app.Name)
 		}
 		if slices.Contains(reservedApps, app.Name) {

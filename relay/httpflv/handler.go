@@ -84,7 +84,25 @@ type session interface {
 
 // Match says whether a request is for this door. A ServeMux in front would
 // redirect paths such as /live/../x.flv, which have to be refused: so ask before it.
-func Match(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".flv") }
+func Match(r *http.Request) bool {
+	_, isFLV := mediaPath(r.URL.Path)
+	return isFLV
+}
+
+// mediaPath returns the path without what people leave around it and its extension.
+func mediaPath(path string) (string, bool) {
+	return strings.CutSuffix(strings.Trim(path, "/ \t\r\n"), ".flv")
+}
+
+// parsePath finds the name in the path of a request. With an error, the app is what stands in its place.
+func parsePath(path string) (name relay.Name, isFLV bool, err error) {
+	path, isFLV = mediaPath(path)
+	app, stream, _ := strings.Cut(path, "/")
+	if name, err = relay.ParseName(app, stream); err != nil {
+		name.App = app
+	}
+	return name, isFLV, err
+}
 
 func (h *Handler) init() {
 	h.once.Do(func() {
@@ -104,8 +122,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	app, stream, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	allowed := h.allowOrigin(header, r, app)
+	name, isFLV, badName := parsePath(r.URL.Path)
+	allowed := h.allowOrigin(header, r, name.App)
 	h.mu.Lock()
 	closed := h.closed
 	if !closed {
@@ -118,7 +136,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer h.wait.Done()
 
-	stream, isFLV := strings.CutSuffix(stream, ".flv")
 	switch {
 	case !isFLV:
 		refuse(w, http.StatusNotFound, "not found")
@@ -138,19 +155,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusHTTPVersionNotSupported, "media needs HTTP/1.1")
 		return
 	}
-	name, err := relay.ParseName(app, stream)
-	if err != nil {
-		h.refuse(w, r, err)
-		return
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		h.refuse(w, r, fmt.Errorf("%w: bad query", errBadRequest)) // the query itself holds the token
+	if badName != nil {
+		h.refuse(w, r, badName)
 		return
 	}
 	// What outlives the request must not keep its buffers.
 	name = relay.Name{App: strings.Clone(name.App), Stream: strings.Clone(name.Stream)}
-	if err := h.serve(w, r, name, query); err != nil {
+	if err := h.serve(w, r, name, relay.ParseQuery(r.URL.RawQuery)); err != nil {
 		h.refuse(w, r, err)
 	}
 }

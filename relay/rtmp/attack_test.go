@@ -195,6 +195,10 @@ func TestDeadlines(t *testing.T) {
 	probe := dial()
 	_ = probe.Close()
 	b.result(t, "probe", 1)
+	probe = dial()
+	_ = probe.(*net.TCPConn).SetLinger(0)
+	_ = probe.Close()
+	b.result(t, "probe", 2)
 	for _, first := range []byte{'G', 0x16} {
 		conn := dial()
 		_, _ = conn.Write(bytes.Repeat([]byte{first}, 10))
@@ -203,8 +207,8 @@ func TestDeadlines(t *testing.T) {
 	b.result(t, "protocol", 2)
 	contains(t, b.log.String(), "HTTP request")
 	contains(t, b.log.String(), "TLS on the plain")
-	if n := strings.Count(b.log.String(), "level=DEBUG"); n != 1 {
-		t.Errorf("%d debug lines for one probe:\n%s", n, b.log)
+	if n := strings.Count(b.log.String(), "level=DEBUG"); n != 2 {
+		t.Errorf("%d debug lines for two probes:\n%s", n, b.log)
 	}
 }
 

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/yutopp/go-rtmp/message"
@@ -56,9 +58,10 @@ type session struct {
 	// owned by run
 	chunks    chunkReader
 	phase     phase
-	handled   int    // messages, since it was looked whether it is in its place
-	began     uint64 // bytes received when the phase began
-	app       string
+	handled   int        // messages, since it was looked whether it is in its place
+	began     uint64     // bytes received when the phase began
+	app       string     // as connect has it, without its query
+	appQuery  string     // behind the app
 	query     url.Values // of tcUrl and app
 	form      flv.Form   // that the peer announced
 	ingest    *ingest    // while publishing
@@ -111,8 +114,8 @@ func (s *session) serve() error {
 	}
 	s.enter(phaseHandshake, s.server.HandshakeTimeout)
 	if err := serverHandshake(&s.chunks.input, s.conn, rand.Reader); err != nil {
-		if err == io.EOF && s.chunks.received == 0 {
-			return errProbe
+		if s.chunks.received == 0 && hungUp(err) {
+			return errProbe // with or without a PROXY header, over TLS too
 		}
 		return fmt.Errorf("handshake: %w", err)
 	}
@@ -132,6 +135,12 @@ func (s *session) serve() error {
 			return err
 		}
 	}
+}
+
+// hungUp says whether the peer closed the connection, in good order or, as many
+// health probes do, with a reset.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // left says what it means that the peer closed the connection now.
@@ -337,14 +346,13 @@ func (s *session) connect(c command) error {
 	request := c.object(0)
 	app, _ := request["app"].(string)
 	tcURL, _ := request["tcUrl"].(string)
-	app, appQuery, _ := strings.Cut(app, "?")
 	_, urlQuery, _ := strings.Cut(tcURL, "?")
-	s.app = strings.Trim(app, "/")
-	s.query = parseQuery(urlQuery, appQuery)
+	s.app, s.appQuery, _ = strings.Cut(app, "?")
+	s.query = parseQuery(urlQuery, s.appQuery)
 
 	o := s.output()
 	o.chunkSize = defaultChunkSize
-	if s.app == "" {
+	if strings.Trim(s.app, "/ ") == "" {
 		o.command(0, "_error", c.transaction, nil,
 			map[string]any{"level": levelError, "code": codeRejected, "description": "no application named: want rtmp://host/app/stream"})
 		_ = s.write(o)
@@ -362,37 +370,32 @@ func (s *session) connect(c command) error {
 
 // target says which stream publish or play means. The token may be in the stream's
 // name, in the app or in tcUrl; the more special wins. Encoders with one field
-// for all send an empty name and app "app/stream".
+// for all send an empty name and app "app/stream"; those that cut an address at its
+// last slash may do so within the query, and send its end for the name.
 func (s *session) target(name string) (relay.Name, url.Values, error) {
 	name, query, _ := strings.Cut(name, "?")
-	app := s.app
-	if name == "" {
-		if i := strings.LastIndexByte(app, '/'); i >= 0 {
-			app, name = app[:i], app[i+1:]
-		}
+	if _, err := relay.ParseName(s.app, ""); err == nil && s.appQuery != "" && name != "" {
+		query, name = s.appQuery+"/"+name, ""
 	}
-	q := parseQuery(query)
+	q := relay.ParseQuery(query)
 	for key, v := range s.query {
 		if _, ok := q[key]; !ok {
 			q[key] = v
 		}
 	}
-	n, err := relay.ParseName(app, name)
+	n, err := relay.ParseName(s.app, name)
 	if err != nil {
 		// Without the name: an ill-formed one may hold a token.
-		err = fmt.Errorf("%w: app of %d bytes, stream of %d bytes", relay.ErrBadName, len(app), len(name))
+		err = fmt.Errorf("%w: app of %d bytes, stream of %d bytes", relay.ErrBadName, len(s.app), len(name))
 	}
 	return n, q, err
 }
 
-// parseQuery decodes queries; a later one wins. What is malformed is left out.
+// parseQuery decodes queries; a later one wins.
 func parseQuery(queries ...string) url.Values {
 	all := url.Values{}
 	for _, query := range queries {
-		values, _ := url.ParseQuery(query)
-		for key, v := range values {
-			all[key] = v
-		}
+		maps.Copy(all, relay.ParseQuery(query))
 	}
 	return all
 }
