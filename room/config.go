@@ -12,7 +12,6 @@ type App struct {
 	Name    string
 	ID      uint32
 	Secrets []string // of the server API's signatures and the callbacks; the first signs
-	Origins []string // that may connect: host patterns, "*" for all; empty: only pages without an Origin
 
 	Callback       string // URL of the app's backend; empty: no callbacks
 	CallbackSecret string // empty: the first of Secrets
@@ -90,7 +89,10 @@ type Config struct {
 	Log   *slog.Logger
 
 	// App finds an app by id, name or both; what is zero is not asked for.
-	App    func(id uint32, name string) (App, bool)
+	App func(id uint32, name string) (App, bool)
+	// Origin says whether a web page from this origin may log in to an app, at the
+	// host that it asked. Optional: any.
+	Origin func(app, origin, host string) bool
 	Verify func(app App, token, user, room string, now time.Time) (Token, error)
 	Sign   func(URLRequest) (URLs, error)
 	// Revoke makes signed URLs worthless, by their ids. Optional. It has a goroutine.

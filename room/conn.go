@@ -64,7 +64,7 @@ func (s *Service) accept(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	// Origins are per app, and the app is known at login only.
-	ws, err := websocket.Accept(slim{w}, req, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	ws, err := websocket.Accept(slim{w}, req, &websocket.AcceptOptions{InsecureSkipVerify: true, Subprotocols: offered(req)})
 	if err != nil {
 		s.dismiss(nil)
 		return // Accept has answered
@@ -94,6 +94,16 @@ func (s *Service) accept(w http.ResponseWriter, req *http.Request) {
 		_ = ws.CloseNow()
 		s.dismiss(c)
 	}
+}
+
+// offered returns the first subprotocol that the client offers. We know none, but
+// browsers fail a connection when none of those they offered is chosen.
+func offered(req *http.Request) []string {
+	first, _, _ := strings.Cut(req.Header.Get("Sec-WebSocket-Protocol"), ",")
+	if first = strings.TrimSpace(first); first == "" {
+		return nil
+	}
+	return []string{first}
 }
 
 // read is the connection's reader, to its end.

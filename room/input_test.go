@@ -319,15 +319,12 @@ func TestClientThatNeverReads(t *testing.T) {
 
 func TestOrigins(t *testing.T) {
 	n := node(t, func(c *room.Config) {
-		app := c.App
-		c.App = func(id uint32, name string) (room.App, bool) {
-			a, ok := app(id, name)
-			a.Origins = []string{"*.example.com", "https://exact.org"}
-			return a, ok
+		c.Origin = func(app, origin, host string) bool {
+			return app == roomtest.AppName && strings.HasPrefix(host, "127.0.0.1:") && origin == "https://exact.org"
 		}
 	})
 	for origin, want := range map[string]room.Code{
-		"": 0, "https://a.example.com": 0, "https://exact.org": 0, "http://exact.org": room.CodeOrigin, "https://evil.com": room.CodeOrigin, "null": room.CodeOrigin,
+		"": 0, "https://exact.org": 0, "http://exact.org": room.CodeOrigin, "https://evil.com": room.CodeOrigin, "null": room.CodeOrigin,
 	} {
 		h := http.Header{}
 		if origin != "" {

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"net/url"
-	"path"
-	"strings"
 	"time"
 )
 
@@ -65,7 +62,7 @@ func (c *Conn) login(req *request, now time.Time) *Error {
 	if !ok || req.AppID == 0 && req.App == "" {
 		return refuse(CodeApp, "unknown app")
 	}
-	if !originAllowed(c.origin, app.Origins) {
+	if c.origin != "" && c.svc.cfg.Origin != nil && !c.svc.cfg.Origin(app.Name, c.origin, c.host) {
 		return refuse(CodeOrigin, "origin not allowed")
 	}
 	token, verr := c.svc.cfg.Verify(app, req.Token, req.User, room, now)
@@ -110,30 +107,6 @@ func (c *Conn) join(app App, user, room string) *Error {
 	}
 	c.app, c.user = app, user
 	return nil
-}
-
-// originAllowed: pages have an Origin, mini programs and native clients need not.
-func originAllowed(origin string, allowed []string) bool {
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	if err != nil {
-		return false
-	}
-	for _, pattern := range allowed {
-		target, pattern := u.Host, strings.TrimSuffix(pattern, "/")
-		if strings.Contains(pattern, "://") {
-			target = u.Scheme + "://" + u.Host
-		}
-		if pattern == "*" || strings.EqualFold(pattern, target) { // an IPv6 address looks like a pattern
-			return true
-		}
-		if ok, err := path.Match(strings.ToLower(pattern), strings.ToLower(target)); err == nil && ok {
-			return true
-		}
-	}
-	return false
 }
 
 // login is one login under way.

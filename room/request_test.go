@@ -41,7 +41,6 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("room %q was taken", req.User)
 		}
 		_ = checkQuality(req.Video)
-		_ = originAllowed(req.Params, []string{"*.example.com"})
 	})
 }
 

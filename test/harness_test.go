@@ -89,6 +89,12 @@ func freeAddr(t *testing.T) string {
 // extra is YAML that is added to its configuration.
 func start(t *testing.T, extra string) *node {
 	t.Helper()
+	return startApps(t, "", extra)
+}
+
+// startApps runs a relay with further apps, as lines of YAML.
+func startApps(t *testing.T, apps, extra string) *node {
+	t.Helper()
 	n := &node{t: t, rtmp: freeAddr(t), http: freeAddr(t), admin: freeAddr(t), output: new(buffer)}
 	n.config = filepath.Join(t.TempDir(), "config.yaml")
 	listen := n.rtmp
@@ -100,11 +106,12 @@ func start(t *testing.T, extra string) *node {
 apps:
   - {name: live, id: 1, secret: %q}
   - {name: open, id: 2, secret: %q, publish: open, play: open}
+%s
 rtmp: {listen: %q}
 http: {listen: %q}
 admin: {listen: %q, token: %q}
 %s
-`, appSecret, appSecret, listen, n.http, n.admin, adminToken, extra)
+`, appSecret, appSecret, apps, listen, n.http, n.admin, adminToken, extra)
 	if err := os.WriteFile(n.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

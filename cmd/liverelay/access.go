@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"liverelay/auth"
 	"liverelay/relay"
+	"liverelay/relay/door"
 )
 
 // gatekeeper translates between the relay's doors and package auth, which do
@@ -14,14 +14,14 @@ import (
 type gatekeeper struct {
 	auth     *auth.Authorizer
 	takeover map[string]relay.Takeover
-	origins  map[string][]string
+	origins  map[string]door.Origins
 }
 
 func newGatekeeper(cfg *Config, authorizer *auth.Authorizer) *gatekeeper {
-	g := &gatekeeper{auth: authorizer, takeover: map[string]relay.Takeover{}, origins: map[string][]string{}}
+	g := &gatekeeper{auth: authorizer, takeover: map[string]relay.Takeover{}, origins: map[string]door.Origins{}}
 	for _, app := range cfg.Apps {
 		g.takeover[app.Name] = takeovers[app.Takeover]
-		g.origins[app.Name] = app.Origins
+		g.origins[app.Name], _ = door.ParseOrigins(app.Origins) // check has seen them
 	}
 	return g
 }
@@ -68,12 +68,10 @@ func denied(err error) error {
 	return fmt.Errorf("%w: %s", relay.ErrDenied, reason)
 }
 
-// Origin says whether a page from origin may use an app.
-func (g *gatekeeper) Origin(app, origin string) bool {
-	for _, allowed := range g.origins[app] {
-		if allowed == "*" || strings.EqualFold(strings.TrimSuffix(allowed, "/"), origin) {
-			return true
-		}
-	}
-	return false
+// Origins are the pages that may use an app: one list for media and signalling.
+func (g *gatekeeper) Origins(app string) door.Origins { return g.origins[app] }
+
+// Origin says whether a page may log in to an app.
+func (g *gatekeeper) Origin(app, origin, host string) bool {
+	return g.origins[app].Allow(origin, host) != door.OriginRefused
 }

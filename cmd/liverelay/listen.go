@@ -26,7 +26,7 @@ type bound struct {
 func (s *server) listen(ctx context.Context) error {
 	trusted, err := door.ParseTrusted(s.cfg.Proxy.Trusted)
 	if err != nil {
-		return err
+		return fmt.Errorf("proxy_protocol.trusted: %w", err)
 	}
 	plain := door.Options{Gate: s.gate, Trusted: trusted, Log: s.log}
 	secure := func(protocols ...string) door.Options {

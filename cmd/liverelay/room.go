@@ -21,13 +21,14 @@ const urlTTL = 24 * time.Hour
 
 // newRooms makes the rooms of this node. They hear of media by the relay's
 // hooks and speak to it through the two End functions.
-func (s *server) newRooms() (*room.Service, error) {
+func (s *server) newRooms(keeper *gatekeeper) (*room.Service, error) {
 	return room.New(room.Config{
 		Node:         s.cfg.Node.ID + "." + auth.NewID()[:6], // another one after each start
 		Store:        s.store,
 		Bus:          s.bus,
 		Log:          s.log,
 		App:          s.roomApp,
+		Origin:       keeper.Origin,
 		Verify:       room.Token04(s.auth.App),
 		Sign:         s.sign,
 		Revoke:       s.revoke,
@@ -80,7 +81,6 @@ func (s *server) roomApp(id uint32, name string) (room.App, bool) {
 			Name:           app.Name,
 			ID:             app.ID,
 			Secrets:        app.Secret,
-			Origins:        app.Origins,
 			Callback:       s.cfg.Hooks.Events,
 			CallbackSecret: s.cfg.Hooks.Secret,
 		}, true

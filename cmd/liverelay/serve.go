@@ -180,7 +180,7 @@ func (s *server) build() error {
 		Hooks:            s.hooks(),
 		Log:              s.log,
 	})
-	if s.rooms, err = s.newRooms(); err != nil {
+	if s.rooms, err = s.newRooms(keeper); err != nil {
 		return err
 	}
 	s.rtmp = &rtmp.Server{
@@ -194,7 +194,7 @@ func (s *server) build() error {
 	s.flv = &httpflv.Handler{
 		Relay:          s.relay,
 		Authorize:      keeper.Authorize,
-		Origins:        keeper.Origin,
+		Origins:        keeper.Origins,
 		PublishTimeout: cfg.Relay.PublishTimeout,
 		Start:          start,
 		Log:            s.log,

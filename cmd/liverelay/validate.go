@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 )
 
 // secretLength is what Token04 takes: the bytes of an AES-256 key.
@@ -243,22 +243,15 @@ func checkURL(key, value string, schemes ...string) *keyError {
 }
 
 func checkOrigin(key, value string) *keyError {
-	if value == "*" {
-		return nil
-	}
-	u, err := url.Parse(value)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.TrimSuffix(u.Path, "/") != "" {
-		return badKey(key, "%.60q is not \"*\" or an origin such as \"https://example.com\"", value)
+	if _, err := door.ParseOrigins([]string{value}); err != nil {
+		return badKey(key, "%v", err)
 	}
 	return nil
 }
 
 func checkPrefix(key, value string) *keyError {
-	if _, err := netip.ParsePrefix(value); err == nil {
-		return nil
+	if _, err := door.ParseTrusted([]string{value}); err != nil {
+		return badKey(key, "%v", err)
 	}
-	if _, err := netip.ParseAddr(value); err == nil {
-		return nil
-	}
-	return badKey(key, "%.60q is not an address or network such as 10.0.0.0/8", value)
+	return nil
 }

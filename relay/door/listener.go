@@ -277,13 +277,13 @@ func ParseTrusted(list []string) ([]netip.Prefix, error) {
 		if err != nil {
 			a, err := netip.ParseAddr(s)
 			if err != nil || a.Zone() != "" {
-				return nil, fmt.Errorf("proxy_protocol.trusted: %.64q is neither an address nor a prefix", s)
+				return nil, fmt.Errorf("%.60q is not an address or network such as 10.0.0.0/8", s)
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
 		if a := p.Addr(); a.Is4In6() {
 			if p.Bits() < 96 {
-				return nil, fmt.Errorf("proxy_protocol.trusted: %.64q: write it as IPv4", s)
+				return nil, fmt.Errorf("%.60q is an IPv4 network: write it as such", s)
 			}
 			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 		}

@@ -78,8 +78,14 @@ func open(t *testing.T, config relay.Config, change func(*Handler), listener fun
 			defer d.asked.Add(1)
 			return authorize(ctx, a)
 		},
-		Origins: func(app, origin string) bool { return app == "live" && origin == "https://good.example" },
-		Log:     slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Origins: func(app string) door.Origins {
+			if app != "live" {
+				return door.Origins{}
+			}
+			good, _ := door.ParseOrigins([]string{"https://good.example"})
+			return good
+		},
+		Log: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
 		change(d.http)

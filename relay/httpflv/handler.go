@@ -50,9 +50,9 @@ type Handler struct {
 	Relay     *relay.Relay
 	Authorize relay.Authorizer
 
-	// Origins says whether a page from origin may use the app, which may be
-	// unknown or empty. Pages from the host that is asked always may. Optional: no others.
-	Origins func(app, origin string) bool
+	// Origins are the pages that may use the app, which may be unknown or empty.
+	// Optional: only those from the host that is asked.
+	Origins func(app string) door.Origins
 	// Remote returns the peer of a request. Optional: Request.RemoteAddr.
 	Remote func(*http.Request) netip.AddrPort
 
@@ -123,7 +123,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	name, isFLV, badName := parsePath(r.URL.Path)
-	allowed := h.allowOrigin(header, r, name.App)
+	allowed := h.origins(name.App).SetCORS(header, r)
 	h.mu.Lock()
 	closed := h.closed
 	if !closed {
@@ -209,6 +209,13 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 		return h.head(w, name)
 	}
 	return h.play(ctx, w, r, access, grant, options)
+}
+
+func (h *Handler) origins(app string) door.Origins {
+	if h.Origins == nil {
+		return door.Origins{}
+	}
+	return h.Origins(app)
 }
 
 func (h *Handler) authorize(ctx context.Context, a relay.Access) (relay.Grant, error) {

@@ -39,7 +39,7 @@ type Node struct {
 // configuration. Login tokens are "ok", or "user:NAME", "expired", "nopublish".
 func NewNode(store room.Store, bus room.Bus, tweak func(*room.Config)) (*Node, error) {
 	n := &Node{bus: bus, done: make(chan struct{})}
-	app := room.App{Name: AppName, ID: AppID, Secrets: []string{AppSecret}, Origins: []string{"*"}}
+	app := room.App{Name: AppName, ID: AppID, Secrets: []string{AppSecret}}
 	cfg := room.Config{
 		Store: store, Bus: bus,
 		App: func(id uint32, name string) (room.App, bool) {
