@@ -1,6 +1,10 @@
 package relay
 
-import "liverelay/relay/flv"
+import (
+	"math"
+
+	"liverelay/relay/flv"
+)
 
 // catchUpBytes is what a subscriber that is behind is written at once, in bytes.
 const catchUpBytes = 64 << 10
@@ -88,12 +92,37 @@ func (s *Subscriber) attend() {
 	s.mu.Unlock()
 	s.pending = append(s.pending, control...)
 	if receive != nil {
-		o := s.options.Options
-		video := s.class.video
-		s.class.audio = o.Audio && receive.audio
-		s.class.video = o.Video && receive.video
-		if s.class.video && !video {
-			s.class.gate = gateVideo
+		s.setReceive(receive)
+	}
+}
+
+// setReceive turns tracks off and on again. Of one that was off the player may have missed a header; video comes back
+// with the GOP so far, as start=fast has it, or when a decoder can begin.
+func (s *Subscriber) setReceive(r *receive) {
+	o, was := s.options.Options, s.class
+	s.class.audio = o.Audio && r.audio
+	s.class.video = o.Video && r.video
+	if was.audio && !s.class.audio || was.video && !s.class.video {
+		s.offFrom = min(s.offFrom, s.cursor)
+	}
+	if newest := s.stream.ring.last(); was.video && !s.class.video && newest != nil {
+		s.offDTS = newest.DTS // or less
+	}
+	back := s.class.video && !was.video
+	if !back && (was.audio || !s.class.audio) {
+		return
+	}
+	e, _ := s.stream.edge()
+	if e.changedAt >= s.offFrom {
+		s.queueHeaders(e, false)
+	}
+	if s.class.audio == o.Audio && s.class.video == o.Video {
+		s.offFrom = math.MaxUint64
+	}
+	if back {
+		s.class.gate = gateVideo
+		if e.cached && e.keyframe < s.cursor {
+			s.rewind(e, s.offDTS)
 		}
 	}
 }
@@ -103,18 +132,20 @@ func (s *Subscriber) begin() {
 	o := s.options.Options
 	s.class = class{format: s.options.Format, form: o.Form, audio: o.Audio, video: o.Video, gate: gateVideo}
 	ring := s.stream.ring
-	e := s.stream.gop.entry.Load()
-	s.cursor = ring.head.Load()
+	var e *entry
+	e, s.cursor = s.stream.edge()
 	switch {
 	case s.early && ring.get(0) != nil:
 		s.cursor = 0 // it has waited for all of it
 		return
-	case !o.Video || !e.video:
-	case !e.cached || o.Start == StartLive:
-		s.class.gate = gateAll
+	case !o.Video || !e.cached || o.Start == StartLive: // sound at once, and video when a decoder can begin
 	case o.Start == StartFast:
-		s.squeeze(e)
-		return
+		if s.rewind(e, 0) {
+			for _, h := range e.headersAt(s.squeeze.next) {
+				s.queue(h)
+			}
+			return
+		}
 	default:
 		s.cursor = e.keyframe
 		s.class.gate = gateOpen
@@ -122,36 +153,47 @@ func (s *Subscriber) begin() {
 	s.queueHeaders(e, true)
 }
 
-// squeeze queues the cached GOP's video with timestamps that end at its last frame's: the live edge of the picture,
-// which may lie behind that of the sound, and which the next frame follows. So the player shows that frame at
-// once. What differs from the shared messages is this player's alone.
-func (s *Subscriber) squeeze(e *entry) {
-	var frames []*Message
+// squeeze is the video of a GOP on its way to one player, with timestamps of the player's own.
+type squeeze struct {
+	until uint64 // the position behind its last frame
+	next  int64  // DTS of the next frame
+	edge  int64  // and of the last: none lies behind it
+}
+
+// rewind sends s back from its cursor to the keyframe of e, for the video since: with timestamps that end at the last frame's,
+// and none before floor. That is the live edge of the picture, which may lie behind that of the sound, and which the next
+// frame follows: so the player shows that frame at once. It returns false if the ring does not have all of it.
+func (s *Subscriber) rewind(e *entry, floor int64) bool {
+	frames, edge := int64(0), int64(0)
 	for position := e.keyframe; position < s.cursor; position++ {
 		m := s.stream.ring.get(position)
 		if m == nil { // evicted meanwhile
-			frames = nil
-			break
+			return false
 		}
-		if m.Kind != flv.Video {
-			continue
-		}
-		if m = m.inForm(s.class.form); m != nil {
-			frames = append(frames, m)
+		if m.Kind == flv.Video && m.inForm(s.class.form) != nil {
+			frames, edge = frames+1, m.DTS
 		}
 	}
-	if frames == nil {
-		s.queueHeaders(e, true)
+	if frames == 0 { // the keyframe lies ahead
+		return false
+	}
+	s.squeeze = squeeze{until: s.cursor, next: max(edge-frames+1, min(floor, edge)), edge: edge}
+	s.cursor = e.keyframe
+	s.class.gate = gateOpen
+	return true
+}
+
+// queueSqueezed queues m, which lies before s.squeeze.until, if it is video: the player has the sound already, or goes without.
+func (s *Subscriber) queueSqueezed(m *Message) {
+	if m.Kind != flv.Video {
 		return
 	}
-	edge := frames[len(frames)-1].DTS
-	first := max(0, edge-int64(len(frames)))
-	for _, h := range e.headersAt(first) {
-		s.queue(h)
+	if m = m.inForm(s.class.form); m == nil {
+		return
 	}
-	for i, m := range frames {
-		s.queue(m.stamped(min(first+int64(i), edge)))
-	}
+	q := &s.squeeze
+	s.queue(m.stamped(q.next))
+	q.next = min(q.next+1, q.edge)
 }
 
 // queueHeaders queues the sequence headers, and for a newcomer the metadata, which says nothing
@@ -186,7 +228,7 @@ func (s *Subscriber) collect(head uint64) {
 	ring := s.stream.ring
 	next, newest := ring.get(s.cursor), ring.last()
 	if next == nil || newest != nil && newest.DTS-next.DTS > s.stream.relay.config.Backlog.Milliseconds() {
-		s.skip(head, next == nil)
+		s.skip(next == nil)
 	}
 	size := 0
 	for s.cursor < head && size < catchUpBytes && len(s.pending) < maxVector {
@@ -194,8 +236,13 @@ func (s *Subscriber) collect(head uint64) {
 		if m == nil {
 			return // overrun: the next call jumps
 		}
+		squeezed := s.cursor < s.squeeze.until
 		s.cursor++
-		s.queue(m)
+		if squeezed {
+			s.queueSqueezed(m)
+		} else {
+			s.queue(m)
+		}
 		size += len(m.Payload)
 	}
 }
@@ -203,8 +250,8 @@ func (s *Subscriber) collect(head uint64) {
 // skip jumps to the newest keyframe. Without a newer one it goes on with what the
 // ring has, less than a GOP; when that is lost, or s wants no video, it jumps to
 // the live edge, where video waits for a keyframe.
-func (s *Subscriber) skip(head uint64, lost bool) {
-	e := s.stream.gop.entry.Load()
+func (s *Subscriber) skip(lost bool) {
+	e, head := s.stream.edge()
 	from := s.cursor
 	switch video := s.class.video && e.video; {
 	case video && e.cached && e.keyframe > from:

@@ -15,8 +15,8 @@ type entry struct {
 	cached    bool       // that keyframe is in the ring
 	headers   []*Message // metadata first, then each track's sequence header
 	changedAt uint64     // position of the newest change among headers
-	audio     bool       // the stream has sent audio
-	video     bool       // the stream has sent video
+	audio     bool       // the stream has audio, as far as is known
+	video     bool       // and video
 
 	at atomic.Pointer[stampedHeaders] // the headers as last handed to a newcomer
 }
@@ -49,6 +49,12 @@ func (e *entry) headersAt(dts int64) []*Message {
 type gop struct {
 	entry   atomic.Pointer[entry]
 	renewed bool // a new publisher came: the next header replaces all older ones
+
+	// Of a later publisher, until trackWaitPromised after its first message: till then newcomers are told of the tracks
+	// that the one before had, too.
+	unsettled    bool
+	since        int64 // DTS of its first message
+	audio, video bool  // what it has sent
 }
 
 func newGOP() *gop {
@@ -66,7 +72,11 @@ func (g *gop) next(m *Message, position uint64) *entry {
 	old := g.entry.Load()
 	if g.renewed {
 		g.renewed = false
-		old = &entry{changedAt: position}
+		g.unsettled, g.since, g.audio, g.video = old.audio || old.video, m.DTS, false, false
+		old = &entry{changedAt: position, audio: old.audio, video: old.video}
+	}
+	if g.unsettled {
+		old = g.settle(m, old)
 	}
 	switch {
 	case isHeader(m):
@@ -81,6 +91,23 @@ func (g *gop) next(m *Message, position uint64) *entry {
 		return e
 	}
 	return old
+}
+
+// settle returns the entry with the tracks that the present publisher has, once that is known.
+func (g *gop) settle(m *Message, e *entry) *entry {
+	g.audio, g.video = g.audio || m.Kind == flv.Audio, g.video || m.Kind == flv.Video
+	switch {
+	case g.audio && g.video:
+	case m.DTS-g.since < trackWaitPromised:
+		return e
+	}
+	g.unsettled = false
+	if e.audio == g.audio && e.video == g.video {
+		return e
+	}
+	e = e.copy()
+	e.audio, e.video = g.audio, g.video
+	return e
 }
 
 func (g *gop) commit(e *entry) {

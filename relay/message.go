@@ -16,8 +16,8 @@ type Message struct {
 	Payload []byte
 	Header  flv.Header // what ParseHeader read of Payload
 
-	position   uint64 // in the ring
-	videoQuiet bool   // no video for a while before it: audio need not wait for a keyframe
+	position uint64 // in the ring
+	endless  bool   // video of a GOP so old that nobody waits for its end (see Stream.keyframeLocked)
 
 	buffer []byte      // Payload, with headroom and tailroom, or nil
 	taken  atomic.Bool // a wire form is made in buffer

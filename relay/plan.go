@@ -12,13 +12,12 @@ type class struct {
 	gate   gate
 }
 
-// gate holds back frames until a keyframe.
+// gate holds video back until a decoder can begin; audio never waits for it.
 type gate uint8
 
 const (
 	gateOpen  gate = iota
-	gateVideo      // video waits for a keyframe, audio goes on
-	gateAll        // both wait: a newcomer's picture and sound start together
+	gateVideo      // video waits for a keyframe, or for a frame that need not wait for one
 )
 
 // plan is one class's batch from one position up to a head.
@@ -103,13 +102,10 @@ func (c *class) passes(m *Message) bool {
 	case m.Kind == flv.Script:
 		return true
 	case m.Kind == flv.Audio:
-		if !c.audio {
-			return false
-		}
-		return c.gate != gateAll || m.Header.SequenceHeader || m.videoQuiet
+		return c.audio
 	case !c.video:
 		return false
-	case m.startsGOP():
+	case m.startsGOP() || m.endless:
 		c.gate = gateOpen
 		return true
 	}

@@ -81,6 +81,7 @@ func TestStartFastKeepsThePictureBehindTheSound(t *testing.T) {
 	}
 }
 
+// The picture waits, the sound does not.
 func TestStartLiveWaitsForKeyframe(t *testing.T) {
 	r, p := live(t, Config{})
 	s, sink := play(t, r, PlayOptions{Audio: true, Video: true, Start: StartLive})
@@ -90,23 +91,10 @@ func TestStartLiveWaitsForKeyframe(t *testing.T) {
 	mustWrite(t, p, flv.Audio, 640, audioFrame(16))
 	mustWrite(t, p, flv.Video, 680, keyframe(17))
 	mustWrite(t, p, flv.Audio, 680, audioFrame(17))
-	await(t, "picture and sound", func() bool { return len(sink.messages(t)) == 5 })
-	if got := payloads(sink.messages(t))[3]; got != hex(keyframe(17)) {
-		t.Fatalf("starts with %s", got)
-	}
-}
-
-// When the camera is off, a newcomer hears the others all the same.
-func TestAudioDoesNotWaitForVideoThatIsOff(t *testing.T) {
-	r, p := live(t, Config{})
-	s, sink := play(t, r, PlayOptions{Audio: true, Video: true, Start: StartLive})
-	defer s.Close()
-	await(t, "headers", func() bool { return len(sink.messages(t)) == 3 })
-	mustWrite(t, p, flv.Audio, 900, audioFrame(1))
-	mustWrite(t, p, flv.Audio, 1700, audioFrame(2))
-	await(t, "sound", func() bool { return len(sink.messages(t)) == 4 })
-	if got := payloads(sink.messages(t))[3]; got != hex(audioFrame(2)) {
-		t.Fatalf("got %s", got)
+	await(t, "picture and sound", func() bool { return len(sink.messages(t)) == 6 })
+	want := []string{hex(audioFrame(16)), hex(keyframe(17)), hex(audioFrame(17))}
+	if got := payloads(sink.messages(t))[3:]; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("got %v, want %v", got, want)
 	}
 }
 
@@ -200,6 +188,7 @@ func TestRepeatedSequenceHeaderIsNoBarrier(t *testing.T) {
 	}
 }
 
+// What was off comes back at once, and the picture with all that its decoder needs.
 func TestSetReceive(t *testing.T) {
 	r, p := live(t, Config{})
 	s, sink := play(t, r, av)
@@ -209,13 +198,53 @@ func TestSetReceive(t *testing.T) {
 	settle(t, p.stream, 1)
 	mustWrite(t, p, flv.Video, 640, keyframe(16))
 	mustWrite(t, p, flv.Audio, 640, audioFrame(16))
+	mustWrite(t, p, flv.Video, 680, interframe(17))
+	mustWrite(t, p, flv.Audio, 680, audioFrame(17))
+	settle(t, p.stream, 1)
 	s.SetReceive(true, true)
 	settle(t, p.stream, 1)
-	mustWrite(t, p, flv.Video, 680, interframe(17)) // of a GOP whose keyframe was not delivered
-	mustWrite(t, p, flv.Audio, 680, audioFrame(17))
-	mustWrite(t, p, flv.Video, 720, keyframe(18))
-	want := []string{hex(audioFrame(17)), hex(keyframe(18))}
-	await(t, "both again", func() bool { return len(sink.messages(t)) == 17 })
+	mustWrite(t, p, flv.Video, 720, interframe(18))
+	mustWrite(t, p, flv.Audio, 720, audioFrame(18))
+	want := []got{{flv.Video, 679, hex(keyframe(16))}, {flv.Video, 680, hex(interframe(17))}, {flv.Video, 720, hex(interframe(18))}, {flv.Audio, 720, hex(audioFrame(18))}}
+	await(t, "both again", func() bool { return len(sink.messages(t)) == 15+len(want) })
+	if got := sink.messages(t)[15:]; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+// Off and on again within a GOP: the picture begins at its keyframe once more, and its clock does not go back.
+func TestSetReceiveWithinAGOP(t *testing.T) {
+	r, p := live(t, Config{})
+	s, sink := play(t, r, av)
+	defer s.Close()
+	await(t, "the cached GOP", func() bool { return len(sink.messages(t)) == 15 })
+	s.SetReceive(true, false)
+	settle(t, p.stream, 1)
+	s.SetReceive(true, true)
+	settle(t, p.stream, 1)
+	mustWrite(t, p, flv.Video, 640, interframe(16))
+	await(t, "the GOP and a frame", func() bool { return len(sink.messages(t)) == 15+6+1 })
+	all := sink.messages(t)
+	if all[15] != (got{flv.Video, 600, hex(keyframe(10))}) || all[20] != (got{flv.Video, 600, hex(interframe(15))}) {
+		t.Fatalf("got %v", all[15:])
+	}
+}
+
+// A header that changed while its track was off is not missed.
+func TestSetReceiveAfterANewHeader(t *testing.T) {
+	r, p := live(t, Config{})
+	s, sink := play(t, r, av)
+	defer s.Close()
+	await(t, "the cached GOP", func() bool { return len(sink.messages(t)) == 15 })
+	s.SetReceive(false, false)
+	settle(t, p.stream, 1)
+	mustWrite(t, p, flv.Video, 640, videoHeader(2))
+	mustWrite(t, p, flv.Audio, 640, []byte{0xaf, 0, 0x11, 0x90})
+	mustWrite(t, p, flv.Video, 640, keyframe(16))
+	settle(t, p.stream, 1)
+	s.SetReceive(true, true)
+	await(t, "headers and keyframe", func() bool { return len(sink.messages(t)) >= 15+3 })
+	want := []string{hex(videoHeader(2)), hex([]byte{0xaf, 0, 0x11, 0x90}), hex(keyframe(16))}
 	if got := payloads(sink.messages(t))[15:]; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,9 +19,6 @@ const (
 
 	// The ring holds so much media (ms) even where everybody is up to date.
 	leastHistory = 1000
-
-	// Without video for so long (ms of media), audio no longer waits for it.
-	videoQuietAfter = 1000
 
 	// Takeovers of one stream within a minute; more, and two encoders are fighting
 	// for the name: the one that has it keeps it.
@@ -62,7 +60,7 @@ type Stream struct {
 	awaitKey    bool       // a later publisher's video waits for its keyframe
 	timeline    timeline
 	firstDTS    int64
-	lastVideo   int64 // DTS
+	keyframe    int64 // DTS of the newest keyframe, or of the first frame of video; -1: none yet
 	promised    bool  // metadata names both tracks
 	readyClosed bool
 	resume      *time.Timer // while it waits for its lost publisher
@@ -83,6 +81,7 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 		ready:       make(chan struct{}),
 		over:        make(chan struct{}),
 		subscribers: make(map[*Subscriber]struct{}),
+		keyframe:    -1,
 	}
 	st.shards.Store(&[]*shard{newShard(st)})
 	return st
@@ -93,7 +92,7 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool {
 	frame := m.isMedia()
 	if frame && m.Kind == flv.Video && st.awaitKey {
-		if !m.startsGOP() {
+		if !m.startsGOP() && now.Sub(st.last.since).Milliseconds() < ringTime {
 			st.relay.dropped[dropKeyframe].Add(1)
 			return false
 		}
@@ -101,10 +100,8 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 	}
 	m.DTS = st.timeline.dts(m.Kind, m.Header.Track, frame, timestamp, now)
 	if frame && m.Kind == flv.Video {
-		st.lastVideo = m.DTS
+		st.keyframeLocked(m)
 	}
-	m.videoQuiet = m.DTS-st.lastVideo > videoQuietAfter
-
 	head := st.ring.head.Load()
 	st.evictLocked(m, head)
 	e := st.gop.next(m, head)
@@ -115,6 +112,24 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 		st.checkReadyLocked(m, e)
 	}
 	return true
+}
+
+// keyframeLocked notes how old m's GOP is. Encoders that refresh the picture bit by bit send one keyframe and then never
+// another, and do not say so: where none has come for as long as the ring keeps a GOP, video goes to whoever waits for one. Their
+// decoders show it as soon as they can.
+func (st *Stream) keyframeLocked(m *Message) {
+	if st.keyframe < 0 || m.Header.Keyframe && m.Header.Track == 0 {
+		st.keyframe = m.DTS
+	}
+	m.endless = m.DTS-st.keyframe > ringTime
+}
+
+// edge returns where newcomers enter the stream, and its next position, as they are at one moment: a header is behind neither
+// or in one of them.
+func (st *Stream) edge() (*entry, uint64) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.gop.entry.Load(), st.ring.head.Load()
 }
 
 // evictLocked makes room in the ring for m, which will stand at head.
@@ -234,6 +249,7 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 		early:   early,
 		gone:    make(chan struct{}),
 		behind:  true,
+		offFrom: math.MaxUint64,
 		index:   -1,
 	}
 	st.behind.Add(1)

@@ -40,9 +40,12 @@ type Subscriber struct {
 	sink    Sink
 	cursor  uint64
 	class   class
+	squeeze squeeze  // while the cursor is before its end
 	pending [][]byte // to be written before the cursor's message
 	begun   bool
-	behind  bool // counted in stream.behind
+	behind  bool   // counted in stream.behind
+	offFrom uint64 // since this position a track that it could have is off; the highest there is: none
+	offDTS  int64  // the newest when video was turned off
 
 	index   int         // in the shard; -1: not there. Of the shard's runner
 	joining atomic.Bool // in the inbox for the shard to take over
@@ -98,7 +101,8 @@ func (s *Subscriber) Control(b []byte) error {
 }
 
 // SetReceive turns audio and video off and on again (RTMP receiveAudio,
-// receiveVideo and pause). Video comes back with the next keyframe.
+// receiveVideo and pause). Video comes back at once, with the last keyframe and all since squeezed up to now as in
+// [StartFast], or where they are gone with the next keyframe.
 func (s *Subscriber) SetReceive(audio, video bool) {
 	s.mu.Lock()
 	s.receive = &receive{audio, video}
