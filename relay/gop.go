@@ -48,17 +48,20 @@ func (e *entry) headersAt(dts int64) []*Message {
 // gop follows the publisher's messages and keeps the entry true. The writer owns it.
 type gop struct {
 	entry   atomic.Pointer[entry]
-	renewed bool // a new publisher came: the next header replaces all older ones
+	renewed bool // a new publisher came
 
 	// Of a later publisher, until trackWaitPromised after its first message: till then newcomers are told of the tracks
 	// that the one before had, too.
 	unsettled    bool
-	since        int64 // DTS of its first message
-	audio, video bool  // what it has sent
+	since        int64      // DTS of its first message
+	audio, video bool       // what it has sent
+	former       []*Message // headers that it has not sent: the one before did
+
+	ended map[flv.Kind]bool // an end of sequence came, and no configuration since
 }
 
 func newGOP() *gop {
-	g := new(gop)
+	g := &gop{ended: map[flv.Kind]bool{}}
 	g.entry.Store(new(entry))
 	return g
 }
@@ -67,17 +70,42 @@ func newGOP() *gop {
 func (g *gop) begin() { g.renewed = true }
 
 // next returns the entry as it will be once m stands at position. Call commit with
-// it after m is in the ring.
-func (g *gop) next(m *Message, position uint64) *entry {
+// it after m is in the ring. A header that is in force is repeated in vain, by an encoder or by a publisher that returns: everybody
+// has it, and there are players whose picture stands for good after another.
+func (g *gop) next(m *Message, position uint64) (e *entry, repeated bool) {
 	old := g.entry.Load()
 	if g.renewed {
 		g.renewed = false
 		g.unsettled, g.since, g.audio, g.video = old.audio || old.video, m.DTS, false, false
-		old = &entry{changedAt: position, audio: old.audio, video: old.video}
+		g.former = slices.Clone(old.headers)
+		old = &entry{headers: old.headers, changedAt: old.changedAt, audio: old.audio, video: old.video}
+	}
+	if isHeader(m) {
+		repeated = g.repeats(m, old)
+	} else if m.Header.Packet == flv.SequenceEnd {
+		g.ended[m.Kind] = true
 	}
 	if g.unsettled {
 		old = g.settle(m, old)
 	}
+	return g.after(m, old, position), repeated
+}
+
+// repeats says whether everybody has the header m.
+func (g *gop) repeats(m *Message, e *entry) bool {
+	ended := m.Header.SequenceHeader && g.ended[m.Kind]
+	if ended {
+		delete(g.ended, m.Kind)
+	}
+	i := e.index(m)
+	if i < 0 || !bytes.Equal(e.headers[i].Payload, m.Payload) {
+		return false
+	}
+	g.former = slices.DeleteFunc(g.former, func(h *Message) bool { return h == e.headers[i] })
+	return !ended
+}
+
+func (g *gop) after(m *Message, old *entry, position uint64) *entry {
 	switch {
 	case isHeader(m):
 		return old.withHeader(m, position)
@@ -102,11 +130,14 @@ func (g *gop) settle(m *Message, e *entry) *entry {
 		return e
 	}
 	g.unsettled = false
-	if e.audio == g.audio && e.video == g.video {
+	former := g.former
+	g.former = nil
+	if e.audio == g.audio && e.video == g.video && len(former) == 0 {
 		return e
 	}
 	e = e.copy()
 	e.audio, e.video = g.audio, g.video
+	e.headers = slices.DeleteFunc(slices.Clone(e.headers), func(h *Message) bool { return slices.Contains(former, h) })
 	return e
 }
 
@@ -137,16 +168,20 @@ func (e *entry) copy() *entry {
 	return &entry{keyframe: e.keyframe, cached: e.cached, headers: e.headers, changedAt: e.changedAt, audio: e.audio, video: e.video}
 }
 
+// index returns which of the headers says what m says, or -1.
+func (e *entry) index(m *Message) int {
+	return slices.IndexFunc(e.headers, func(h *Message) bool {
+		a, b := h.Header, m.Header
+		return h.Kind == m.Kind && a.Packet == b.Packet && a.Track == b.Track && a.Multitrack == b.Multitrack
+	})
+}
+
 // withHeader replaces or adds one header. One that really differs is a barrier: what
 // was before it cannot be decoded with it, so that the cached GOP goes.
 func (e *entry) withHeader(m *Message, position uint64) *entry {
-	same := func(h *Message) bool {
-		a, b := h.Header, m.Header
-		return h.Kind == m.Kind && a.Packet == b.Packet && a.Track == b.Track && a.Multitrack == b.Multitrack
-	}
 	next := e.copy()
 	next.audio, next.video = e.audio || m.Kind == flv.Audio, e.video || m.Kind == flv.Video
-	i := slices.IndexFunc(e.headers, same)
+	i := e.index(m)
 	if i >= 0 && bytes.Equal(e.headers[i].Payload, m.Payload) {
 		return next
 	}

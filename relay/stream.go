@@ -88,7 +88,7 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 }
 
 // appendLocked puts one message of the publisher into the ring. It returns false
-// for one that is left out: video of a later publisher before its keyframe.
+// for one that is left out: video of a later publisher before its keyframe, and a header that everybody has.
 func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool {
 	frame := m.isMedia()
 	if frame && m.Kind == flv.Video && st.awaitKey {
@@ -104,14 +104,16 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 	}
 	head := st.ring.head.Load()
 	st.evictLocked(m, head)
-	e := st.gop.next(m, head)
-	st.ring.push(m)
+	e, repeated := st.gop.next(m, head)
+	if !repeated {
+		st.ring.push(m)
+	}
 	st.gop.commit(e)
 	st.meter.count(m)
 	if !st.readyClosed {
 		st.checkReadyLocked(m, e)
 	}
-	return true
+	return !repeated
 }
 
 // keyframeLocked notes how old m's GOP is. Encoders that refresh the picture bit by bit send one keyframe and then never
