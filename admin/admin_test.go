@@ -274,6 +274,8 @@ func TestServerMetrics(t *testing.T) {
 		streams: []Stream{demoStream("a"), demoStream("b"), {App: "live", Stream: "c", State: "waiting"}},
 		counters: Counters{
 			Drops:    map[string]uint64{"backlog": 7},
+			Kept:     9,
+			Cuts:     1,
 			Refusals: map[string]uint64{"expired": 3},
 			Open:     4,
 			Rooms:    2, Members: 5, Signal: 6,
@@ -293,6 +295,8 @@ func TestServerMetrics(t *testing.T) {
 		`liverelay_players{protocol="ws-flv"} 0`,
 		`liverelay_ingest_bits_per_second 1.8e+06`,
 		`liverelay_connections_open 4`,
+		`liverelay_ring_bytes 9`,
+		`liverelay_ring_cuts_total 1`,
 		`liverelay_rooms 2`,
 		`liverelay_room_members 5`,
 		`liverelay_signal_connections 6`,

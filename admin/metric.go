@@ -27,7 +27,9 @@ var (
 	signalDesc    = desc("signal_connections", "Signalling connections now.")
 	callbackDesc  = desc("callbacks_total", "Calls of the app's backend, by result.", "result")
 	dropsDesc     = desc("dropped_messages_total", "Messages not delivered to a player, by reason.", "reason")
-	descriptions  = []*prometheus.Desc{buildInfo, streamsDesc, playersDesc, ingestDesc, openDesc, resultDesc, receivedDesc, sentDesc, refusalDesc, dropsDesc, roomsDesc, membersDesc, signalDesc, callbackDesc}
+	keptDesc      = desc("ring_bytes", "Memory in which streams keep their last keyframe and all since.")
+	cutsDesc      = desc("ring_cuts_total", "Streams cut to their newest second, to fit relay.ring_memory.")
+	descriptions  = []*prometheus.Desc{buildInfo, streamsDesc, playersDesc, ingestDesc, openDesc, resultDesc, receivedDesc, sentDesc, refusalDesc, dropsDesc, keptDesc, cutsDesc, roomsDesc, membersDesc, signalDesc, callbackDesc}
 	streamsStates = []string{"live", "idle", "waiting"}
 )
 
@@ -96,6 +98,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for result, n := range counters.Callback {
 		counter(callbackDesc, n, result)
 	}
+	gauge(keptDesc, float64(counters.Kept))
+	counter(cutsDesc, counters.Cuts)
 	gauge(openDesc, float64(counters.Open))
 	gauge(roomsDesc, float64(counters.Rooms))
 	gauge(membersDesc, float64(counters.Members))

@@ -47,6 +47,8 @@ type Audio struct {
 // Counters are totals since the start, of ended streams and connections too.
 type Counters struct {
 	Drops    map[string]uint64 // messages not delivered, by reason
+	Kept     int64             // bytes that streams hold for newcomers
+	Cuts     uint64            // how often a stream's were cut for want of memory
 	Refusals map[string]uint64 // publish and play refused, by reason
 	Open     int               // connections now, of all doors
 	Rooms    int               // in use on this node

@@ -27,7 +27,7 @@ func endless(t *testing.T) (*Relay, *Publisher, func(n int)) {
 			mustWrite(t, p, flv.Audio, dts, audioFrame(int(dts)))
 		}
 	}
-	write(10 + ringTime/100)
+	write(10 + int(testLimits.time)/100)
 	return r, p, write
 }
 
@@ -131,7 +131,7 @@ func TestEndlessGOPOfALaterPublisher(t *testing.T) {
 	p = mustPublish(t, r, "u")
 	mustWrite(t, p, flv.Video, 0, interframe(1))
 	p.stream.mu.Lock()
-	p.since = p.since.Add(-ringTime * time.Millisecond)
+	p.since = p.since.Add(-30 * time.Second)
 	p.stream.mu.Unlock()
 	mustWrite(t, p, flv.Video, 40, interframe(2))
 	await(t, "the picture", func() bool { return len(sink.messages(t)) == 3+1 })
@@ -244,3 +244,29 @@ func (s *headerSink) Write(bufs [][]byte, _ time.Duration) error {
 }
 
 func (s *headerSink) Interrupt() {}
+
+// A GOP of 4K, 19 Mbit/s with a keyframe each 10 s, is kept for newcomers by default.
+func TestGOPOf4KIsKept(t *testing.T) {
+	r := newTestRelay(t, Config{})
+	p := mustPublish(t, r, "")
+	begin(t, p, 0)
+	frame := func(head []byte) []byte { return append(head, make([]byte, 19_000_000/8/30)...) }
+	for n := range 300 {
+		payload := frame(interframe(n))
+		if n == 0 {
+			payload = frame(keyframe(n))
+		}
+		mustWrite(t, p, flv.Video, uint32(n*1000/30), payload)
+		mustWrite(t, p, flv.Audio, uint32(n*1000/30), audioFrame(n))
+	}
+	for _, start := range []StartMode{StartGOP, StartFast} {
+		s, err := r.Subscribe(context.Background(), testName, SubscribeOptions{Format: plainFormat, Options: PlayOptions{Audio: true, Video: true, Start: start}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := new(countingSink)
+		s.Start(sink)
+		await(t, "all of it", func() bool { return sink.bytes.Load() >= 10*19_000_000/8 })
+		s.Close()
+	}
+}

@@ -26,6 +26,10 @@ type Config struct {
 	ResumeWindow     time.Duration // wait for a lost publisher, with its players [20s]
 	PlayWait         time.Duration // let a player wait for its stream [10s]
 	WriteTimeout     time.Duration // end a player that takes nothing for so long [10s]
+	RingTime         time.Duration // media kept of one GOP, for newcomers [30s]
+	RingBytes        int           // memory for what one stream keeps; 0: 64 MiB
+	RingMessages     int           // messages that one stream keeps; 0: 16384
+	RingMemory       int64         // bytes for what all streams keep together (see bound); 0: no limit
 	PlainSends       bool          // a system call a delivery, also where io_uring is to be had
 	ViewersPerStream int           // most subscribers of a stream; 0: no limit
 	ViewersPerApp    int           // most subscribers of an app's streams together; 0: no limit
@@ -44,14 +48,25 @@ func (c *Config) setDefaults() {
 		{&c.ResumeWindow, 20 * time.Second},
 		{&c.PlayWait, 10 * time.Second},
 		{&c.WriteTimeout, 10 * time.Second},
+		{&c.RingTime, 30 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.unset
 		}
 	}
+	if c.RingBytes == 0 {
+		c.RingBytes = 64 << 20
+	}
+	if c.RingMessages == 0 {
+		c.RingMessages = 16384
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+}
+
+func (c *Config) ringLimits() ringLimits {
+	return ringLimits{messages: c.RingMessages, bytes: c.RingBytes, time: c.RingTime.Milliseconds()}
 }
 
 // dropReason says why messages were not delivered.
@@ -74,6 +89,8 @@ type Relay struct {
 	subscriberID atomic.Uint64
 	epochs       atomic.Uint64
 	dropped      [dropReasons]atomic.Uint64 // messages
+	kept         atomic.Int64               // bytes in all rings, a moment ago
+	cuts         atomic.Uint64              // rings cut to fit Config.RingMemory
 
 	stop    chan struct{}
 	stopped chan struct{} // the ticker has ended
@@ -314,9 +331,11 @@ func (r *Relay) watch() {
 	for {
 		select {
 		case now := <-ticker.C:
-			for _, st := range r.all() {
+			all := r.all()
+			for _, st := range all {
 				st.watch(now)
 			}
+			r.bound(all)
 		case <-r.stop:
 			return
 		}

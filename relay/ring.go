@@ -2,30 +2,39 @@ package relay
 
 import "sync/atomic"
 
-// The caps of a stream's ring. They hold also for a stream that never sends a
-// keyframe: then only the backlog is kept. Bytes count payloads alone; wire forms that
-// players needed come on top.
+// ringLimits are the caps of a stream's ring. They hold also for a stream that never sends a
+// keyframe: then only the backlog is kept. Wire forms that players needed, beside the one that is made in a message's own
+// bytes, come on top.
+type ringLimits struct {
+	messages int
+	bytes    int   // see Message.cost
+	time     int64 // ms of one GOP
+}
+
 const (
-	ringMessages = 8192
-	ringBytes    = 8 << 20
-	ringTime     = 30_000 // ms of one GOP
-	ringFirst    = 64     // slots of a new stream; doubled as needed
+	ringFirst   = 64  // slots of a new stream; doubled as needed
+	messageCost = 256 // bytes of memory that a message takes beside its payload, about
 )
+
+// cost is what the ring counts for m, in bytes.
+func (m *Message) cost() int { return len(m.Payload) + messageCost }
 
 // ring holds a stream's newest messages by position. One goroutine at a time
 // writes; any number reads, without a lock: a reader that comes too late finds
 // another message or none, never a torn one.
 type ring struct {
+	limits ringLimits // static
+
 	slots atomic.Pointer[[]atomic.Pointer[Message]] // a power of two of them
 	head  atomic.Uint64                             // the next position to be written
 
 	// owned by the writer
 	tail  uint64 // the oldest position kept
-	bytes int    // payload bytes kept
+	bytes int    // that the messages kept cost
 }
 
-func newRing() *ring {
-	r := new(ring)
+func newRing(limits ringLimits) *ring {
+	r := &ring{limits: limits}
 	slots := make([]atomic.Pointer[Message], ringFirst)
 	r.slots.Store(&slots)
 	return r
@@ -59,7 +68,7 @@ func (r *ring) push(m *Message) {
 	}
 	m.position = head
 	slots[head&uint64(len(slots)-1)].Store(m)
-	r.bytes += len(m.Payload)
+	r.bytes += m.cost()
 	r.head.Store(head + 1)
 }
 
@@ -80,15 +89,31 @@ func (r *ring) evict(m *Message, keep uint64, since int64, free uint64, spare *s
 	for head := r.head.Load(); r.tail < head; r.tail++ {
 		slot := &slots[r.tail&uint64(len(slots)-1)]
 		old := slot.Load()
-		full := head-r.tail >= ringMessages || r.bytes+len(m.Payload) > ringBytes || m.DTS-old.DTS > ringTime
+		l := &r.limits
+		full := head-r.tail >= uint64(l.messages) || r.bytes+m.cost() > l.bytes || m.DTS-old.DTS > l.time
 		if !full && (old.position >= keep || old.DTS >= since) {
 			break
 		}
-		r.bytes -= len(old.Payload)
+		r.bytes -= old.cost()
 		slot.Store(nil)
 		if old.position < free && old.isMedia() { // newcomers are handed headers for as long as they hold
 			spare.keep(old)
 		}
+	}
+	return r.tail
+}
+
+// cut drops what is older than the DTS since, to free its memory. It returns the oldest position kept.
+func (r *ring) cut(since int64) uint64 {
+	slots := *r.slots.Load()
+	for head := r.head.Load(); r.tail < head; r.tail++ {
+		slot := &slots[r.tail&uint64(len(slots)-1)]
+		old := slot.Load()
+		if old.DTS >= since {
+			break
+		}
+		r.bytes -= old.cost()
+		slot.Store(nil)
 	}
 	return r.tail
 }

@@ -5,6 +5,13 @@ import (
 	"testing"
 )
 
+// testLimits are a relay's defaults.
+var testLimits = func() ringLimits {
+	var c Config
+	c.setDefaults()
+	return c.ringLimits()
+}()
+
 func TestRingCaps(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -14,14 +21,14 @@ func TestRingCaps(t *testing.T) {
 		since   func(dts int64) int64
 		maximum uint64 // messages kept after many
 	}{
-		{"messages", 10, 0, 0, func(dts int64) int64 { return 0 }, ringMessages},
-		{"bytes", 1 << 20, 0, 0, func(dts int64) int64 { return 0 }, ringBytes >> 20},
-		{"time", 10, 100, 0, func(dts int64) int64 { return 0 }, ringTime/100 + 1},
+		{"messages", 10, 0, 0, func(dts int64) int64 { return 0 }, uint64(testLimits.messages)},
+		{"bytes", 1<<20 - messageCost, 0, 0, func(dts int64) int64 { return 0 }, uint64(testLimits.bytes >> 20)},
+		{"time", 10, 100, 0, func(dts int64) int64 { return 0 }, uint64(testLimits.time/100 + 1)},
 		{"no keyframe: backlog only", 10, 100, 1 << 60, func(dts int64) int64 { return dts - 3000 }, 31},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRing()
-			for i := range int64(12_000) {
+			r := newRing(testLimits)
+			for i := range int64(20_000) {
 				m := &Message{DTS: i * test.step, Payload: make([]byte, test.size)}
 				r.evict(m, test.keep, test.since(m.DTS), 0, nil)
 				r.push(m)
@@ -41,9 +48,9 @@ func TestRingCaps(t *testing.T) {
 
 // A message larger than the whole ring may be is still passed on, alone.
 func TestRingOneLargeMessage(t *testing.T) {
-	r := newRing()
+	r := newRing(testLimits)
 	for range 3 {
-		m := &Message{Payload: make([]byte, ringBytes+1)}
+		m := &Message{Payload: make([]byte, testLimits.bytes+1)}
 		r.evict(m, 0, 0, 0, nil)
 		r.push(m)
 		if r.head.Load()-r.tail != 1 || r.last() != m {
@@ -54,7 +61,7 @@ func TestRingOneLargeMessage(t *testing.T) {
 
 // Readers race with the writer and growth: they get the message of the position or none.
 func TestRingReadersWithoutLock(t *testing.T) {
-	r := newRing()
+	r := newRing(testLimits)
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {

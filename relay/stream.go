@@ -76,7 +76,7 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 		relay:       r,
 		name:        n,
 		app:         appViewers,
-		ring:        newRing(),
+		ring:        newRing(r.config.ringLimits()),
 		gop:         newGOP(),
 		ready:       make(chan struct{}),
 		over:        make(chan struct{}),
@@ -92,7 +92,7 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool {
 	frame := m.isMedia()
 	if frame && m.Kind == flv.Video && st.awaitKey {
-		if !m.startsGOP() && now.Sub(st.last.since).Milliseconds() < ringTime {
+		if !m.startsGOP() && now.Sub(st.last.since).Milliseconds() < st.ring.limits.time {
 			st.relay.dropped[dropKeyframe].Add(1)
 			return false
 		}
@@ -123,7 +123,7 @@ func (st *Stream) keyframeLocked(m *Message) {
 	if st.keyframe < 0 || m.Header.Keyframe && m.Header.Track == 0 {
 		st.keyframe = m.DTS
 	}
-	m.endless = m.DTS-st.keyframe > ringTime
+	m.endless = m.DTS-st.keyframe > st.ring.limits.time
 }
 
 // edge returns where newcomers enter the stream, and its next position, as they are at one moment: a header is behind neither

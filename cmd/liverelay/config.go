@@ -91,6 +91,10 @@ type RelayConfig struct {
 	ResumeWindow   time.Duration `key:"resume_window"`
 	PlayWait       time.Duration `key:"play_wait"`
 	WriteTimeout   time.Duration `key:"write_timeout"`
+	RingTime       time.Duration `key:"ring_time"`
+	RingBytes      Size          `key:"ring_bytes"`
+	RingMessages   int           `key:"ring_messages"`
+	RingMemory     Size          `key:"ring_memory"` // 0: see defaultRingMemory
 	IOUring        bool          `key:"io_uring"`
 }
 
@@ -158,6 +162,9 @@ func defaultConfig() Config {
 			ResumeWindow:   20 * time.Second,
 			PlayWait:       10 * time.Second,
 			WriteTimeout:   10 * time.Second,
+			RingTime:       30 * time.Second,
+			RingBytes:      64 << 20,
+			RingMessages:   16384,
 		},
 		Room:  RoomConfig{Grace: 90 * time.Second},
 		Redis: RedisConfig{Prefix: "liverelay"},

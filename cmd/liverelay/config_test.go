@@ -151,11 +151,11 @@ apps:
 
 func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 	values := map[string]string{
-		"string": "x", "bool": "true", "int": "200", "time.Duration": "900ms", "[]string": `["10.0.0.1", "10.0.0.2"]`,
+		"string": "x", "bool": "true", "int": "300", "main.Size": "96MiB", "time.Duration": "900ms", "[]string": `["10.0.0.1", "10.0.0.2"]`,
 	}
 	special := map[string]string{ // where only some values are right
 		"node.advertise": "h", "rtmp.listen": ":1", "rtmp.tls_listen": "", "http.listen": ":1", "http.tls_listen": "",
-		"tls.cert": "", "tls.key": "", "admin.listen": ":1", "relay.start": "fast", "redis.addrs": `["h:1"]`, "redis.db": "3", "relay.io_uring": "false",
+		"tls.cert": "", "tls.key": "", "admin.listen": ":1", "relay.start": "fast", "redis.addrs": `["h:1"]`, "redis.db": "3", "relay.io_uring": "false", "relay.ring_time": "1m",
 		"hooks.authorize": "http://h/", "hooks.events": "http://h/", "hooks.on_failure": "allow", "log.level": "warn", "log.format": "json",
 		"apps": `[{"name":"live","id":1,"secret":"` + secretA + `"}]`, "apps.yaml": "- name: live\n  id: 1\n  secret: " + secretA,
 	}
@@ -227,6 +227,13 @@ func TestConfigMistakes(t *testing.T) {
 		{`relay: {backlog: 1ms}`, `relay.backlog: 1ms is too short, at least 100ms (from FILE)`},
 		{`relay: {flush_interval: 5s}`, `relay.flush_interval: 5s is too long, at most 1s (from FILE)`},
 		{`relay: {backlog: [2s]}`, `relay.backlog: what stands here is not a duration such as 500ms, 2s or 1m30s (from FILE)`},
+		{`relay: {ring_time: 10ms}`, `relay.ring_time: 10ms is too short, at least 1s (from FILE)`},
+		{`relay: {ring_bytes: 64MB}`, `relay.ring_bytes: "64MB" is not a size such as 512KiB, 64MiB or 2GiB (from FILE)`},
+		{`relay: {ring_bytes: 9GiB}`, `relay.ring_bytes: 9GiB is not between 1MiB and 1GiB (from FILE)`},
+		{`relay: {ring_bytes: 100}`, `relay.ring_bytes: 100 is not between 1MiB and 1GiB (from FILE)`},
+		{`relay: {ring_memory: 99999999999GiB}`, `relay.ring_memory: "99999999999GiB" is negative or too large (from FILE)`},
+		{`relay: {ring_memory: 32MiB}`, `relay.ring_memory: 32MiB is less than relay.ring_bytes (64MiB), what one stream may take (from FILE)`},
+		{`relay: {ring_messages: 1}`, `relay.ring_messages: 1 is not between 256 and 1048576 (from FILE)`},
 		{`room: {max_members: -1}`, `room.max_members: -1 is not between 0 and 2147483647 (from FILE)`},
 		{`redis: {addrs: [h]}`, `redis.addrs[0]: "h" is not an address such as ":1935" or "127.0.0.1:1935" (from FILE)`},
 		{`redis: {addrs: {a: b}}`, `redis.addrs.a: unknown key; did you mean redis.addrs? (from FILE)`},

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,8 @@ func decode(key string, field reflect.Value, raw any, fromEnv bool) *keyError {
 		return err
 	case *time.Duration:
 		return decodeDuration(key, target, raw)
+	case *Size:
+		return decodeSize(key, target, raw)
 	case *Secret:
 		return decodeSecret(key, target, raw)
 	case *[]string:
@@ -91,6 +94,43 @@ func decodeDuration(key string, target *time.Duration, raw any) *keyError {
 		return badKey(key, "%s is negative", d)
 	}
 	*target = d
+	return nil
+}
+
+// Size is a number of bytes. It is written with a unit: 64MiB.
+type Size int64
+
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}}
+
+// String writes the size as config.yaml has it.
+func (s Size) String() string {
+	for _, unit := range slices.Backward(sizeUnits) {
+		if n := int64(s); n > 0 && n%unit.bytes == 0 {
+			return fmt.Sprint(n/unit.bytes, unit.name)
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// decodeSize takes 64MiB, or bytes without a unit.
+func decodeSize(key string, target *Size, raw any) *keyError {
+	text, factor := strings.TrimSpace(fmt.Sprint(raw)), int64(1)
+	for _, unit := range sizeUnits {
+		if rest, ok := strings.CutSuffix(text, unit.name); ok {
+			text, factor = strings.TrimSpace(rest), unit.bytes
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err != nil:
+		return badKey(key, "%s is not a size such as 512KiB, 64MiB or 2GiB", show(raw))
+	case n < 0 || n > math.MaxInt64/factor:
+		return badKey(key, "%s is negative or too large", show(raw))
+	}
+	*target = Size(n * factor)
 	return nil
 }
 

@@ -83,8 +83,11 @@ func (v view) Counters() admin.Counters {
 		refusals[string(reason)] = n
 	}
 	rooms := v.rooms.Stats()
+	kept, cuts := v.relay.Kept()
 	return admin.Counters{
 		Drops:    v.relay.Drops(),
+		Kept:     kept,
+		Cuts:     cuts,
 		Refusals: refusals,
 		Open:     gate.Open,
 		Rooms:    rooms.Rooms,

@@ -36,6 +36,11 @@ func (c *Config) check() *keyError {
 		checkAtLeast("relay.publish_timeout", c.Relay.PublishTimeout, 100*time.Millisecond),
 		checkAtLeast("relay.idle_timeout", c.Relay.IdleTimeout, 100*time.Millisecond),
 		checkAtLeast("relay.write_timeout", c.Relay.WriteTimeout, 100*time.Millisecond),
+		checkAtLeast("relay.ring_time", c.Relay.RingTime, time.Second),
+		checkAtMost("relay.ring_time", c.Relay.RingTime, 10*time.Minute),
+		checkSize("relay.ring_bytes", c.Relay.RingBytes, 1<<20, 1<<30),
+		checkRange("relay.ring_messages", c.Relay.RingMessages, 256, 1<<20),
+		c.checkRingMemory(),
 		checkEach("redis.addrs", c.Redis.Addrs, checkAddress),
 		c.checkRedis(),
 		checkURL("hooks.authorize", c.Hooks.Authorize),
@@ -174,6 +179,20 @@ func checkOneOf(key, value string, allowed ...string) *keyError {
 func checkRange(key string, n, least, most int) *keyError {
 	if n < least || n > most {
 		return badKey(key, "%d is not between %d and %d", n, least, most)
+	}
+	return nil
+}
+
+func checkSize(key string, n, least, most Size) *keyError {
+	if n < least || n > most {
+		return badKey(key, "%s is not between %s and %s", n, least, most)
+	}
+	return nil
+}
+
+func (c *Config) checkRingMemory() *keyError {
+	if n := c.Relay.RingMemory; n > 0 && n < c.Relay.RingBytes {
+		return badKey("relay.ring_memory", "%s is less than relay.ring_bytes (%s), what one stream may take", n, c.Relay.RingBytes)
 	}
 	return nil
 }
