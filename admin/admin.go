@@ -34,11 +34,28 @@ type Relay interface {
 	Counters() Counters
 }
 
+// Readiness is whether a load balancer may send new work to a node.
+type Readiness struct {
+	State  State
+	Reason string // in one line, where it is not [Ready] or [Draining]
+}
+
+// State is a node's.
+type State int
+
+// States of a node.
+const (
+	Ready    State = iota // takes new work
+	Degraded              // takes new work, although something is away
+	NotReady              // cannot work yet
+	Draining              // takes no new work any more
+)
+
 // Config is everything a [Server] needs.
 type Config struct {
 	Relay   Relay
-	Ready   func() error // nil: ready for work; else why not
-	Token   string       // of the API; never empty
+	Ready   func() Readiness
+	Token   string // of the API; never empty
 	Version string
 	Log     *slog.Logger
 }
@@ -109,13 +126,19 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	text(w, http.StatusOK, "ok")
 }
 
-// ready says whether a load balancer may send new work here.
+// ready says whether a load balancer may send new work here. While draining it is 404:
+// HAProxy's disable-on-404 then lets running sessions be, where a 503 may cut them.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	if err := s.cfg.Ready(); err != nil {
-		text(w, http.StatusServiceUnavailable, err.Error())
-		return
+	switch r := s.cfg.Ready(); r.State {
+	case Ready:
+		text(w, http.StatusOK, "ready")
+	case Degraded:
+		text(w, http.StatusOK, "degraded: "+r.Reason)
+	case Draining:
+		text(w, http.StatusNotFound, "draining")
+	default:
+		text(w, http.StatusServiceUnavailable, r.Reason)
 	}
-	text(w, http.StatusOK, "ready")
 }
 
 // index helps whoever opens the listener in a browser.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -70,11 +69,11 @@ func demoStream(name string) Stream {
 }
 
 // start serves the relay and returns a function that asks it, and the log.
-func start(t *testing.T, relay *fakeRelay, ready func() error) (ask func(method, path, authorization string) (*http.Response, string), log *bytes.Buffer) {
+func start(t *testing.T, relay *fakeRelay, ready func() Readiness) (ask func(method, path, authorization string) (*http.Response, string), log *bytes.Buffer) {
 	t.Helper()
 	log = &bytes.Buffer{}
 	if ready == nil {
-		ready = func() error { return nil }
+		ready = func() Readiness { return Readiness{} }
 	}
 	s, err := New(Config{Relay: relay, Ready: ready, Token: testToken, Version: "v1", Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
@@ -260,12 +259,23 @@ func TestServerStreams(t *testing.T) {
 }
 
 func TestServerReady(t *testing.T) {
-	ask, _ := start(t, &fakeRelay{}, func() error { return errors.New("draining") })
-	if resp, body := ask("GET", "/readyz", ""); resp.StatusCode != 503 || body != "draining\n" {
-		t.Errorf("%d %s", resp.StatusCode, body)
-	}
-	if resp, _ := ask("GET", "/healthz", ""); resp.StatusCode != 200 {
-		t.Errorf("healthz %d while draining", resp.StatusCode)
+	for _, tt := range []struct {
+		is   Readiness
+		code int
+		body string
+	}{
+		{Readiness{State: Ready}, 200, "ready\n"},
+		{Readiness{Degraded, "redis is away"}, 200, "degraded: redis is away\n"},
+		{Readiness{NotReady, "redis is away"}, 503, "redis is away\n"},
+		{Readiness{State: Draining}, 404, "draining\n"},
+	} {
+		ask, _ := start(t, &fakeRelay{}, func() Readiness { return tt.is })
+		if resp, body := ask("GET", "/readyz", ""); resp.StatusCode != tt.code || body != tt.body {
+			t.Errorf("%+v: %d %s", tt.is, resp.StatusCode, body)
+		}
+		if resp, _ := ask("GET", "/healthz", ""); resp.StatusCode != 200 {
+			t.Errorf("%+v: healthz %d", tt.is, resp.StatusCode)
+		}
 	}
 }
 

@@ -93,13 +93,23 @@ func (b *Bans) keys() []string {
 
 func (b *Bans) channel() string { return b.redis.prefix + ":bans" }
 
-// follow keeps the copy up to date.
+// follow keeps the copy up to date, until b.ctx ends.
 func (b *Bans) follow() {
 	defer b.wait.Done()
-	ps := b.redis.client.Subscribe(b.ctx, b.channel())
-	events := ps.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(busCheck))
-	defer drain(events)
-	defer ps.Close()
+	var turn sync.Mutex // a message must not come between what a load reads and what it installs
+	f := b.redis.newFeed(
+		func(_, payload string) {
+			turn.Lock()
+			defer turn.Unlock()
+			b.hear(payload)
+		},
+		func(string) {
+			turn.Lock()
+			defer turn.Unlock()
+			_ = b.load(b.ctx) // or after the pause
+		},
+		b.channel())
+	defer f.close()
 	for {
 		pause := banCheck
 		if !b.loaded.Load() {
@@ -109,17 +119,9 @@ func (b *Bans) follow() {
 		case <-b.ctx.Done():
 			return
 		case <-time.After(pause):
+			turn.Lock()
 			b.compare()
-		case ev, ok := <-events:
-			if !ok {
-				return
-			}
-			switch ev := ev.(type) {
-			case *redis.Subscription:
-				_ = b.load(b.ctx) // or after the pause
-			case *redis.Message:
-				b.hear(ev.Payload)
-			}
+			turn.Unlock()
 		}
 	}
 }
@@ -131,7 +133,7 @@ type standing struct {
 }
 
 func (b *Bans) standing(ctx context.Context) (standing, error) {
-	v, err := b.redis.client.HMGet(ctx, b.keys()[1], "n", "id").Result()
+	v, err := b.redis.conn(ctx).HMGet(ctx, b.keys()[1], "n", "id").Result()
 	if err != nil || len(v) != 2 {
 		return standing{}, err
 	}
@@ -183,7 +185,7 @@ func (b *Bans) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := b.redis.client.HGetAll(ctx, b.keys()[0]).Result()
+	all, err := b.redis.hash(ctx, b.keys()[0])
 	if err != nil {
 		return err
 	}
@@ -199,7 +201,7 @@ func (b *Bans) load(ctx context.Context) error {
 		entries[e.Key] = e
 	}
 	for page := over; len(page) > 0; page = page[min(len(page), 500):] {
-		_ = b.redis.client.HDel(ctx, b.keys()[0], page[:min(len(page), 500)]...).Err() // or another time
+		_ = b.redis.conn(ctx).HDel(ctx, b.keys()[0], page[:min(len(page), 500)]...).Err() // or another time
 	}
 	b.install(ctx, entries, at)
 	return nil
@@ -252,15 +254,15 @@ func (b *Bans) restore(ctx context.Context) error {
 		}
 	}
 	for page := fields; len(page) > 0; page = page[min(len(page), 1000):] {
-		if err := b.redis.client.HSet(ctx, b.keys()[0], page[:min(len(page), 1000)]...).Err(); err != nil {
+		if err := b.redis.conn(ctx).HSet(ctx, b.keys()[0], page[:min(len(page), 1000)]...).Err(); err != nil {
 			return err
 		}
 	}
-	if err := b.redis.client.HSetNX(ctx, b.keys()[1], "id", auth.NewID()).Err(); err != nil {
+	if err := b.redis.conn(ctx).HSetNX(ctx, b.keys()[1], "id", auth.NewID()).Err(); err != nil {
 		return err
 	}
 	// The others see the counter move, and load.
-	return b.redis.client.HIncrBy(ctx, b.keys()[1], "n", max(0, known.n-at.n)+1).Err()
+	return b.redis.conn(ctx).HIncrBy(ctx, b.keys()[1], "n", max(0, known.n-at.n)+1).Err()
 }
 
 func marshalBan(e auth.Entry) ([]byte, error) {
@@ -326,7 +328,7 @@ func (b *Bans) write(ctx context.Context, e auth.Entry) error {
 		}
 		value = string(data)
 	}
-	n, err := banScript.Run(ctx, b.redis.client, b.keys(), e.Key.String(), value, maxBans, b.channel(), b.node, auth.NewID()).Int64()
+	n, err := banScript.Run(ctx, b.redis.conn(ctx), b.keys(), e.Key.String(), value, maxBans, b.channel(), b.node, auth.NewID()).Int64()
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -303,11 +302,7 @@ func TestRedisCluster(t *testing.T) {
 func TestSentinelFailover(t *testing.T) {
 	master := redistest.Start(t)
 	replica := redistest.Start(t, "--replicaof", "127.0.0.1", fmt.Sprint(master.Port))
-	conf := filepath.Join(t.TempDir(), "sentinel.conf")
-	text := fmt.Sprintf("sentinel monitor rooms 127.0.0.1 %d 1\nsentinel down-after-milliseconds rooms 500\nsentinel failover-timeout rooms 2000\n", master.Port)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	conf := fmt.Sprintf("sentinel monitor rooms 127.0.0.1 %d 1\nsentinel down-after-milliseconds rooms 500\nsentinel failover-timeout rooms 2000\n", master.Port)
 	sentinel := redistest.StartSentinel(t, conf)
 	sc := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
 	defer sc.Close()

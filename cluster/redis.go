@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -36,25 +35,13 @@ const (
 	defaultRoomTTL = 5 * time.Minute
 )
 
-// RedisOptions say which Redis: one server (one address), a Sentinel group (a master
-// name and the sentinels' addresses), or a Cluster (several addresses).
-type RedisOptions struct {
-	Addrs      []string
-	MasterName string
-	Username   string
-	Password   string
-	DB         int // not in a Cluster
-	TLS        *tls.Config
-	Prefix     string        // of all keys [liverelay]
-	RoomTTL    time.Duration // how long a room is kept that no node renews [5 min]
-}
-
 // Redis is the store of many nodes. All keys of a room have one hash tag, so that
 // its scripts run in a Cluster. Needs Redis 6.2, uses nothing newer than 7.0.
 type Redis struct {
-	client  redis.UniversalClient
-	prefix  string
-	roomTTL time.Duration
+	clients *clients      // static
+	prefix  string        // static
+	roomTTL time.Duration // static
+	health  health
 	bans    atomic.Pointer[Bans] // opened last
 }
 
@@ -76,27 +63,65 @@ func NewRedis(o RedisOptions) (*Redis, error) {
 	if o.Prefix == "" {
 		o.Prefix = "liverelay"
 	}
-	if strings.ContainsAny(o.Prefix, "{}") {
-		return nil, errors.New("redis.prefix: no braces")
+	if key, problem := o.Problem(); key != "" {
+		return nil, fmt.Errorf("%s: %s", key, problem)
 	}
 	if o.RoomTTL <= 0 {
 		o.RoomTTL = defaultRoomTTL
 	}
-	client := redis.NewUniversalClient(&redis.UniversalOptions{
-		Addrs: o.Addrs, MasterName: o.MasterName, Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLS,
-		SentinelUsername: o.Username, SentinelPassword: o.Password,
-		DialTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second,
-		ContextTimeoutEnabled: true, MaxRetries: 1, MinRetryBackoff: 20 * time.Millisecond, MaxRetryBackoff: 100 * time.Millisecond,
-		DisableIdentity: true,
-	})
-	return &Redis{client: client, prefix: o.Prefix, roomTTL: o.RoomTTL}, nil
+	if o.Timeout <= 0 {
+		o.Timeout = answerTimeout
+	}
+	return &Redis{clients: newClients(o), prefix: o.Prefix, roomTTL: o.RoomTTL}, nil
 }
 
 // Close closes all connections.
-func (r *Redis) Close() error { return r.client.Close() }
+func (r *Redis) Close() error { return r.clients.close() }
+
+// conn returns the connections to Redis.
+func (r *Redis) conn(ctx context.Context) redis.UniversalClient { return r.clients.client(ctx) }
 
 // Ping asks whether Redis answers.
-func (r *Redis) Ping(ctx context.Context) error { return r.client.Ping(ctx).Err() }
+func (r *Redis) Ping(ctx context.Context) error { return r.conn(ctx).Ping(ctx).Err() }
+
+// hash reads a hash by pages, for a large one takes longer than one reply may. What comes
+// in one page is of one moment. Where a failover came between two, pages may be missing:
+// then there is too little, and it is read again.
+func (r *Redis) hash(ctx context.Context, key string) (map[string]string, error) {
+	for range hashAttempts {
+		all := map[string]string{}
+		least, pages := int64(0), 0
+		for cursor := uint64(0); ; {
+			page, next, err := r.conn(ctx).HScan(ctx, key, cursor, "", hashPage).Result()
+			if err != nil {
+				return nil, err
+			}
+			for i := 0; i+1 < len(page); i += 2 {
+				all[page[i]] = page[i+1]
+			}
+			if pages++; pages == 1 && next == 0 {
+				return all, nil
+			}
+			if pages == 1 || next == 0 {
+				n, err := r.conn(ctx).HLen(ctx, key).Result()
+				if err != nil {
+					return nil, err
+				}
+				if pages == 1 {
+					least = n
+				}
+				least = min(n, least)
+			}
+			if cursor = next; cursor == 0 {
+				break
+			}
+		}
+		if int64(len(all)) >= least {
+			return all, nil
+		}
+	}
+	return nil, fmt.Errorf("%s changed while it was read", key)
+}
 
 // keys are a room's three keys, in the order of the scripts' KEYS.
 func (r *Redis) keys(key room.Key) []string {
@@ -111,7 +136,7 @@ func (r *Redis) channel(key room.Key) string {
 // Read implements [room.Store].
 func (r *Redis) Read(ctx context.Context, key room.Key, at room.Position) (room.View, error) {
 	var v room.View
-	reply, err := readScript.Run(ctx, r.client, r.keys(key), at.Incarnation, at.Seq, at.Commit).Slice()
+	reply, err := readScript.Run(ctx, r.conn(ctx), r.keys(key), at.Incarnation, at.Seq, at.Commit).Slice()
 	if err != nil {
 		return v, fmt.Errorf("read room %s: %w", key, err)
 	}
@@ -194,7 +219,7 @@ func (r *Redis) Commit(ctx context.Context, key room.Key, c *room.Commit) (int64
 		}
 		args = append(args, leaseMember(e.Node, e.Fence), end)
 	}
-	reply, err := commitScript.Run(ctx, r.client, r.keys(key), args...).StringSlice()
+	reply, err := commitScript.Run(ctx, r.conn(ctx), r.keys(key), args...).StringSlice()
 	if err != nil {
 		return 0, fmt.Errorf("commit room %s: %w", key, err)
 	}
@@ -221,7 +246,7 @@ func (r *Redis) Renew(ctx context.Context, node string, ttl time.Duration, holdi
 	}
 	for _, load := range [...]bool{false, true} {
 		cmds := make([]*redis.Cmd, len(holdings))
-		_, err := r.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		_, err := r.conn(ctx).Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			for i, h := range holdings {
 				cmds[i] = run(pipe, h, load)
 			}
@@ -258,7 +283,7 @@ func (r *Redis) Renew(ctx context.Context, node string, ttl time.Duration, holdi
 
 // Release implements [room.Store].
 func (r *Redis) Release(ctx context.Context, key room.Key, node string, fence int64) error {
-	return r.client.ZRem(ctx, r.keys(key)[2], leaseMember(node, fence)).Err()
+	return r.conn(ctx).ZRem(ctx, r.keys(key)[2], leaseMember(node, fence)).Err()
 }
 
 func (r *Redis) rulesKey(app string) string { return "{" + r.prefix + ":" + app + "}:rules" }
@@ -269,17 +294,17 @@ func (r *Redis) PutRule(ctx context.Context, app string, rule room.Rule) error {
 	if err != nil {
 		return err
 	}
-	if n, err := r.client.HLen(ctx, r.rulesKey(app)).Result(); err != nil {
+	if n, err := r.conn(ctx).HLen(ctx, r.rulesKey(app)).Result(); err != nil {
 		return err
 	} else if n >= maxRules {
 		return errManyRules
 	}
-	return r.client.HSet(ctx, r.rulesKey(app), rule.ID, data).Err()
+	return r.conn(ctx).HSet(ctx, r.rulesKey(app), rule.ID, data).Err()
 }
 
 // DeleteRule implements [room.Store].
 func (r *Redis) DeleteRule(ctx context.Context, app, id string) error {
-	return r.client.HDel(ctx, r.rulesKey(app), id).Err()
+	return r.conn(ctx).HDel(ctx, r.rulesKey(app), id).Err()
 }
 
 // Rules implements [room.Store]. What has expired is taken out on the way. A node that
@@ -291,7 +316,7 @@ func (r *Redis) Rules(ctx context.Context, app string) ([]room.Rule, error) {
 			return nil, fmt.Errorf("read bans: %w", err)
 		}
 	}
-	all, err := r.client.HGetAll(ctx, r.rulesKey(app)).Result()
+	all, err := r.hash(ctx, r.rulesKey(app))
 	if err != nil {
 		return nil, err
 	}
@@ -307,7 +332,7 @@ func (r *Redis) Rules(ctx context.Context, app string) ([]room.Rule, error) {
 		list = append(list, rule)
 	}
 	if len(over) > 0 {
-		_ = r.client.HDel(ctx, r.rulesKey(app), over...).Err() // or the next time
+		_ = r.conn(ctx).HDel(ctx, r.rulesKey(app), over...).Err() // or the next time
 	}
 	return list, nil
 }

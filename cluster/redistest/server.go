@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -34,7 +35,7 @@ func Start(t testing.TB, args ...string) *Server {
 	}
 	s := &Server{dir: t.TempDir(), args: args}
 	for range 5 { // another process may take the port between the two steps
-		s.Port = freePort(t)
+		s.Port = FreePort(t)
 		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))
 		if err := s.Up(); err == nil {
 			t.Cleanup(s.Down)
@@ -45,11 +46,18 @@ func Start(t testing.TB, args ...string) *Server {
 	return nil
 }
 
-// StartSentinel starts a sentinel with a configuration file, which it will change.
+// StartSentinel starts a sentinel with these lines of configuration.
 func StartSentinel(t testing.TB, conf string) *Server {
 	t.Helper()
-	s := &Server{dir: t.TempDir(), conf: conf}
-	s.Port = freePort(t)
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("redis-server is not installed (Debian: apt-get install redis-server): the Sentinel half of this test is not run")
+	}
+	dir := t.TempDir()
+	s := &Server{dir: dir, conf: filepath.Join(dir, "sentinel.conf")} // it will change the file
+	if err := os.WriteFile(s.conf, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Port = FreePort(t)
 	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))
 	if err := s.Up(); err != nil {
 		t.Fatal(err)
@@ -58,7 +66,8 @@ func StartSentinel(t testing.TB, conf string) *Server {
 	return s
 }
 
-func freePort(t testing.TB) int {
+// FreePort returns a port of the loopback that nobody listens on.
+func FreePort(t testing.TB) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +83,7 @@ func (s *Server) Up() error {
 		"--daemonize", "no", "--loglevel", "warning",
 	}, s.args...)
 	if s.conf != "" {
-		args = []string{s.conf, "--sentinel", "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1"}
+		args = []string{s.conf, "--sentinel", "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.dir, "--loglevel", "warning"}
 	}
 	s.cmd = exec.Command("redis-server", args...)
 	s.cmd.Stderr = os.Stderr
@@ -86,7 +95,7 @@ func (s *Server) Up() error {
 		_ = cmd.Wait()
 		close(exit)
 	}(s.cmd, s.exit)
-	for range 500 {
+	for range 3000 { // 30 s: the machine may be busy
 		select {
 		case <-s.exit:
 			return errors.New("redis-server ended at once")
@@ -111,7 +120,7 @@ func (s *Server) ping() bool {
 	fmt.Fprint(conn, "PING\r\n")
 	b := make([]byte, 5)
 	_, err = conn.Read(b)
-	return err == nil && string(b) == "+PONG"
+	return err == nil && (string(b) == "+PONG" || string(b) == "-NOAU") // it wants a password
 }
 
 // Pause stops the server in the middle of whatever it does; Resume lets it go on.

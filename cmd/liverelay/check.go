@@ -11,17 +11,21 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"liverelay/cluster"
 )
 
 const (
 	probeTimeout   = 3 * time.Second
+	storeTimeout   = 15 * time.Second
 	fewDescriptors = 10_000              // a player needs one
 	certSoon       = 14 * 24 * time.Hour // before a certificate ends, say so
 )
 
 func checkCommand(ctx context.Context, c *call) error {
 	set, config := c.flags("[--health]",
-		"Reads the configuration and says what is wrong with it, or what to expect. With --health it asks the\n"+
+		"Reads the configuration and says what is wrong with it, or what to expect; it does with Redis what a\n"+
+			"server does, and fails where that fails. With --health it asks the\n"+
 			"running server on this machine (admin.listen) whether it is ready: exit code 0 if it is.")
 	health := set.Bool("health", false, "ask the running server")
 	cfg, err := c.load(set, config)
@@ -45,9 +49,15 @@ func checkCommand(ctx context.Context, c *call) error {
 	checkPorts(ctx, &cfg, report)
 	reportApps(&cfg, report)
 	checkCertificate(&cfg, report)
-	checkStore(ctx, &cfg, report)
+	unusable := checkStore(ctx, &cfg, report)
+	if unusable != nil {
+		report("wrong", "%v", unusable)
+	}
 	if n := descriptors(); n > 0 && n < fewDescriptors {
 		report("note", "the system allows %d open files, and each player needs one: raise it (ulimit -n, LimitNOFILE=)", n)
+	}
+	if unusable != nil {
+		return fmt.Errorf("check: a server with this configuration lets nobody in: %w", unusable)
 	}
 	return nil
 }
@@ -128,17 +138,24 @@ func checkCertificate(cfg *Config, report func(level, format string, args ...any
 	report(level, "tls.cert is good until %s", cert.NotAfter.Format(time.DateOnly))
 }
 
-func checkStore(ctx context.Context, cfg *Config, report func(level, format string, args ...any)) {
-	for _, address := range cfg.Redis.Addrs {
-		dialer := net.Dialer{Timeout: probeTimeout}
-		conn, err := dialer.DialContext(ctx, "tcp", address)
-		if err != nil {
-			report("note", "redis.addrs: %v", err)
-			continue
-		}
-		_ = conn.Close() // only tried
-		report("ok", "redis.addrs: %s answers", address)
+// checkStore does with Redis what a node does.
+func checkStore(ctx context.Context, cfg *Config, report func(level, format string, args ...any)) error {
+	if len(cfg.Redis.Addrs) == 0 {
+		return nil
 	}
+	redis, err := cluster.NewRedis(cfg.redisOptions())
+	if err != nil {
+		return err
+	}
+	defer redis.Close()
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	found, err := redis.Check(ctx)
+	if err != nil {
+		return err
+	}
+	report("ok", "redis: %s: logged in, wrote, read, heard of it", found)
+	return nil
 }
 
 // listen is one configured address and its key.

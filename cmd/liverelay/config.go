@@ -111,10 +111,19 @@ type RedisConfig struct {
 	MasterName string   `key:"master_name"`
 	Username   string   `key:"username"`
 	Password   string   `key:"password"`
-	DB         int      `key:"db"`
-	TLS        bool     `key:"tls"`
-	Prefix     string   `key:"prefix"`
+
+	SentinelUsername string `key:"sentinel_username"`
+	SentinelPassword string `key:"sentinel_password"`
+	SentinelTLS      Switch `key:"sentinel_tls"`
+
+	Cluster Switch `key:"cluster"`
+	DB      int    `key:"db"`
+	TLS     bool   `key:"tls"`
+	Prefix  string `key:"prefix"`
 }
+
+// Switch is true, false or auto, which the key explains.
+type Switch string
 
 // HooksConfig is the operator's own server, asked and told.
 type HooksConfig struct {
@@ -167,7 +176,7 @@ func defaultConfig() Config {
 			RingMessages:   16384,
 		},
 		Room:  RoomConfig{Grace: 90 * time.Second},
-		Redis: RedisConfig{Prefix: "liverelay"},
+		Redis: RedisConfig{SentinelTLS: "auto", Cluster: "auto", Prefix: "liverelay"},
 		Hooks: HooksConfig{Timeout: 2 * time.Second, OnFailure: "deny"},
 		Log:   LogConfig{Level: "info", Format: "text"},
 	}

@@ -156,6 +156,7 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 	special := map[string]string{ // where only some values are right
 		"node.advertise": "h", "rtmp.listen": ":1", "rtmp.tls_listen": "", "http.listen": ":1", "http.tls_listen": "",
 		"tls.cert": "", "tls.key": "", "admin.listen": ":1", "relay.start": "fast", "redis.addrs": `["h:1"]`, "redis.db": "3", "relay.io_uring": "false", "relay.ring_time": "1m",
+		"redis.sentinel_tls": "true", "redis.cluster": "false",
 		"hooks.authorize": "http://h/", "hooks.events": "http://h/", "hooks.on_failure": "allow", "log.level": "warn", "log.format": "json",
 		"apps": `[{"name":"live","id":1,"secret":"` + secretA + `"}]`, "apps.yaml": "- name: live\n  id: 1\n  secret: " + secretA,
 	}
@@ -168,7 +169,11 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 			if !ok {
 				value = values[leaf.Type().String()]
 			}
-			if key == "redis.master_name" {
+			switch key { // these need each other
+			case "redis.sentinel_username", "redis.sentinel_password", "redis.sentinel_tls":
+				t.Setenv("LIVERELAY_REDIS_MASTER_NAME", "m")
+				fallthrough
+			case "redis.master_name":
 				t.Setenv("LIVERELAY_REDIS_ADDRS", "h:1")
 			}
 			t.Setenv(envName(key), value)
@@ -238,6 +243,16 @@ func TestConfigMistakes(t *testing.T) {
 		{`redis: {addrs: [h]}`, `redis.addrs[0]: "h" is not an address such as ":1935" or "127.0.0.1:1935" (from FILE)`},
 		{`redis: {addrs: {a: b}}`, `redis.addrs.a: unknown key; did you mean redis.addrs? (from FILE)`},
 		{`redis: {master_name: m}`, `redis.addrs: is missing, redis.master_name is set`},
+		{`redis: {cluster: maybe}`, `redis.cluster: "maybe" is not auto, true or false (from FILE)`},
+		{`redis: {cluster: true}`, `redis.addrs: is missing, redis.cluster is true`},
+		{`redis: {cluster: true, db: 1, addrs: ["h:1"]}`, `redis.db: a Redis Cluster has only database 0 (from FILE)`},
+		{`redis: {db: 1, addrs: ["h:1", "h:2"]}`, `redis.db: a Redis Cluster has only database 0 (from FILE)`},
+		{`redis: {cluster: true, master_name: m, addrs: ["h:1"]}`, `redis.cluster: is true, and redis.master_name is set: Sentinels know no Cluster (from FILE)`},
+		{`redis: {cluster: false, addrs: ["h:1", "h:2"]}`, `redis.cluster: is false, and there are several redis.addrs without a redis.master_name (from FILE)`},
+		{`redis: {sentinel_password: x, addrs: ["h:1"]}`, `redis.master_name: is missing, a user or password of Sentinels is set`},
+		{`redis: {sentinel_tls: true, addrs: ["h:1"]}`, `redis.master_name: is missing, redis.sentinel_tls is set`},
+		{`node: {id: "edge 1"}`, `node.id: "edge 1" is not 1 to 256 letters, digits, '-', '_' or '.' (from FILE)`},
+		{`node: {id: "a/b"}`, `node.id: "a/b" is not 1 to 256 letters, digits, '-', '_' or '.' (from FILE)`},
 		{`redis: {password: 1234}`, `redis.password: is not text: put it in quotes (from FILE)`},
 		{`redis: {tls: maybe}`, `redis.tls: "maybe" is not true or false (from FILE)`},
 		{`redis: {prefix: ""}`, `redis.prefix: is empty (from FILE)`},

@@ -22,6 +22,8 @@ func decode(key string, field reflect.Value, raw any, fromEnv bool) *keyError {
 		return decodeString(key, target, raw)
 	case *bool:
 		return decodeBool(key, target, raw)
+	case *Switch:
+		return decodeSwitch(key, target, raw)
 	case *int:
 		n, err := decodeInt(key, raw, math.MaxInt32)
 		*target = int(n)
@@ -66,6 +68,20 @@ func decodeBool(key string, target *bool, raw any) *keyError {
 		}
 	}
 	return badKey(key, "%s is not true or false", show(raw))
+}
+
+// decodeSwitch takes what decodeBool does, or auto.
+func decodeSwitch(key string, target *Switch, raw any) *keyError {
+	if raw == "auto" {
+		*target = "auto"
+		return nil
+	}
+	b := false
+	if err := decodeBool(key, &b, raw); err != nil {
+		return badKey(key, "%s is not auto, true or false", show(raw))
+	}
+	*target = Switch(strconv.FormatBool(b))
+	return nil
 }
 
 func decodeInt(key string, raw any, most int64) (int64, *keyError) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -51,18 +50,7 @@ func (s *server) openStore() error {
 		s.store, s.bus, s.bans = memory, memory.Bus(), auth.NewMemory(maxBans)
 		return nil
 	}
-	options := cluster.RedisOptions{
-		Addrs:      s.cfg.Redis.Addrs,
-		MasterName: s.cfg.Redis.MasterName,
-		Username:   s.cfg.Redis.Username,
-		Password:   s.cfg.Redis.Password,
-		DB:         s.cfg.Redis.DB,
-		Prefix:     s.cfg.Redis.Prefix,
-	}
-	if s.cfg.Redis.TLS {
-		options.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	redis, err := cluster.NewRedis(options)
+	redis, err := cluster.NewRedis(s.cfg.redisOptions())
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 
 	"liverelay/admin"
 	"liverelay/auth"
+	"liverelay/cluster"
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/httpflv"
@@ -102,7 +102,7 @@ type server struct {
 	flv   *httpflv.Handler
 	store room.Store
 	bus   room.Bus
-	redis io.Closer // nil: in memory
+	redis *cluster.Redis // nil: in memory
 	rooms *room.Service
 	http  *http.Server
 	admin *admin.Server
@@ -240,6 +240,9 @@ func (s *server) start() {
 	}
 	s.running.Go(func() { s.watchBans(ctx) })
 	s.running.Go(func() { s.kickBanned(ctx) })
+	if s.redis != nil {
+		s.running.Go(func() { s.redis.Watch(ctx, s.log) })
+	}
 	if s.cert != nil {
 		s.running.Go(func() { s.cert.Watch(ctx, certInterval, s.log) })
 	}

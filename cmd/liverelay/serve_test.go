@@ -263,7 +263,7 @@ func TestServeDrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if resp, body := get(t, admin+"/readyz", ""); resp.StatusCode == 503 && body == "draining\n" {
+		if resp, body := get(t, admin+"/readyz", ""); resp.StatusCode == 404 && body == "draining\n" {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -8,17 +8,28 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"liverelay/admin"
 )
 
 // closeTimeout is for connections to be told and closed.
 const closeTimeout = 5 * time.Second
 
 // ready says whether new work may come: for load balancers.
-func (s *server) ready() error {
+func (s *server) ready() admin.Readiness {
 	if s.draining.Load() {
-		return errors.New("draining")
+		return admin.Readiness{State: admin.Draining}
 	}
-	return nil
+	if s.redis == nil {
+		return admin.Readiness{State: admin.Ready}
+	}
+	switch ready, reason := s.redis.State(); {
+	case !ready: // nobody could log in, publish or play
+		return admin.Readiness{State: admin.NotReady, Reason: reason}
+	case reason != "":
+		return admin.Readiness{State: admin.Degraded, Reason: reason}
+	}
+	return admin.Readiness{State: admin.Ready}
 }
 
 // drain takes no new work and waits until nobody is there any more, the drain

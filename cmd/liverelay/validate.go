@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"liverelay/cluster"
 	"liverelay/relay"
 	"liverelay/relay/door"
 )
@@ -21,6 +22,7 @@ const secretLength = 32
 // problem in the order of config.yaml.
 func (c *Config) check() *keyError {
 	checks := []*keyError{
+		checkNodeID(c.Node.ID),
 		checkHost("node.advertise", c.Node.Advertise),
 		checkApps(c.Apps),
 		checkListen("rtmp.listen", c.RTMP.Listen),
@@ -56,6 +58,17 @@ func (c *Config) check() *keyError {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkNodeID: the id stands in front of other things in what nodes tell each other.
+func checkNodeID(id string) *keyError {
+	if id == "" {
+		return nil
+	}
+	if _, err := relay.ParseName(id, "x"); err != nil {
+		return badKey("node.id", "%.40q is not 1 to 256 letters, digits, '-', '_' or '.'", id)
 	}
 	return nil
 }
@@ -143,19 +156,40 @@ func (c *Config) checkTLS() *keyError {
 }
 
 func (c *Config) checkRedis() *keyError {
-	if c.Redis.MasterName != "" && len(c.Redis.Addrs) == 0 {
-		return badKey("redis.addrs", "is missing, redis.master_name is set")
+	o := c.redisOptions()
+	if key, problem := o.Problem(); key != "" {
+		return badKey(key, "%s", problem)
 	}
-	if c.Redis.DB > 0 && c.Redis.MasterName == "" && len(c.Redis.Addrs) > 1 {
-		return badKey("redis.db", "a Redis Cluster has only database 0")
-	}
-	if c.Redis.Prefix == "" {
-		return badKey("redis.prefix", "is empty")
-	}
-	if strings.ContainsAny(c.Redis.Prefix, "{} \t\r\n") {
-		return badKey("redis.prefix", "%.40q holds braces or spaces", c.Redis.Prefix)
+	if c.Redis.SentinelTLS != "auto" && c.Redis.MasterName == "" {
+		return badKey("redis.master_name", "is missing, redis.sentinel_tls is set")
 	}
 	return nil
+}
+
+// redisOptions is the section redis as package cluster wants it.
+func (c *Config) redisOptions() cluster.RedisOptions {
+	o := cluster.RedisOptions{
+		Addrs:            c.Redis.Addrs,
+		MasterName:       c.Redis.MasterName,
+		Username:         c.Redis.Username,
+		Password:         c.Redis.Password,
+		SentinelUsername: c.Redis.SentinelUsername,
+		SentinelPassword: c.Redis.SentinelPassword,
+		DB:               c.Redis.DB,
+		Prefix:           c.Redis.Prefix,
+	}
+	if c.Redis.Cluster != "auto" {
+		yes := c.Redis.Cluster == "true"
+		o.Cluster = &yes
+	}
+	secure := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.Redis.TLS {
+		o.TLS = secure
+	}
+	if c.Redis.SentinelTLS == "true" || c.Redis.SentinelTLS == "auto" && c.Redis.TLS {
+		o.SentinelTLS = secure
+	}
+	return o
 }
 
 // checkHooked asks for the hook's address where an app relies on it.

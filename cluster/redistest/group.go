@@ -1,0 +1,152 @@
+package redistest
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Patience is how long a test may wait for a server; the machine may be busy.
+const Patience = 60 * time.Second
+
+// Group is a master, its replica and three Sentinels that watch them by the name rooms.
+type Group struct {
+	Master, Replica *Server
+	Sentinels       []*Server
+}
+
+// StartGroup starts one; Sentinels take a server that is silent for a second for dead.
+func StartGroup(t testing.TB) *Group {
+	t.Helper()
+	g := &Group{Master: Start(t)}
+	g.Replica = Start(t, "--replicaof", "127.0.0.1", strconv.Itoa(g.Master.Port))
+	conf := fmt.Sprintf("sentinel monitor rooms 127.0.0.1 %d 2\nsentinel down-after-milliseconds rooms 1000\nsentinel failover-timeout rooms 10000\n", g.Master.Port)
+	for range 3 {
+		g.Sentinels = append(g.Sentinels, StartSentinel(t, conf))
+	}
+	for _, s := range g.Sentinels {
+		Eventually(t, "the Sentinels find each other and the replica", func() bool {
+			client := redis.NewSentinelClient(&redis.Options{Addr: s.Addr})
+			defer client.Close()
+			others, err := client.Sentinels(context.Background(), "rooms").Result()
+			replicas, err2 := client.Replicas(context.Background(), "rooms").Result()
+			return err == nil && err2 == nil && len(others) == 2 && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
+		})
+	}
+	return g
+}
+
+// Addrs are the Sentinels'.
+func (g *Group) Addrs() []string {
+	var addrs []string
+	for _, s := range g.Sentinels {
+		addrs = append(addrs, s.Addr)
+	}
+	return addrs
+}
+
+// Watched returns the Sentinel that a client listens to.
+func (g *Group) Watched(t testing.TB) *Server {
+	t.Helper()
+	var found *Server
+	Eventually(t, "a client listens to a Sentinel", func() bool {
+		for _, s := range g.Sentinels {
+			client := redis.NewSentinelClient(&redis.Options{Addr: s.Addr})
+			cmd := redis.NewStringCmd(context.Background(), "client", "list")
+			_ = client.Process(context.Background(), cmd)
+			_ = client.Close()
+			if subscribed.MatchString(cmd.Val()) {
+				found = s
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+var subscribed = regexp.MustCompile(` sub=[1-9]`)
+
+// Failover moves the master in good order, as for maintenance.
+func (g *Group) Failover(t testing.TB) {
+	t.Helper()
+	client := redis.NewSentinelClient(&redis.Options{Addr: g.Sentinels[0].Addr})
+	defer client.Close()
+	Eventually(t, "the Sentinel begins a failover", func() bool {
+		return client.Failover(context.Background(), "rooms").Err() == nil
+	})
+}
+
+// StartCluster starts a Cluster of three servers, and a replica of the first.
+func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Server) {
+	t.Helper()
+	bus := map[*Server]int{}
+	start := func() *Server {
+		port := FreePort(t)
+		s := Start(t, append([]string{
+			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(port), "--cluster-node-timeout", "1500",
+			"--cluster-require-full-coverage", "no", "--cluster-allow-replica-migration", "no",
+		}, args...)...)
+		bus[s] = port
+		return s
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	do := func(s *Server, what ...any) string {
+		t.Helper()
+		client := redis.NewClient(&redis.Options{Addr: s.Addr})
+		defer client.Close()
+		reply, err := client.Do(ctx, what...).Text()
+		if err != nil {
+			t.Fatalf("%v: %v", what, err)
+		}
+		return reply
+	}
+	for i := range 3 {
+		s := start()
+		masters = append(masters, s)
+		do(s, "cluster", "addslotsrange", i*16384/3, (i+1)*16384/3-1)
+	}
+	replica = start()
+	all := append([]*Server{replica}, masters...)
+	for _, s := range all[:3] {
+		do(s, "cluster", "meet", "127.0.0.1", masters[2].Port, bus[masters[2]])
+	}
+	for _, s := range all {
+		Eventually(t, "the Cluster is complete", func() bool {
+			client := redis.NewClient(&redis.Options{Addr: s.Addr})
+			defer client.Close()
+			nodes, err := client.ClusterShards(ctx).Result()
+			slots := 0
+			for _, n := range nodes {
+				for _, r := range n.Slots {
+					slots += int(r.End-r.Start) + 1
+				}
+			}
+			return err == nil && slots == 16384
+		})
+	}
+	do(replica, "cluster", "replicate", do(masters[0], "cluster", "myid"))
+	Eventually(t, "the replica follows", func() bool {
+		client := redis.NewClient(&redis.Options{Addr: replica.Addr})
+		defer client.Close()
+		role, err := client.Do(ctx, "role").Slice()
+		return err == nil && len(role) > 3 && role[0] == "slave" && role[3] == "connected"
+	})
+	return masters, replica
+}
+
+// Eventually waits until something is so.
+func Eventually(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(Patience); !so(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", Patience, what)
+		}
+	}
+}
