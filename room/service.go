@@ -3,9 +3,11 @@ package room
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +54,9 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Store == nil || cfg.Bus == nil || cfg.App == nil || cfg.Verify == nil || cfg.Sign == nil {
 		return nil, errors.New("room: Store, Bus, App, Verify and Sign must be set")
 	}
+	if strings.ContainsFunc(cfg.Node, notInName) { // it stands in front of other things in the log and in leases
+		return nil, fmt.Errorf("room: Node %.40q is not letters, digits, '-', '_' or '.'", cfg.Node)
+	}
 	s := &Service{
 		cfg: cfg, node: cfg.Node, store: cfg.Store, log: cfg.Log,
 		rooms: map[Key]*Room{}, players: map[playerKey][]uint64{}, retry: map[*Room]struct{}{},
@@ -64,6 +69,10 @@ func New(cfg Config) (*Service, error) {
 	s.spawn(s.sendOut)
 	s.spawn(s.keepHouse)
 	return s, nil
+}
+
+func notInName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 }
 
 // Close says goodbye to all clients (4001), waits for what is under way until ctx

@@ -210,6 +210,9 @@ func TestConfigMistakes(t *testing.T) {
 		{`rmtp: {listen: ":1"}`, `rmtp.listen: unknown key; did you mean rtmp.listen? (from FILE)`},
 		{`colour: blue`, `colour: unknown key (from FILE)`},
 		{`rtmp: 5`, `rtmp: is a section: write its keys below it (from FILE)`},
+		{`rmtp: {}`, `rmtp: unknown key; did you mean rtmp? (from FILE)`},
+		{`rmtp: null`, `rmtp: unknown key; did you mean rtmp? (from FILE)`},
+		{`rtmp: {lisen: {}}`, `rtmp.lisen: unknown key; did you mean rtmp.listen? (from FILE)`},
 		{`rtmp: {listen: {port: 1}}`, `rtmp.listen.port: unknown key (from FILE)`},
 		{`rtmp: {listen: 1935}`, `rtmp.listen: is not text: put it in quotes (from FILE)`},
 		{`rtmp: {listen: "1935"}`, `rtmp.listen: "1935" is not an address such as ":1935" or "127.0.0.1:1935" (from FILE)`},
@@ -301,10 +304,68 @@ func TestConfigMistakes(t *testing.T) {
 	}
 }
 
+// What a container platform sets for a service of our name is none of our business; it
+// is known by the form of its value, for the name alone could be a user's mistake.
+func TestConfigForeignEnvironment(t *testing.T) {
+	for name, value := range map[string]string{
+		"LIVERELAY_SERVICE_HOST":                "10.0.0.1",
+		"LIVERELAY_SERVICE_PORT":                "1935",
+		"LIVERELAY_SERVICE_PORT_RTMP":           "1935",
+		"LIVERELAY_PORT":                        "tcp://10.0.0.1:1935",
+		"LIVERELAY_PORT_1935_TCP":               "tcp://[fd00::1]:1935",
+		"LIVERELAY_PORT_1935_TCP_PROTO":         "tcp",
+		"LIVERELAY_PORT_1935_TCP_PORT":          "1935",
+		"LIVERELAY_PORT_1935_TCP_ADDR":          "10.0.0.1",
+		"LIVERELAY_RTMP_PORT":                   "tcp://10.0.0.1:1935", // the service is called liverelay-rtmp
+		"LIVERELAY_RTMP_SERVICE_HOST":           "fd00::1",
+		"LIVERELAY_ADMIN_SERVICE_PORT_RELAY_UI": "8081",
+		"LIVERELAY_NAME":                        "/web/liverelay",
+	} {
+		t.Setenv(name, value)
+	}
+	if _, err := loadConfig(""); err != nil {
+		t.Error(err)
+	}
+}
+
+// An empty variable is what a compose file makes of one that is not set: it does not
+// take away what the file says.
+func TestConfigEmptyListInEnvironment(t *testing.T) {
+	path := writeConfig(t, `{apps: [{name: live, id: 1, secret: "`+secretA+`"}], redis: {addrs: ["h:1"]}}`)
+	for name, key := range map[string]string{"LIVERELAY_APPS": "apps", "LIVERELAY_REDIS_ADDRS": "redis.addrs"} {
+		t.Run(name, func(t *testing.T) {
+			for _, empty := range []string{"", "  "} {
+				t.Setenv(name, empty)
+				want := key + ": is empty, and the file has some: remove the variable, or write [] for none (from " + name + ")"
+				if _, err := loadConfig(path); err == nil || err.Error() != want {
+					t.Errorf("got  %v\nwant %s", err, want)
+				}
+				if cfg, err := loadConfig(""); err != nil || len(cfg.Apps)+len(cfg.Redis.Addrs) != 0 {
+					t.Errorf("without a file: %v", err)
+				}
+			}
+			t.Setenv(name, "[]")
+			cfg, err := loadConfig(path)
+			if err != nil || len(cfg.Apps)+len(cfg.Redis.Addrs) != 1 {
+				t.Errorf("none: %v %+v", err, cfg)
+			}
+		})
+	}
+}
+
 func TestConfigEnvironmentMistakes(t *testing.T) {
 	tests := []struct{ name, value, want string }{
 		{"LIVERELAY_RTMP_LISTN", ":1", `LIVERELAY_RTMP_LISTN: unknown key; did you mean LIVERELAY_RTMP_LISTEN?`},
 		{"LIVERELAY_FOO", "x", `LIVERELAY_FOO: unknown key`}, // as far from all as it is long, but for the prefix
+		{"LIVERELAY_RTMP_PORT", "1936", `LIVERELAY_RTMP_PORT: unknown key`},
+		{"LIVERELAY_REDIS_USER_NAME", "relay", `LIVERELAY_REDIS_USER_NAME: unknown key; did you mean LIVERELAY_REDIS_USERNAME?`},
+		{"LIVERELAY_APPS_0_NAME", "live", `LIVERELAY_APPS_0_NAME: unknown key: all apps are in LIVERELAY_APPS, as JSON or YAML`},
+		{"LIVERELAY_ENV_TOKEN", "x", `LIVERELAY_ENV_TOKEN: unknown key`},
+		{"LIVERELAY_SERVICE_HOST", "example", `LIVERELAY_SERVICE_HOST: unknown key`},
+		{"LIVERELAY_SERVICE_PORT", "tcp", `LIVERELAY_SERVICE_PORT: unknown key`},
+		{"LIVERELAY_PORT_1935_TCP_PORT", "http://h", `LIVERELAY_PORT_1935_TCP_PORT: unknown key`},
+		{"LIVERELAY_NAME", "edge1", `LIVERELAY_NAME: unknown key`},
+		{"liverelay_rtmp_listen", ":1", `liverelay_rtmp_listen: unknown key; did you mean LIVERELAY_RTMP_LISTEN?`},
 		{"LIVERELAY_WHATEVER", "x", `LIVERELAY_WHATEVER: unknown key`},
 		{"LIVERELAY_RELAY_BACKLOG", "2", `relay.backlog: "2" is not a duration such as 500ms, 2s or 1m30s (from LIVERELAY_RELAY_BACKLOG)`},
 		{"LIVERELAY_LIMITS_PER_IP", "few", `limits.per_ip: "few" is not a whole number (from LIVERELAY_LIMITS_PER_IP)`},

@@ -45,7 +45,8 @@ func loadConfig(path string) (Config, error) {
 		path = os.Getenv(envConfig)
 	}
 	cfg := defaultConfig()
-	v := viper.New()
+	tree := &fileTree{}
+	v := viper.NewWithOptions(viper.WithDecoderRegistry(tree))
 	if path != "" {
 		v.SetConfigFile(path)
 		v.SetConfigType("yaml")
@@ -55,7 +56,7 @@ func loadConfig(path string) (Config, error) {
 	}
 	leaves := map[string]reflect.Value{}
 	collect(reflect.ValueOf(&cfg).Elem(), "", leaves)
-	if err := checkKeys(v, leaves); err != nil {
+	if err := checkKeys(v, tree, leaves); err != nil {
 		err.Source = path
 		return Config{}, err
 	}
@@ -73,9 +74,18 @@ func loadConfig(path string) (Config, error) {
 			continue
 		}
 		source[key] = path
-		fromEnv := false
-		if _, fromEnv = os.LookupEnv(name); fromEnv {
+		text, fromEnv := os.LookupEnv(name)
+		if fromEnv {
 			source[key] = name
+		}
+		if fromEnv && leaves[key].Kind() == reflect.Slice && strings.TrimSpace(text) == "" {
+			// What a compose file makes of a variable that is not set.
+			if v.InConfig(key) && !isEmpty(tree.at(key)) {
+				err := badKey(key, "is empty, and the file has some: remove the variable, or write [] for none")
+				err.Source = name
+				return Config{}, err
+			}
+			continue
 		}
 		if err := decode(key, leaves[key], raw, fromEnv); err != nil {
 			err.Source = source[key]
@@ -88,6 +98,58 @@ func loadConfig(path string) (Config, error) {
 		return Config{}, err
 	}
 	return cfg, nil
+}
+
+// fileTree keeps what the file says, as it was read: viper forgets sections without keys.
+type fileTree struct {
+	decoder viper.Decoder
+	root    map[string]any
+}
+
+// Decoder implements [viper.DecoderRegistry].
+func (f *fileTree) Decoder(format string) (viper.Decoder, error) {
+	var err error
+	f.decoder, err = viper.NewCodecRegistry().Decoder(format)
+	return f, err
+}
+
+// Decode implements [viper.Decoder].
+func (f *fileTree) Decode(b []byte, into map[string]any) error {
+	f.root = into // viper will make its keys lower case
+	return f.decoder.Decode(b, into)
+}
+
+// at returns what stands at a key, or nil.
+func (f *fileTree) at(key string) any {
+	var v any = f.root
+	for part := range strings.SplitSeq(key, ".") {
+		section, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = section[part]
+	}
+	return v
+}
+
+// empty returns the keys below prefix that hold an empty section.
+func empty(section map[string]any, prefix string) (keys []string) {
+	for name, v := range section {
+		inner, ok := v.(map[string]any)
+		switch {
+		case ok && len(inner) == 0:
+			keys = append(keys, prefix+name)
+		case ok:
+			keys = append(keys, empty(inner, prefix+name+".")...)
+		}
+	}
+	return keys
+}
+
+// isEmpty says whether a value of the file is nothing, or a list of nothing.
+func isEmpty(v any) bool {
+	list, ok := v.([]any)
+	return v == nil || v == "" || ok && len(list) == 0
 }
 
 // fileError makes one line of whatever reading or parsing the file gave.
@@ -117,22 +179,31 @@ func collect(v reflect.Value, prefix string, into map[string]reflect.Value) {
 }
 
 // checkKeys refuses keys of the file that mean nothing: most are typing errors.
-func checkKeys(v *viper.Viper, leaves map[string]reflect.Value) *keyError {
-	keys := v.AllKeys()
+func checkKeys(v *viper.Viper, tree *fileTree, leaves map[string]reflect.Value) *keyError {
+	keys := append(v.AllKeys(), empty(tree.root, "")...)
 	slices.Sort(keys)
 	for _, key := range keys {
 		if _, ok := leaves[key]; ok {
 			continue
 		}
 		if isSection(key, leaves) {
-			if v.Get(key) == nil {
+			if value := tree.at(key); value == nil || reflect.DeepEqual(value, map[string]any{}) {
 				continue // "rtmp:" with everything below commented out
 			}
 			return badKey(key, "is a section: write its keys below it")
 		}
-		return unknownKey(key, sortedKeys(leaves))
+		return unknownKey(key, append(sortedKeys(leaves), sections(leaves)...))
 	}
 	return nil
+}
+
+func sections(leaves map[string]reflect.Value) (list []string) {
+	for leaf := range leaves {
+		section, _, _ := strings.Cut(leaf, ".")
+		list = append(list, section)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 func isSection(key string, leaves map[string]reflect.Value) bool {
@@ -144,11 +215,33 @@ func isSection(key string, leaves map[string]reflect.Value) bool {
 	return false
 }
 
-// foreignEnv matches what Kubernetes and Docker links put into the environment
-// for a service called liverelay, or liverelay-something.
-var foreignEnv = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?|NAME|ENV_\w+)$`)
+// foreignEnv is what Kubernetes and Docker links put into the environment for a service
+// called liverelay, or liverelay-something: the name's end, and what the value looks like.
+var foreignEnv = []struct{ name, value *regexp.Regexp }{
+	{regexp.MustCompile(`_SERVICE_HOST$`), foreignAddr},
+	{regexp.MustCompile(`_SERVICE_PORT(_\w+)?$`), foreignPort},
+	{regexp.MustCompile(`_PORT(_\d+_(TCP|UDP|SCTP))?$`), regexp.MustCompile(`^(tcp|udp|sctp)://`)},
+	{regexp.MustCompile(`_PORT_\d+_(TCP|UDP|SCTP)_PROTO$`), regexp.MustCompile(`^(tcp|udp|sctp)$`)},
+	{regexp.MustCompile(`_PORT_\d+_(TCP|UDP|SCTP)_PORT$`), foreignPort},
+	{regexp.MustCompile(`_PORT_\d+_(TCP|UDP|SCTP)_ADDR$`), foreignAddr},
+	{regexp.MustCompile(`_NAME$`), regexp.MustCompile(`^/\S+/\S+$`)}, // of a linked container
+}
 
-// checkEnv refuses LIVERELAY_ variables that mean nothing.
+var (
+	foreignAddr = regexp.MustCompile(`^([0-9.]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$`)
+	foreignPort = regexp.MustCompile(`^[0-9]+$`)
+)
+
+func isForeign(name, value string) bool {
+	for _, f := range foreignEnv {
+		if f.name.MatchString(name) && f.value.MatchString(value) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkEnv refuses LIVERELAY_ variables that mean nothing, also in lower case.
 func checkEnv(leaves map[string]reflect.Value) error {
 	known := map[string]bool{envConfig: true}
 	for key := range leaves {
@@ -156,8 +249,8 @@ func checkEnv(leaves map[string]reflect.Value) error {
 	}
 	var unknown []string
 	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, envPrefix) && !known[name] && !foreignEnv.MatchString(name) {
+		name, value, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(strings.ToUpper(name), envPrefix) && !known[name] && !isForeign(name, value) {
 			unknown = append(unknown, name)
 		}
 	}
@@ -165,7 +258,13 @@ func checkEnv(leaves map[string]reflect.Value) error {
 		return nil
 	}
 	slices.Sort(unknown)
-	return unknownKey(unknown[0], sortedKeys(known))
+	name := unknown[0]
+	if strings.HasPrefix(name, envName("apps")+"_") {
+		return badKey(name, "unknown key: all apps are in %s, as JSON or YAML", envName("apps"))
+	}
+	err := unknownKey(strings.ToUpper(name), sortedKeys(known))
+	err.Key = name
+	return err
 }
 
 func unknownKey(key string, known []string) *keyError {

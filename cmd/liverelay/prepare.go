@@ -32,6 +32,9 @@ func (c *Config) prepare() prepared {
 			host = "node"
 		}
 		host, _, _ = strings.Cut(host, ".")
+		if checkNodeID(host) != nil {
+			host = "node" // the system's name may be anything
+		}
 		c.Node.ID = host + "-" + hex.EncodeToString(random[:])
 	}
 	return p
