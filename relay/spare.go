@@ -9,6 +9,7 @@ type spare struct {
 	messages []*Message
 	buffers  map[int][][]byte // by capacity
 	bytes    int              // of the buffers
+	most     int              // bytes that they may take; see allow
 }
 
 const (
@@ -70,9 +71,36 @@ func (s *spare) keep(m *Message) {
 	if size == 0 || size > maxSpareBuffer || size != bufferSize(size) {
 		return
 	}
-	if s.buffers == nil || s.bytes+size > maxSpareBytes { // what has gathered is of sizes that nobody asks for any more
-		s.buffers, s.bytes = map[int][][]byte{}, 0
+	if s.buffers == nil {
+		s.buffers = map[int][][]byte{}
+	}
+	if s.bytes+size > s.most && !s.drop(s.bytes+size-s.most) {
+		return
 	}
 	s.buffers[size] = append(s.buffers[size], buffer)
 	s.bytes += size
+}
+
+// allow has the buffers take as much as the stream's ring, which takes bytes now, and a quarter more, for they are rounded up. That
+// it was more once is forgotten little by little.
+func (s *spare) allow(bytes int) {
+	s.most = min(max(bytes+bytes/4, s.most-s.most>>10), maxSpareBytes)
+}
+
+// drop lets go of at least n bytes, of any size: of those that nobody asks for any more, in time. False: there are not as many.
+func (s *spare) drop(n int) bool {
+	for size, buffers := range s.buffers {
+		for n > 0 {
+			if _, ok := pop(&buffers); !ok {
+				break
+			}
+			s.bytes -= size
+			n -= size
+		}
+		s.buffers[size] = buffers
+		if n <= 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -286,7 +287,7 @@ func TestFlowLeavesNoGarbage(t *testing.T) {
 }
 
 func TestSpareIsBounded(t *testing.T) {
-	var s spare
+	s := spare{most: maxSpareBytes}
 	for n := 1; n < 40<<10; n++ {
 		buffer := s.buffer(n)
 		if len(buffer) != n || n <= maxSpareBuffer && (cap(buffer) > n+n/4+leastBuffer || cap(buffer) != bufferSize(cap(buffer))) {
@@ -304,6 +305,47 @@ func TestSpareIsBounded(t *testing.T) {
 	s.keep(&Message{buffer: make([]byte, 1000, 1001)}) // somebody else's
 	if len(s.buffers[1001]) > 0 {
 		t.Error("a buffer of an odd size was taken")
+	}
+}
+
+// C-6: what a stream keeps for its next frames is in proportion to what its ring holds, however long it runs, and
+// still serves nearly all of them.
+func TestSpareIsInProportionToTheRing(t *testing.T) {
+	r := newTestRelay(t, Config{})
+	p := mustPublish(t, r, "")
+	begin(t, p, 0)
+	random := rand.New(rand.NewPCG(1, 2))
+	largest, large := 0, 0
+	write := func(from, to int) {
+		for n := from; n < to; n++ { // 300 kbit/s with the sizes of an encoder, a keyframe each 2 s
+			size, head := 100+random.IntN(2000), numberedInter
+			if n%60 == 0 {
+				size, head = 6000+random.IntN(3000), numberedKey
+			}
+			for _, m := range []struct {
+				kind flv.Kind
+				head []byte
+				size int
+			}{{flv.Video, head, size}, {flv.Audio, []byte{0xaf, 1}, 100 + random.IntN(80)}} {
+				buffer := p.Buffer(m.size)
+				copy(buffer[Headroom:], m.head)
+				if err := p.WriteBuffer(m.kind, uint32(n*33), buffer); err != nil {
+					t.Fatal(err)
+				}
+				largest, large = max(largest, p.stream.ring.bytes), max(large, p.stream.spare.bytes)
+			}
+		}
+	}
+	write(0, 120*30)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	write(120*30, 900*30)
+	runtime.ReadMemStats(&after)
+	if large > largest*5/4 {
+		t.Errorf("%d KiB of spare memory, the ring took %d KiB at most", large>>10, largest>>10)
+	}
+	if made := float64(after.Mallocs-before.Mallocs) / (780 * 30 * 2); made > 0.2 {
+		t.Errorf("%.2f allocations a message", made)
 	}
 }
 

@@ -120,7 +120,7 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 // another, and do not say so: where none has come for as long as the ring keeps a GOP, video goes to whoever waits for one. Their
 // decoders show it as soon as they can.
 func (st *Stream) keyframeLocked(m *Message) {
-	if st.keyframe < 0 || m.Header.Keyframe && m.Header.Track == 0 {
+	if st.keyframe < 0 || m.startsGOP() {
 		st.keyframe = m.DTS
 	}
 	m.endless = m.DTS-st.keyframe > st.ring.limits.time
@@ -153,6 +153,7 @@ func (st *Stream) evictLocked(m *Message, head uint64) {
 		history += st.relay.config.Backlog.Milliseconds()
 		free = 0
 	}
+	st.spare.allow(st.ring.bytes)
 	st.gop.evicted(st.ring.evict(m, keep, m.DTS-history, free, &st.spare))
 }
 
