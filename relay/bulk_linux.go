@@ -15,6 +15,7 @@ import (
 type bulkSender struct {
 	ring   *uring.Ring
 	places int32 // in its table of sockets
+	broken bool  // the kernel may still have sends of it: it makes no more. Of who runs it
 
 	mu   sync.Mutex
 	free []int32 // guarded by mu: places in the ring's table of sockets that were given back
@@ -78,6 +79,10 @@ func (u *bulkSender) remove(s *rawSink) {
 // send implements sender.
 func (u *bulkSender) send(due []delivery) {
 	for len(due) > 0 {
+		if u.broken {
+			directSender{}.send(due)
+			return
+		}
 		n := min(len(due), u.ring.Len())
 		u.group(due[:n])
 		due = due[n:]
@@ -119,7 +124,8 @@ func (u *bulkSender) results(due []delivery, taken int) {
 		result, ok := u.ring.Next()
 		if !ok {
 			if u.ring.Wait(taken) != nil {
-				return // the ring is broken, and with it these players' connections
+				u.breakUp(due)
+				return
 			}
 			continue
 		}
@@ -132,6 +138,17 @@ func (u *bulkSender) results(due []delivery, taken int) {
 			d.err = nil
 		default:
 			d.err = errno
+		}
+	}
+}
+
+// breakUp gives up the ring, which does not tell how its sends went, and with it these players' connections. The kernel
+// may still read what was to be sent: that memory is never used for anything else.
+func (u *bulkSender) breakUp(due []delivery) {
+	u.broken = true
+	for i := range due {
+		if d := &due[i]; d.err == errNotDone {
+			d.s.stream.lend(d.plan)
 		}
 	}
 }

@@ -6,11 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 	"unsafe"
+
+	"liverelay/relay/flv"
 )
 
 // refuseUring has the kernel answer io_uring_setup with EPERM from now on, in all threads, as Docker's default profile does:
@@ -139,5 +142,77 @@ func TestUringFull(t *testing.T) {
 	first.detach()
 	if u.send(due[1:]); second.sender != u || due[1].err != nil {
 		t.Error("the second has not got the place that the first gave back: ", due[1].err)
+	}
+}
+
+// rings returns this process's descriptors of io_uring.
+func rings(t *testing.T) map[int]bool {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[int]bool{}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if target, _ := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.Contains(target, "io_uring") {
+			found[fd] = true
+		}
+	}
+	return found
+}
+
+// A ring that does not tell how its sends went is not used any more, nor is the memory that they were of.
+func TestUringBreaks(t *testing.T) {
+	before := rings(t)
+	u, ok := newBulkSender().(*bulkSender)
+	if !ok {
+		t.Skip("no io_uring here")
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for fd := range rings(t) {
+		if before[fd] {
+			continue
+		}
+		if err := syscall.Dup3(int(null.Fd()), fd, syscall.O_CLOEXEC); err != nil { // no ring any more
+			t.Fatal(err)
+		}
+	}
+	r, p := live(t, Config{})
+	s, sink := play(t, r, av)
+	defer s.Close()
+	n := 0
+	await(t, "the player to be in the shard", func() bool { // which looks when a message comes
+		mustWrite(t, p, flv.Audio, 640, audioFrame(n))
+		n++
+		return p.stream.behind.Load() == 0 && len(sink.messages(t)) == 15+n
+	})
+	var pl planner
+	pl.expect(1)
+	due := []delivery{{s: s, plan: pl.plan(s.shard, s.class, 3), err: errNotDone}}
+	sent := len(due[0].plan.batch.Bufs)
+	u.results(due, 1)
+	if due[0].err != errNotDone {
+		t.Errorf("the send went: %v", due[0].err)
+	}
+	if pl.account(); len(pl.idle) > 0 || len(due[0].plan.batch.Bufs) != sent || sent == 0 {
+		t.Errorf("a plan of %d messages is used again", sent)
+	}
+	for n := range 200 {
+		mustWrite(t, p, flv.Video, uint32(1000+n*40), interframe(n))
+	}
+	if n := len(p.stream.spare.messages); n > 0 {
+		t.Errorf("%d messages are used again", n)
+	}
+	server, client := tcpPair(t)
+	direct := delivery{s: &Subscriber{sink: NewSink(server)}, batch: newBatch([][]byte{[]byte("directly")})}
+	u.send([]delivery{direct})
+	b := make([]byte, 8)
+	if _, err := io.ReadFull(client, b); err != nil || string(b) != "directly" {
+		t.Errorf("%q, %v", b, err)
 	}
 }

@@ -53,3 +53,15 @@ func (st *Stream) cut() int64 {
 	}
 	return int64(before - st.ring.bytes)
 }
+
+// lend keeps a plan's memory, and that of the stream's messages, from being used again: the kernel may still read it.
+func (st *Stream) lend(p *plan) {
+	st.lent.Store(true)
+	if p.lent {
+		return
+	}
+	p.lent = true
+	st.relay.mu.Lock()
+	st.relay.lent = append(st.relay.lent, p)
+	st.relay.mu.Unlock()
+}

@@ -29,6 +29,8 @@ type plan struct {
 	next  class // the class afterwards: the gate may have opened
 	batch Batch
 
+	lent bool // for good, to a kernel that may still read it
+
 	messages, bytes uint64 // delivered by it
 }
 
@@ -89,7 +91,7 @@ func (pl *planner) account() {
 
 // forget lets go of a plan's messages.
 func (pl *planner) forget(p *plan) {
-	if len(pl.idle) < pl.most {
+	if len(pl.idle) < pl.most && !p.lent {
 		p.shard = nil
 		p.batch.clear()
 		pl.idle = append(pl.idle, p)

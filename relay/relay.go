@@ -99,6 +99,7 @@ type Relay struct {
 	streams map[Name]*Stream
 	apps    map[string]*atomic.Int32 // viewers of each
 	closed  bool
+	lent    []*plan // see Stream.lend; some hundred for each sender that breaks
 }
 
 // New returns a running relay. Close it.

@@ -48,6 +48,7 @@ type Stream struct {
 	behind     atomic.Int32  // subscribers that are not up to date, and those who wait to be subscribers
 	sent       atomic.Uint64 // bytes to subscribers
 	flushArmed atomic.Bool
+	lent       atomic.Bool // the memory of its messages is not used again; see lend
 
 	// guarded by mu, which the publisher holds to append a message
 	mu          sync.Mutex
@@ -151,6 +152,8 @@ func (st *Stream) evictLocked(m *Message, head uint64) {
 	keep, history, free := min(st.gop.keep(head), reached), int64(leastHistory), reached
 	if behind {
 		history += st.relay.config.Backlog.Milliseconds()
+	}
+	if behind || st.lent.Load() {
 		free = 0
 	}
 	st.spare.allow(st.ring.bytes)
