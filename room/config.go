@@ -108,7 +108,7 @@ type Config struct {
 
 	Grace        time.Duration // how long a lost connection's session waits [90 s]
 	MediaGrace   time.Duration // how long a dead node's streams stay announced [10 s]
-	Heartbeat    time.Duration // of clients [20 s]
+	Heartbeat    time.Duration // of clients; three missed ones end a connection [20 s, at most a third of Grace, at least 1 s]
 	LoginTimeout time.Duration // for the first login of a connection [15 s]
 	LeaseTTL     time.Duration // of a node's lease in a room [15 s]
 	StoreTimeout time.Duration // for one step at the store [2 s]
@@ -137,7 +137,7 @@ func (c *Config) defaults() {
 	}
 	set(&c.Grace, 90*time.Second)
 	set(&c.MediaGrace, 10*time.Second)
-	set(&c.Heartbeat, 20*time.Second)
+	set(&c.Heartbeat, max(min(20*time.Second, c.Grace/missedBeats), time.Second))
 	set(&c.LoginTimeout, 15*time.Second)
 	set(&c.LeaseTTL, 15*time.Second)
 	set(&c.StoreTimeout, 2*time.Second)

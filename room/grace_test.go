@@ -85,3 +85,64 @@ func TestResumeAtTheEndOfTheGrace(t *testing.T) {
 		}
 	}
 }
+
+// TestSilentMemberGoneAfterTheGrace: the heartbeat that a client is told, and the
+// silence it is permitted, are in proportion to the grace.
+func TestSilentMemberGoneAfterTheGrace(t *testing.T) {
+	for grace, told := range map[time.Duration]int{
+		90 * time.Second: 20, 60 * time.Second: 20, 20 * time.Second: 6, 3 * time.Second: 1, time.Second: 1,
+	} {
+		var ahead atomic.Int64
+		n := node(t, func(c *room.Config) {
+			c.Grace, c.Tick, c.LoginTimeout = grace, 5*time.Millisecond, time.Hour
+			c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		})
+		ann, bob := dial(t, n), dial(t, n)
+		if got := must(t, ann, "login", creds("ann")).Beat; got != told {
+			t.Errorf("grace %v: a heartbeat of %d s, want %d s", grace, got, told)
+		}
+		must(t, bob, "login", creds("bob"))
+		// Bob says nothing more; time passes in Ann's heartbeats.
+		beat := time.Duration(told) * time.Second
+		pass := func(until time.Duration) {
+			for passed := time.Duration(ahead.Load()); passed < until; passed = time.Duration(ahead.Load()) {
+				ahead.Add(int64(min(beat, until-passed)))
+				must(t, ann, "ping", nil)
+			}
+		}
+		pass(grace * 8 / 10)
+		for _, f := range ann.Events() {
+			if f.Type == "userUpdate" && f.Update == "DELETE" {
+				t.Errorf("grace %v: gone before it has passed", grace)
+			}
+		}
+		pass(max(grace, 3*beat) + beat)
+		event(t, ann, "userUpdate", update("DELETE", "bob"))
+	}
+}
+
+// TestResumeOnly: who logs out after all, having been away, does not come in again.
+func TestResumeOnly(t *testing.T) {
+	n := node(t, nil)
+	ann, bob := login(t, n, "ann"), login(t, n, "bob")
+	view := bob.View("r1")
+	bob.Drop()
+	only := creds("bob")
+	only["resume"] = M{"session": view.Session, "seq": view.Seq, "only": true}
+	back := dial(t, n)
+	back.Adopt(view)
+	if !must(t, back, "login", only).Resumed {
+		t.Error("not resumed")
+	}
+	must(t, back, "logout", nil)
+	event(t, ann, "userUpdate", update("DELETE", "bob"))
+	seq := ann.View("r1").Seq
+	refused(t, dial(t, n), room.CodeNotInRoom, "login", only)
+	other := creds("cho")
+	other["resume"] = M{"session": "none", "seq": 1, "only": true}
+	refused(t, dial(t, n), room.CodeNotInRoom, "login", other)
+	must(t, ann, "ping", nil)
+	if now := ann.View("r1").Seq; now != seq {
+		t.Errorf("something happened in the room: seq %d, then %d", seq, now)
+	}
+}

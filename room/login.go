@@ -190,6 +190,9 @@ func (l *login) apply(r *Room, t *tx) error {
 		t.member(s.member(r.svc.node))
 		return nil
 	}
+	if want := l.req.Resume; want != nil && want.Only {
+		return refuse(CodeNotInRoom, "nothing to resume")
+	}
 	if l.expired {
 		return refuse(CodeTokenExpired, "token expired")
 	}

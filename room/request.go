@@ -50,6 +50,7 @@ type loginConfig struct {
 type resumeLogin struct {
 	Session string `json:"session"`
 	Seq     int64  `json:"seq"`
+	Only    bool   `json:"only"` // no fresh login when there is nothing to resume
 }
 
 // parseRequest reads one frame. On an error the request still has its id, where

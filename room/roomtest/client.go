@@ -67,6 +67,7 @@ type Frame struct {
 	Session string `json:"session"`
 	Resumed bool   `json:"resumed"`
 	Expires int    `json:"tokenExpires"`
+	Beat    int    `json:"heartbeat"`
 
 	Snapshot *Snapshot `json:"snapshot"`
 	Users    []User    `json:"users"`
