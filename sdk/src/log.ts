@@ -1,4 +1,4 @@
-import { byteLength } from "./utf8.js";
+import { cutBytes } from "./utf8.js";
 import type { LogConfig, LogLevel } from "./type.js";
 
 const levels: LogLevel[] = ["debug", "info", "warn", "error", "report", "disable"];
@@ -7,7 +7,7 @@ const levels: LogLevel[] = ["debug", "info", "warn", "error", "report", "disable
 const most = 100;
 /** PROTOCOL.md "log": 20 lines of 512 bytes in a request, one request a second. */
 const batch = 20;
-const lineBytes = 512;
+const lineBytes = 512; // with time and level in front
 const interval = 1100;
 
 /** Sends lines to the operators; false when there is no connection just now. */
@@ -60,7 +60,7 @@ export class Log {
     const line = redact(text);
     if (rank >= levels.indexOf(this.level) && typeof console !== "undefined") console[level](`[liverelay] ${line}`);
     if (rank < levels.indexOf(this.remoteLevel)) return;
-    this.lines.push(`${new Date().toISOString()} ${level} ${cut(line)}`);
+    this.lines.push(`${new Date().toISOString()} ${level} ${cutBytes(line, lineBytes - 80)}`);
     this.worst = Math.max(this.worst, rank);
     if (this.lines.length > most) {
       this.lines.shift();
@@ -95,11 +95,4 @@ export class Log {
 /** No token leaves this process by a log line. */
 function redact(text: string): string {
   return text.replace(/(token|session|secret|txSecret)=[^&\s"']*/gi, "$1=…").replace(/\b04[A-Za-z0-9+/=]{40,}/g, "…");
-}
-
-/** Cuts a line so that it fits with its prefix of time and level. */
-function cut(line: string): string {
-  let text = line.slice(0, lineBytes - 80);
-  while (byteLength(text) > lineBytes - 80) text = text.slice(0, -16);
-  return text;
 }

@@ -1,4 +1,5 @@
 // The one seam to the network: a WebSocket, whoever has it.
+import { cutBytes } from "./utf8.js";
 
 /** An open or opening WebSocket. */
 export interface Socket {
@@ -18,6 +19,14 @@ export type Dial = (url: string, handler: SocketHandler, timeout: number) => Soc
 
 /** No close frame was seen: RFC 6455 §7.1.5. */
 export const abnormal = 1006;
+
+/** The longest reason of a close frame, in bytes: RFC 6455 §5.5. */
+const longestReason = 123;
+
+/** What a client may say in its close frame: 1000, or a code of its own from 3000 on, and a reason that is not too long. A socket refuses anything else and stays open. */
+function farewell(code: number, reason: string): { code: number; reason: string } {
+  return { code: code === 1000 || (code >= 3000 && code <= 4999) ? code : 4000, reason: cutBytes(reason, longestReason) };
+}
 
 /** Lets the handler see one close, and nothing after it. */
 function guard(handler: SocketHandler): SocketHandler {
@@ -76,7 +85,7 @@ export function wxDial(wx: { connectSocket: (option: object) => unknown }): Dial
       close(code, reason) {
         handler.close(code, reason);
         try {
-          task!.close({ code, reason, success: nothing, fail: nothing });
+          task!.close({ ...farewell(code, reason), success: nothing, fail: nothing });
         } catch {
           // It was not open yet or is gone already: nothing left to close.
         }
@@ -105,8 +114,8 @@ export function webDial(WebSocketClass: new (url: string) => unknown): Dial {
       clearTimeout(timer);
       handler.close(code, reason);
       try {
-        // Browsers let a page send 1000 and 3000 to 4999 only.
-        socket!.close(code === abnormal ? 4000 : code, reason);
+        const last = farewell(code, reason);
+        socket!.close(last.code, last.reason);
       } catch {
         // It never came to be.
       }

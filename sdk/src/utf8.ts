@@ -12,3 +12,15 @@ export function byteLength(text: string): number {
   }
   return n;
 }
+
+/** As much of text as fits into so many bytes of UTF-8; no character is cut in half. */
+export function cutBytes(text: string, most: number): string {
+  if (byteLength(text) <= most) return text;
+  let cut = "";
+  for (const character of text.slice(0, most)) {
+    most -= byteLength(character);
+    if (most < 0) break;
+    cut += character;
+  }
+  return cut;
+}
