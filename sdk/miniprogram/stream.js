@@ -6,8 +6,12 @@ const { LiveRelayEngine } = require("./index");
 const pause = 1000;
 const longestPause = 15000;
 
-/** Codes of a start that come from the network: worth another try when the room is back. */
-const network = [1000002, 1000017, 1002014, 1100002, 1100003];
+/** The server lost the media: a native component that is still trying gets so long to get through or give up, ms. */
+const patience = 15000;
+const mediaLost = 1103051;
+
+/** Codes of a start that pass: worth another try, when the room is back or after a pause. */
+const passing = [1000002, 1000017, 1002014, 1002099, 1100002, 1100003, mediaLost, 1900004, 1900005];
 
 /**
  * One wanted stream of a component.
@@ -79,8 +83,8 @@ class WantedStream {
         if (turn !== this.turn) return;
         this.tell("error", { code: error.code, message: error.msg });
         // Without a room nothing can be done until it is back; see back().
-        if (network.indexOf(error.code) >= 0) this.again();
-      },
+        if (passing.indexOf(error.code) >= 0) this.again();
+      }
     );
   }
 
@@ -101,10 +105,22 @@ class WantedStream {
 
   changed(result) {
     this.state = result.state;
-    if (result.state === this.working) this.failures = 0;
     this.tell("state", result);
-    // Kicked or forbidden: the component must not go on.
-    if (result.state.slice(0, 3) === "NO_" && result.errorCode > 1000000 && network.indexOf(result.errorCode) < 0) this.show("");
+    const code = result.errorCode;
+    if (result.state === this.working) {
+      this.failures = 0;
+      clearTimeout(this.timer);
+    } else if (result.state.slice(0, 3) !== "NO_") return;
+    // The native component is still trying, and stopping it would be the end of that. It says itself when it gives up.
+    else if (code === mediaLost) {
+      clearTimeout(this.timer);
+      if (this.retries > 0) this.timer = setTimeout(() => this.begin(), patience);
+    }
+    // Kicked, forbidden, or stopped by the application itself: the native component must not go on.
+    else if (code >= 0 && passing.indexOf(code) < 0) {
+      clearTimeout(this.timer);
+      this.show("");
+    }
   }
 
   release() {

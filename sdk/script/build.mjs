@@ -1,9 +1,9 @@
 // Builds dist/ (CommonJS, ES module, types) and miniprogram_dist/ (what the
 // WeChat tools' "build npm" takes as is: the SDK and the ready components).
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, transform } from "esbuild";
 import { generateDtsBundle } from "dts-bundle-generator";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -17,6 +17,7 @@ const common = {
   entryPoints: [join(root, "src/index.ts")],
   bundle: true,
   charset: "utf8",
+  minify: true,
   define: { __VERSION__: JSON.stringify(version) },
   // Base libraries run on old phones' engines.
   target: "es2015",
@@ -24,8 +25,14 @@ const common = {
 };
 await build({ ...common, format: "cjs", outfile: join(root, "dist/index.cjs") });
 await build({ ...common, format: "esm", outfile: join(root, "dist/index.mjs") });
-await build({ ...common, format: "cjs", minify: true, outfile: join(root, "miniprogram_dist/index.js") });
+await build({ ...common, format: "cjs", outfile: join(root, "miniprogram_dist/index.js") });
 cpSync(join(root, "miniprogram"), join(root, "miniprogram_dist"), { recursive: true });
+// The components' scripts for the same phones, as readable as they are.
+for (const name of readdirSync(join(root, "miniprogram_dist"), { recursive: true })) {
+  const path = join(root, "miniprogram_dist", name);
+  if (!name.endsWith(".js") || name === "index.js") continue;
+  writeFileSync(path, (await transform(readFileSync(path, "utf8"), { target: common.target, charset: "utf8" })).code);
+}
 
 const [types] = generateDtsBundle(
   [{ filePath: join(root, "src/index.ts"), output: { noBanner: true, exportReferencedTypes: false } }],

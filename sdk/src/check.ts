@@ -29,7 +29,7 @@ export function checkUser(user: unknown): void {
 }
 
 export function checkToken(token: unknown): void {
-  if (typeof token !== "string" || token === "") throw new LiveRelayError(code.tokenError, "token is not a string or empty");
+  if (typeof token !== "string" || token === "") throw new LiveRelayError(code.parameter, "token is not a string or empty");
 }
 
 export function checkMessage(message: unknown): void {

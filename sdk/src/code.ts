@@ -40,6 +40,8 @@ export const code = {
   roomIDIllegal: 1002012,
   /** Room id too long: at most 128 bytes. @zh 房间 ID 过长，最长 128 字节。 */
   roomIDTooLong: 1002013,
+  /** Not in the room: log in before sending messages or setting extra info. @zh 未登录房间：请先登录再发消息或设置附加信息。 */
+  roomDisconnected: 1002014,
   /** A room takes one extra-info key; reuse it. @zh 房间附加信息只允许一个 key，请复用。 */
   roomExtraInfoLimit: 1002017,
   /** With several rooms the user must be the same in all. @zh 多房间须使用同一用户。 */
@@ -54,7 +56,7 @@ export const code = {
   multiRoomOff: 1002036,
   /** At most five rooms at once. @zh 最多同时五个房间。 */
   multiRoomLimit: 1002037,
-  /** Kicked: the same userID logged in elsewhere. Tell the user; do not log in again by itself. @zh 同一 userID 在别处登录，本端被踢。提示用户，勿自动重登。 */
+  /** Kicked: the same userID logged in elsewhere. Tell the user; the app must not log in again without being asked to. @zh 同一 userID 在别处登录，本端被踢。提示用户，勿自动重登。 */
   kickedByLogin: 1002050,
   /** Reconnecting took over five minutes. Log in again. @zh 重连超过 5 分钟，请重新登录。 */
   reconnectTimeout: 1002053,
@@ -110,6 +112,8 @@ export const code = {
   originDenied: 1102020,
   /** The login was cancelled by logoutRoom or destroyEngine. @zh 登录被 logoutRoom 或 destroyEngine 取消。 */
   loginCancelled: 1102026,
+  /** The media of the publish has been away for longer than the server waits (`relay.resume_window`, 20 s). Not final: the component may still get through (PUBLISHING follows) or give up (−1307 follows): start again then, or after some 15 s without either. @zh 推流的媒体中断超过服务器的等待时间（`relay.resume_window`，20 秒）。并非终态：组件可能重连成功（随后 PUBLISHING），也可能放弃（随后 −1307）。收到 −1307，或约 15 秒内两者都没有时，请重新推流。 */
+  publishLost: 1103051,
   /** No such own stream: start publishing first. @zh 没有这条自己的流，请先推流。 */
   publishMissing: 1103055,
   /** The play failed: more than 50 at once. @zh 拉流失败：同时超过 50 路。 */
@@ -124,7 +128,7 @@ export const code = {
   notOffered: 1900003,
   /** Too many requests or logins; the SDK repeats what may be repeated. @zh 请求或登录过多，可重试者 SDK 自动重试。 */
   tooMany: 1900004,
-  /** The server cannot reach its store just now; the SDK tries again. @zh 服务器暂时访问不到存储，SDK 会重试。 */
+  /** The server cannot reach its store just now; the SDK tries again. @zh 服务器暂时无法访问存储，SDK 会重试。 */
   storeDown: 1900005,
 } as const;
 

@@ -175,11 +175,13 @@ export class Component {
   constructor(private readonly host: ComponentHost) {}
 
   init(context: PageContext): void {
-    const page = context && (context.wxContext as Page | undefined);
-    if (!page || typeof page.setData !== "function") throw new LiveRelayError(code.parameter, "wxContext is not a page or component");
+    const page = (context && context.wxContext) as Page | undefined;
+    if (!page) this.host.warn("initContext: without a wxContext there is no page to show anything");
+    else if (typeof page.setData !== "function") throw new LiveRelayError(code.parameter, "wxContext is not a page or component");
     this.page = page;
-    this.pushAtr = typeof context.pushAtr === "string" ? context.pushAtr : "";
-    this.playAtr = typeof context.playAtr === "string" ? context.playAtr : "";
+    const { pushAtr, playAtr } = context || ({} as PageContext);
+    this.pushAtr = typeof pushAtr === "string" ? pushAtr : "";
+    this.playAtr = typeof playAtr === "string" ? playAtr : "";
     this.pusher = undefined;
     this.players.clear();
   }

@@ -60,21 +60,26 @@ export class LiveRelayEngine extends Unoffered {
    * Makes an engine. Connects only when a room is logged in to.
    * @param appID The app's number (`apps[].id` of the server's configuration). @zh 应用编号（服务器配置 apps[].id）。
    * @param server One or several addresses, `wss://host`; several are tried in turn. @zh 一个或多个服务器地址 `wss://host`，依次尝试。
+   * @param env Accepted for compatibility: a number is without effect, options may stand here. @zh 为兼容而保留：数字无作用，也可在此处传入 options。
    * @param options For other environments and tests. @zh 其它环境与测试用。
    * @zh 创建引擎，登录房间时才连接。
    */
-  constructor(private readonly appID: number, server: string | string[], options?: EngineOptions) {
+  constructor(private readonly appID: number, server: string | string[], env?: number | EngineOptions, options?: EngineOptions) {
     super();
-    this.platform = detect(options && options.WebSocket);
+    const { WebSocket } = options || (typeof env === "object" && env) || ({} as EngineOptions);
+    this.platform = detect(WebSocket);
     this.log = new Log(
       (level, lines) => this.session.tell(level, lines),
       (url, body) => this.platform.post(url, body),
     );
-    this.emitter = new Emitter((event, error) => {
-      this.log.warn(`a handler of ${event} failed: ${String(error)}`);
-      // The application's own mistake must stay visible to its author.
-      if (typeof console !== "undefined") console.error(error);
-    });
+    this.emitter = new Emitter(
+      (event, error) => {
+        this.log.warn(`a handler of ${event} failed: ${String(error)}`);
+        // The application's own mistake must stay visible to its author.
+        if (typeof console !== "undefined") console.error(error);
+      },
+      (event) => this.log.warn(`on: there is no event ${event}`),
+    );
     this.session = new Session(this.platform, signalURLs(server), this.log);
     const emit = (event: string, ...args: unknown[]): void => this.emit(event, ...args);
     this.streams = new Streams({
@@ -98,8 +103,9 @@ export class LiveRelayEngine extends Unoffered {
   // Events
 
   /**
-   * Registers a handler; several of one event run in the order of registration. Register before loginRoom.
-   * @zh 注册事件回调，可多个，按注册顺序调用；请在 loginRoom 之前注册。
+   * Registers a handler; several of one event run in the order of registration. Register before loginRoom. False when
+   * there is no such event.
+   * @zh 注册事件回调，可多个，按注册顺序调用；请在 loginRoom 之前注册。没有该事件时返回 false。
    */
   on<E extends keyof EventMap>(event: E, callback: (...args: EventMap[E]) => unknown): boolean {
     return this.emitter.on(event, callback as never);
@@ -147,18 +153,27 @@ export class LiveRelayEngine extends Unoffered {
   }
 
   /**
-   * Gives a new token: for later publishes, logins and reconnects. Running streams are not touched.
-   * @zh 更新 Token，用于之后的推流、登录与重连；不影响进行中的推拉流。
+   * Gives a new token: for later publishes, logins and reconnects. Running streams are not touched. True says that it
+   * was taken up; until the server has accepted it the old one stays, and a refusal is told by renewTokenFailed.
+   * @zh 更新 Token，用于之后的推流、登录与重连；不影响进行中的推拉流。返回 true 仅表示已受理：服务器接受之前仍用旧 Token，被拒绝时触发 renewTokenFailed。
    */
   renewToken(token: string, roomID?: string): boolean {
     const rooms = Array.from(this.rooms.values()).filter((room) => roomID === undefined || room.id === roomID);
     if (typeof token !== "string" || token === "" || rooms.length === 0) return false;
     for (const room of rooms) {
-      room.token = token;
+      room.renew(token);
       if (!room.connected) continue; // the reconnecting login brings it
-      this.session.request(room, "renewToken", { token }, { repeat: true }).then(
-        (reply) => room.expires(reply.tokenExpires),
-        (error) => this.log.warn(`renewToken: ${asError(error).code} ${asError(error).msg}`),
+      this.session.request(room, "renewToken", { token }, { repeat: true, still: () => room.renewing(token) }).then(
+        (reply) => {
+          if (!room.renewing(token)) return; // a login brought it meanwhile
+          room.renewed(token);
+          room.expires(reply.tokenExpires);
+        },
+        (thrown) => {
+          const error = asError(thrown);
+          // No answer is not a refusal: the next login brings it.
+          if (!error.retryable && error.code !== code.networkBroken) room.unrenewed(token, error);
+        },
       );
     }
     return true;
@@ -294,8 +309,8 @@ export class LiveRelayEngine extends Unoffered {
   // The component style
 
   /**
-   * Binds the engine to a page whose data holds the attributes.
-   * @zh 组件方式：绑定页面与存放属性的 data 字段。
+   * Binds the engine to a page whose data holds the attributes. Without a page it is bound to none.
+   * @zh 组件方式：绑定页面与存放属性的 data 字段。不传页面则解除绑定。
    */
   initContext(context: PageContext): void {
     this.component.init(context);
@@ -408,6 +423,8 @@ export class LiveRelayEngine extends Unoffered {
       throw new LiveRelayError(this.multi ? code.loginRepeated : code.loginTwice, "already logged in to this room");
     }
     const { userID, userName } = user || ({} as User);
+    // A mistake about a second room says nothing of the one that is there: no event, pages take it for their own room's.
+    this.verifySecond(userID);
     const room = new Room(roomID, token, { userID, userName: userName || userID }, this.appID, config, {
       emit: (event, ...args) => this.emit(event, ...args),
       publisherState: (r, frame) => {
@@ -425,7 +442,6 @@ export class LiveRelayEngine extends Unoffered {
     try {
       Room.verify(roomID, token, user);
       if (typeof this.appID !== "number" || !(this.appID > 0)) throw new LiveRelayError(code.appIDError, "appID is not a positive number");
-      this.verifySecond(userID);
       this.rooms.set(roomID, room);
       if ((await this.platform.networkType()) === "none") throw new LiveRelayError(code.networkBroken, "there is no network");
       room.check();
@@ -473,6 +489,7 @@ export class LiveRelayEngine extends Unoffered {
   /** A request that only succeeds or fails. */
   private ask(roomID: string | undefined, type: string, repeat: boolean, fields: () => Frame): Promise<ServerResponse> {
     const run = async (): Promise<ServerResponse> => {
+      if (!Array.from(this.rooms.values()).some((room) => room.live)) throw new LiveRelayError(code.roomDisconnected, "not logged in to a room");
       const room = this.findRoom(roomID, undefined);
       const reply = await this.session.request(room, type, fields(), { repeat });
       const { messageID, sendTime, failed } = reply;

@@ -7,6 +7,8 @@ export { code, LiveRelayError } from "./code.js";
 export type { LivePlayer, LivePusher } from "./component.js";
 export type { LivePlayInstance, LivePushInstance } from "./instance.js";
 export type * from "./type.js";
+export { ZegoRoomStateChangedReason } from "./compatible.js";
+export type { ZegoError, ZegoEvent, ZegoMixStreamConfig, ZegoPlayStats, ZegoPublishStats, ZegoRTMEvent, ZegoStreamRelayCDNInfo, ZegoWechatMiniEvent } from "./compatible.js";
 // The names that TypeScript pages of the other engine use.
 export type {
   BarrageMessage as ZegoBarrageMessageInfo,

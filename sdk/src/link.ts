@@ -22,6 +22,8 @@ interface Pending {
 /** The most requests without a reply at once, and unreadable frames taken. */
 const mostPending = 256;
 const mostMalformed = 10;
+/** A heartbeat is answered in this time, ms. */
+const answer = 5000;
 
 /** One signalling connection to one server: requests and their replies, events, heartbeat. PROTOCOL.md. */
 export class Link {
@@ -96,7 +98,7 @@ export class Link {
     this.interval = Math.min(60, Math.max(1, seconds)) * 1000;
     clearTimeout(this.beat);
     this.beat = setTimeout(() => {
-      this.probe(Math.max(5000, this.interval / 2));
+      this.probe(answer);
       this.heartbeat(seconds);
     }, this.interval);
   }
@@ -112,6 +114,11 @@ export class Link {
         if (error.code === code.timeout) this.close(4008, "no answer to ping");
       },
     );
+  }
+
+  /** Resolves when everything asked so far has its answer, or after so many ms. */
+  async settled(most: number): Promise<void> {
+    for (let waited = 0; this.pending.size > 0 && waited < most; waited += 20) await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   close(number: number, reason: string): void {

@@ -1,7 +1,22 @@
 import { asNumber } from "./check.js";
+import { code, LiveRelayError } from "./code.js";
 import type { Protocol, Quality } from "./type.js";
 
 // What publishers and players share: the URLs of a start, and netstatus.
+
+/** What an application asks of the URLs of a stream, now and when the server has to name them again. */
+export interface Media {
+  source?: "CDN" | "BGP";
+  params?: string;
+  protocol?: Protocol;
+}
+
+/** Reads the options of a publish or a play. */
+export function media(option: { sourceType?: unknown; streamParams?: unknown; protocol?: Protocol }): Media {
+  const params = option.streamParams;
+  if (params !== undefined && typeof params !== "string") throw new LiveRelayError(code.parameter, "streamParams is not a string");
+  return { source: option.sourceType === "CDN" ? "CDN" : "BGP", params: params ? params.replace(/^[?&]+/, "") : undefined, protocol: option.protocol };
+}
 
 /** The URLs of one start, and which one is in use. */
 export class URLs {

@@ -1,6 +1,6 @@
 import { code } from "./code.js";
 import type { Frame } from "./link.js";
-import { Netstatus, quality, type URLs } from "./media.js";
+import { type Media, Netstatus, quality, type URLs } from "./media.js";
 import type { Room } from "./room.js";
 import type { PlayerState, Quality } from "./type.js";
 
@@ -17,6 +17,8 @@ const failures = [-2301, -2302, 2101, 2102];
 /** One stream this client plays: fed by the live-player's events and by the server. */
 export class Player {
   urls: URLs | undefined;
+  /** What the application asked of its URLs. */
+  media: Media = {};
   /** Counts starts: an answer to an earlier one is stale. */
   start = 0;
   ended = false;

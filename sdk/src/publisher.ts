@@ -1,6 +1,6 @@
 import { code, LiveRelayError } from "./code.js";
 import type { Frame } from "./link.js";
-import { Netstatus, quality, type URLs } from "./media.js";
+import { type Media, Netstatus, quality, type URLs } from "./media.js";
 import type { Room } from "./room.js";
 import type { PublisherState, Quality } from "./type.js";
 
@@ -23,9 +23,14 @@ function isFailure(number: number): boolean {
 /** Refusals of the server that no retry of the component can mend. */
 const refusals: number[] = [code.publishDenied, code.publishForbidden, code.streamTaken, code.banned, code.kickedByServer];
 
+/** A server that was restarted waits so long for the media to come back before the application is told, ms. */
+const proving = 15000;
+
 /** One stream this client publishes: fed by the live-pusher's events and by the server. */
 export class Publisher {
   urls: URLs | undefined;
+  /** What the application asked of its URLs. */
+  media: Media = {};
   extraInfo = "";
   /** Counts starts: an answer to an earlier one is stale. */
   start = 0;
@@ -35,6 +40,7 @@ export class Publisher {
   private confirming = false;
   /** The component said that media flows, the server has not heard of it. */
   private unconfirmed: [number, string] | undefined;
+  private proof: ReturnType<typeof setTimeout> | undefined;
   private readonly netstatus: Netstatus;
 
   constructor(readonly streamID: string, readonly room: Room, private readonly ios: boolean, private readonly host: PublisherHost) {
@@ -45,6 +51,7 @@ export class Publisher {
   request(): number {
     this.urls = undefined;
     this.unconfirmed = undefined;
+    clearTimeout(this.proof);
     this.turn("PUBLISH_REQUESTING", 0, "");
     return ++this.start;
   }
@@ -68,16 +75,25 @@ export class Publisher {
   /** The media path's word. */
   confirmed(state: unknown, number: number, msg: string): void {
     if (state === "PUBLISHING") {
+      clearTimeout(this.proof);
       this.unconfirmed = undefined;
       this.turn("PUBLISHING", 0, "");
     } else if (refusals.indexOf(number) >= 0) this.end(number, msg);
-    // While a start is under way, the end of the earlier connection is no news.
+    // While a start is under way, the end of the earlier connection is no news. Nor is it the last word: a component
+    // that is still trying may get through, or tells its own failure later.
     else if (this.state === "PUBLISHING") this.turn("NO_PUBLISH", number, msg);
   }
 
   /** The room is back: say again what was not heard. */
   restored(): void {
     if (this.unconfirmed) this.flowing(...this.unconfirmed);
+  }
+
+  /** The server knows nothing of it any more: its media is there soon, or the application is told. */
+  prove(): void {
+    clearTimeout(this.proof);
+    if (this.state !== "PUBLISHING") return;
+    this.proof = setTimeout(() => this.confirmed("NO_PUBLISH", code.publishLost, "the media did not come back"), proving);
   }
 
   /** Ends it, tells the application once. */
@@ -90,8 +106,10 @@ export class Publisher {
   /** Ends it without telling the room. */
   stop(number: number, extendedData: string): void {
     this.ended = true;
+    clearTimeout(this.proof);
     this.netstatus.stop();
-    this.turn("NO_PUBLISH", number, extendedData);
+    // A component's own failure is told in any case: applications start again on it.
+    this.turn("NO_PUBLISH", number, extendedData, number < 0);
   }
 
   private flowing(number: number, message: string): void {
@@ -124,8 +142,8 @@ export class Publisher {
     this.host.quality(this.streamID, stats, report);
   }
 
-  private turn(state: PublisherState["state"], errorCode: number, extendedData: string): void {
-    if (state === this.state && state !== "PUBLISH_REQUESTING") return;
+  private turn(state: PublisherState["state"], errorCode: number, extendedData: string, always = false): void {
+    if (state === this.state && state !== "PUBLISH_REQUESTING" && !always) return;
     this.state = state;
     this.host.emit({ streamID: this.streamID, state, errorCode, extendedData });
   }

@@ -1,7 +1,8 @@
 import { checkRoomID, checkToken, checkUser } from "./check.js";
 import { code, LiveRelayError, quiet } from "./code.js";
 import type { Frame, Link } from "./link.js";
-import type { RoomConfig, RoomExtraInfo, RoomState, RoomStateReason, Stream, User } from "./type.js";
+import type { RoomConfig, RoomState, RoomStateReason, User } from "./type.js";
+import { isObject, View } from "./view.js";
 
 /** Who is told of a room. */
 export interface RoomHandler {
@@ -22,20 +23,33 @@ const courtesy = 2000;
 /** The longest a timer can wait. */
 const longest = 0x7fffffff;
 
-/** This client's copy of one room, and the state of its membership. */
+/** Codes with which a server refuses a token. */
+const tokenCodes: number[] = [code.tokenError, code.tokenExpired, code.loginDenied];
+
+/** One room: the state of its membership, and what of it goes to the application. */
 export class Room {
-  /** The login to it is confirmed on the present connection. */
-  joined = false;
+  /** The connection on which the login to it is confirmed. */
+  link: Link | undefined;
   /** The connection that was last asked for a login. */
   asked: Link | undefined;
+  /** How long the server keeps a membership without a connection, ms. */
+  grace = 90000;
   private state: RoomState = "DISCONNECTED";
   private cancelled: LiveRelayError | undefined;
   private session = "";
   private seq = 0;
+  /** What was told on the connection before this one: not again. */
+  private floor = 0;
+  /** The room's own run: another one, and the server has forgotten everything. */
+  private run = "";
+  /** A token of renewToken that no server has taken yet, and the one that the last login named. */
+  private renewal = "";
+  private named = "";
+  /** It changes its connection just now: requests wait. */
+  private moving = false;
   private grown = false;
   private told = false;
-  private readonly users = new Map<string, User>();
-  private readonly streams = new Map<string, Stream>();
+  private readonly view: View;
   /** Events wait here until the promise of loginRoom has been seen by its caller. */
   private held: (() => void)[] | undefined;
   private expiry: ReturnType<typeof setTimeout> | undefined;
@@ -43,12 +57,14 @@ export class Room {
 
   constructor(
     readonly id: string,
-    public token: string,
+    private token: string,
     readonly user: Required<User>,
     private readonly appID: number,
     private readonly config: RoomConfig,
     private readonly handler: RoomHandler,
-  ) {}
+  ) {
+    this.view = new View(user.userID, config.userUpdate === true, (event, ...args) => this.deliver(event, id, ...args));
+  }
 
   /** Checks what the application gave; throws the documented code. */
   static verify(id: unknown, token: unknown, user: unknown): void {
@@ -59,6 +75,11 @@ export class Room {
 
   get connected(): boolean {
     return this.state === "CONNECTED";
+  }
+
+  /** The login to it is confirmed on a connection that is there. */
+  get joined(): boolean {
+    return this.link !== undefined && this.link.up;
   }
 
   /** Logged in, perhaps reconnecting just now. */
@@ -81,20 +102,74 @@ export class Room {
 
   /** The fields of a login or a resume. */
   credentials(): Frame {
+    this.named = this.renewal || this.token;
     return {
       appID: this.appID,
       room: this.id,
       user: this.user.userID,
       userName: this.user.userName,
-      token: this.token,
+      token: this.named,
       config: { userUpdate: this.config.userUpdate === true, maxMemberCount: this.config.maxMemberCount || 0 },
       resume: this.session ? { session: this.session, seq: this.seq } : undefined,
     };
   }
 
+  /** What ends a membership that has lost its connection: a login that must find it, else does nothing. */
+  farewell(): Frame | undefined {
+    if (!this.session) return undefined;
+    return { ...this.credentials(), token: this.token, resume: { session: this.session, seq: this.seq, only: true } };
+  }
+
+  /** Takes a new token, to be confirmed by a server; until then the old one stays. */
+  renew(token: string): void {
+    this.renewal = token;
+  }
+
+  /** Whether a token waits to be confirmed. */
+  renewing(token: string): boolean {
+    return this.renewal === token;
+  }
+
+  /** A server took the token. */
+  renewed(token: string): void {
+    if (this.renewal !== token) return;
+    this.token = token;
+    this.renewal = "";
+  }
+
+  /** A server refused the token: the one before it is used on, and the application told. */
+  unrenewed(token: string, error: LiveRelayError): void {
+    if (this.renewal !== token || this.cancelled) return;
+    this.renewal = "";
+    this.handler.emit("renewTokenFailed", this.id, error.code, error.msg);
+  }
+
+  /** A login was refused. True: only because of a new token, it may be tried again with the old one. */
+  fallback(error: LiveRelayError): boolean {
+    if (!this.renewal || this.named !== this.renewal || tokenCodes.indexOf(error.code) < 0) return false;
+    this.unrenewed(this.named, error);
+    return true;
+  }
+
+  /** Whether requests can be sent just now. */
+  get open(): boolean {
+    return this.joined && !this.moving;
+  }
+
+  /** Requests wait from now on: the room moves to another connection. */
+  move(): void {
+    this.moving = true;
+  }
+
+  /** It has moved, or stays. */
+  moved(): void {
+    this.moving = false;
+    if (this.joined) this.resolve();
+  }
+
   /** A promise of the moment when requests can be sent; rejected when that moment never comes. */
   ready(): Promise<void> {
-    if (this.joined) return Promise.resolve();
+    if (this.open) return Promise.resolve();
     if (this.cancelled) return Promise.reject(this.cancelled);
     if (!this.readiness) {
       let resolve!: () => void;
@@ -108,12 +183,17 @@ export class Room {
     return this.readiness.promise;
   }
 
-  /** Takes the server's reply to a login or a resume. */
-  enter(reply: Frame): void {
+  /** Takes the server's reply to a login or a resume on a connection. */
+  enter(reply: Frame, link: Link): void {
     const first = !this.grown;
     const resumed = reply.resumed === true && !first;
+    const anew = !resumed && typeof reply.roomSession === "string" && this.run !== "" && reply.roomSession !== this.run;
     this.grown = true;
-    this.joined = true;
+    this.link = link;
+    this.renewed(this.named);
+    if (typeof reply.roomSession === "string") this.run = reply.roomSession;
+    if (typeof reply.grace === "number" && reply.grace > 0) this.grace = reply.grace * 1000;
+    this.floor = this.moving && resumed ? this.seq : 0;
     if (typeof reply.session === "string") this.session = reply.session;
     if (typeof reply.seq === "number" && !(resumed && !reply.snapshot)) this.seq = reply.seq;
     const silent = !first && !this.told;
@@ -122,11 +202,8 @@ export class Room {
       this.hold();
       this.transit("CONNECTED", "LOGINED");
     } else if (!silent) this.transit("CONNECTED", "RECONNECTED");
-    if (this.readiness) {
-      this.readiness.resolve();
-      this.readiness = undefined;
-    }
-    if (isObject(reply.snapshot)) this.replace(reply.snapshot);
+    this.moved();
+    if (isObject(reply.snapshot)) this.view.replace(reply.snapshot, anew);
     this.expires(reply.tokenExpires);
     if (!first) this.handler.restored(this, !resumed);
   }
@@ -161,9 +238,10 @@ export class Room {
   end(number: number, msg: string, reason: RoomStateReason, extendedData = ""): void {
     if (this.cancelled) return;
     this.cancelled = new LiveRelayError(reason === "LOGOUT" ? code.loginCancelled : number || code.roomNotLoggedIn, msg);
-    this.joined = false;
+    this.link = undefined;
     clearTimeout(this.expiry);
     if (this.readiness) this.readiness.reject(this.cancelled);
+    this.view.stop();
     this.held = undefined;
     this.handler.ended(this, number);
     this.transit("DISCONNECTED", reason, number, extendedData);
@@ -171,7 +249,7 @@ export class Room {
 
   /** Whether the room lists this stream. */
   has(streamID: string): boolean {
-    return this.streams.has(streamID);
+    return this.view.has(streamID);
   }
 
   /** Takes an event of this room. */
@@ -179,30 +257,15 @@ export class Room {
     // publisherState carries the number of the stream's own event, which may come before or after it.
     if (typeof frame.seq === "number" && frame.type !== "publisherState") {
       if (frame.seq < this.seq && frame.type !== "snapshot") return;
+      // What stands in the copy already is not told again by itself; these are.
+      if (frame.seq <= this.floor && (frame.type === "broadcast" || frame.type === "custom" || frame.type === "roomExtraInfo")) return;
       this.seq = frame.seq;
     }
     switch (frame.type) {
-      case "userUpdate":
-        return frame.update === "DELETE" ? this.removeUsers(asUsers(frame.users)) : this.addUsers(asUsers(frame.users));
-      case "streamUpdate":
-        if (frame.update === "DELETE") return this.removeStreams(asStreams(frame.streams), asList(frame.reasons));
-        return this.addStreams(asStreams(frame.streams));
-      case "streamExtraInfo":
-        return this.addStreams(asStreams(frame.streams).filter((s) => this.streams.has(s.streamID)));
-      case "roomExtraInfo":
-        return this.extraInfo(frame.extraInfo);
-      case "broadcast":
-        return this.deliver("IMRecvBroadcastMessage", this.id, asMessages(frame.messages));
-      case "barrage":
-        return this.deliver("IMRecvBarrageMessage", this.id, asMessages(frame.messages));
-      case "custom":
-        return this.deliver("IMRecvCustomCommand", this.id, asUser(frame.fromUser) || { userID: "", userName: "" }, String(frame.message));
-      case "userCount":
-        return this.count(frame.count);
       case "tokenWillExpire":
         return this.warn();
       case "snapshot":
-        return isObject(frame.snapshot) ? this.replace(frame.snapshot) : undefined;
+        return isObject(frame.snapshot) ? this.view.replace(frame.snapshot, false) : undefined;
       case "publisherState":
         return this.handler.publisherState(this, frame);
       case "playerState":
@@ -213,81 +276,12 @@ export class Room {
         return this.end(number, String(frame.msg || "kicked"), "KICKOUT", custom);
       }
     }
+    this.view.event(frame);
   }
 
-  /** Makes the copy equal to a snapshot and tells the difference. */
-  private replace(snapshot: Frame): void {
-    if (Array.isArray(snapshot.users)) {
-      const users = asUsers(snapshot.users);
-      const present = new Set(users.map((u) => u.userID));
-      this.removeUsers(Array.from(this.users.values()).filter((u) => !present.has(u.userID)));
-      this.addUsers(users);
-    }
-    const streams = asStreams(snapshot.streams);
-    const present = new Set(streams.map((s) => s.streamID));
-    const gone = Array.from(this.streams.values()).filter((s) => !present.has(s.streamID));
-    this.removeStreams(gone, []);
-    this.addStreams(streams);
-    this.extraInfo(snapshot.roomExtraInfo);
-    this.count(snapshot.userCount);
-  }
-
-  private addUsers(list: User[]): void {
-    const added = list.filter((u) => u.userID !== this.user.userID && !this.users.has(u.userID));
-    // A user who is known already has only changed the name.
-    for (const u of list) if (u.userID !== this.user.userID) this.users.set(u.userID, u);
-    if (added.length && this.config.userUpdate) this.deliver("roomUserUpdate", this.id, "ADD", added);
-  }
-
-  private removeUsers(list: User[]): void {
-    const removed = list.filter((u) => this.users.delete(u.userID));
-    if (removed.length && this.config.userUpdate) this.deliver("roomUserUpdate", this.id, "DELETE", removed);
-  }
-
-  private addStreams(list: Stream[]): void {
-    const added: Stream[] = [];
-    const informed: { streamID: string; user: User; extraInfo: string }[] = [];
-    for (const stream of list) {
-      if (stream.user.userID === this.user.userID) continue;
-      const known = this.streams.get(stream.streamID);
-      if (!known) added.push(stream);
-      if (known ? known.extraInfo !== stream.extraInfo : stream.extraInfo) {
-        informed.push({ streamID: stream.streamID, user: stream.user, extraInfo: stream.extraInfo });
-      }
-      this.streams.set(stream.streamID, stream);
-    }
-    if (added.length) this.deliver("roomStreamUpdate", this.id, "ADD", added.map(copy), "");
-    if (informed.length) this.deliver("streamExtraInfoUpdate", this.id, informed);
-  }
-
-  private removeStreams(list: Stream[], reasons: unknown[]): void {
-    const removed: Stream[] = [];
-    for (const { streamID } of list) {
-      const known = this.streams.get(streamID);
-      if (known) removed.push(known);
-      this.streams.delete(streamID);
-    }
-    if (removed.length === 0) return;
-    const codes = new Map<unknown, unknown>();
-    for (const r of reasons) if (isObject(r)) codes.set(r.streamID, r.code);
-    const why = removed.map(({ streamID }) => ({ stream_id: streamID, code: codes.get(streamID) || 1 }));
-    this.deliver("roomStreamUpdate", this.id, "DELETE", removed, JSON.stringify({ stream_delete_reason: why }));
-  }
-
-  private extraInfo(list: unknown): void {
-    const extra = asList(list)
-      .filter(isObject)
-      .map((e): RoomExtraInfo => ({
-        key: String(e.key),
-        value: String(e.value),
-        updateUser: asUser(e.updateUser) || { userID: "", userName: "" },
-        updateTime: typeof e.updateTime === "number" ? e.updateTime : 0,
-      }));
-    if (extra.length) this.deliver("roomExtraInfoUpdate", this.id, extra);
-  }
-
-  private count(count: unknown): void {
-    if (typeof count === "number") this.deliver("roomOnlineUserCountUpdate", this.id, count);
+  private resolve(): void {
+    if (this.readiness) this.readiness.resolve();
+    this.readiness = undefined;
   }
 
   private hold(): void {
@@ -304,52 +298,4 @@ export class Room {
     if (this.held) this.held.push(call);
     else call();
   }
-}
-
-function isObject(x: unknown): x is Frame {
-  return typeof x === "object" && x !== null && !Array.isArray(x);
-}
-
-function asList(x: unknown): unknown[] {
-  return Array.isArray(x) ? x : [];
-}
-
-function asUser(x: unknown): Required<User> | undefined {
-  if (!isObject(x) || typeof x.userID !== "string") return undefined;
-  return { userID: x.userID, userName: typeof x.userName === "string" ? x.userName : x.userID };
-}
-
-function asUsers(x: unknown): User[] {
-  return asList(x)
-    .map(asUser)
-    .filter((u): u is Required<User> => u !== undefined);
-}
-
-function asStreams(x: unknown): Stream[] {
-  const streams: Stream[] = [];
-  for (const item of asList(x)) {
-    if (!isObject(item) || typeof item.streamID !== "string") continue;
-    streams.push({
-      streamID: item.streamID,
-      user: asUser(item.user) || { userID: "", userName: "" },
-      extraInfo: typeof item.extraInfo === "string" ? item.extraInfo : "",
-      urlsFLV: "",
-      urlsRTMP: "",
-      urlsHLS: "",
-      urlsHttpsFLV: "",
-      urlsHttpsHLS: "",
-    });
-  }
-  return streams;
-}
-
-function asMessages(x: unknown): unknown[] {
-  return asList(x)
-    .filter(isObject)
-    .map((m) => ({ ...m, fromUser: asUser(m.fromUser) || { userID: "", userName: "" } }));
-}
-
-/** Handlers may keep and change what they get. */
-function copy(stream: Stream): Stream {
-  return { ...stream };
 }

@@ -1,17 +1,20 @@
 import { asNumber, checkExtraInfo, checkStreamID } from "./check.js";
 import { asError, code, LiveRelayError } from "./code.js";
+import { now } from "./clock.js";
 import type { Frame } from "./link.js";
 import type { Log } from "./log.js";
-import { URLs } from "./media.js";
+import { type Media, media, URLs } from "./media.js";
 import type { Platform } from "./platform.js";
 import { Player } from "./player.js";
 import { Publisher } from "./publisher.js";
 import type { Room } from "./room.js";
 import type { Session } from "./session.js";
-import type { PlayOption, Protocol, PublishOption, StreamURL } from "./type.js";
+import type { PlayOption, PublishOption, StreamURL } from "./type.js";
 
 /** A quality report goes to the operators so often at most, per stream. */
 const reportInterval = 5000;
+/** The components' codes for a connection that is lost: they try again, or have given up. */
+const retrying = [1102, 2103, -1307, -2301];
 /** So many ended ids are remembered, so that their component's last words are not taken for another stream's. */
 const mostEnded = 32;
 
@@ -35,8 +38,9 @@ export class Streams {
   constructor(private readonly host: StreamHost) {}
 
   async publish(streamID: string, option: PublishOption): Promise<StreamURL> {
-    const room = this.host.room(option.roomID, undefined);
     checkStreamID(streamID);
+    const room = this.host.room(option.roomID, undefined);
+    const wanted = media(option);
     if (option.extraInfo !== undefined) checkExtraInfo(option.extraInfo);
     let publisher = this.publishers.get(streamID);
     if (!publisher || publisher.room !== room) {
@@ -47,9 +51,10 @@ export class Streams {
     }
     if (option.extraInfo !== undefined) publisher.extraInfo = option.extraInfo;
     const mine = publisher;
+    mine.media = wanted;
     const start = mine.request();
     try {
-      const urls = await this.ask(room, "publish", { stream: streamID, extraInfo: mine.extraInfo, ...mediaFields(option) }, this.wanted(option), () => !mine.ended);
+      const urls = await this.ask(room, "publish", { stream: streamID, extraInfo: mine.extraInfo }, wanted, () => !mine.ended);
       if (mine.ended) throw new LiveRelayError(code.publishMissing, "publishing was stopped meanwhile");
       if (start === mine.start) mine.urls = urls;
       return { streamID, url: urls.url, urls: urls.all };
@@ -61,8 +66,9 @@ export class Streams {
   }
 
   async play(streamID: string, option: PlayOption): Promise<StreamURL> {
-    const room = this.host.room(option.roomID, streamID);
     checkStreamID(streamID);
+    const room = this.host.room(option.roomID, streamID);
+    const wanted = media(option);
     let player = this.players.get(streamID);
     if (!player || player.room !== room) {
       if (player) this.stopPlay(streamID);
@@ -71,9 +77,10 @@ export class Streams {
       this.ended.delete(streamID);
     }
     const mine = player;
+    mine.media = wanted;
     const start = mine.request();
     try {
-      const urls = await this.ask(room, "play", { stream: streamID, ...mediaFields(option) }, this.wanted(option), () => !mine.ended);
+      const urls = await this.ask(room, "play", { stream: streamID }, wanted, () => !mine.ended);
       if (mine.ended) throw new LiveRelayError(code.playFailed, "playing was stopped meanwhile");
       if (start === mine.start) mine.urls = urls;
       return { streamID, url: urls.url, urls: urls.all };
@@ -130,6 +137,7 @@ export class Streams {
       if (publisher.room !== room) continue;
       publisher.restored();
       if (!fresh || !publisher.urls) continue;
+      publisher.prove();
       const fields = { stream: publisher.streamID, extraInfo: publisher.extraInfo };
       this.again(room, "publish", fields, publisher, (error) => publisher.end(error.code, error.msg));
     }
@@ -147,6 +155,8 @@ export class Streams {
     const message = typeof detail.message === "string" ? detail.message.slice(0, 80) : "";
     const pusher = (number >= 1000 && number < 2000) || (number <= -1300 && number > -1400) || number >= 5000;
     const { publisher, player } = this.find(streamID, event, pusher);
+    // The media has lost its way: the signalling perhaps too, and nobody has said so yet.
+    if (retrying.indexOf(number) >= 0) this.host.session.probe();
     if (publisher) publisher.feed(number, message);
     if (player) player.feed(number, message);
     if (!publisher && !player) this.host.log.debug(`state ${number} of unknown stream ${String(streamID)}`);
@@ -207,17 +217,19 @@ export class Streams {
   };
 
   private tell(room: Room, streamID: string, role: string, stats: Frame, report: Frame): void {
-    const now = Date.now();
+    const at = now();
     const key = `${role} ${streamID}`;
-    if (now - (this.reported.get(key) || 0) < reportInterval) return;
-    this.reported.set(key, now);
+    const before = this.reported.get(key);
+    if (before !== undefined && at - before < reportInterval) return;
+    this.reported.set(key, at);
     const net = { netSpeed: asNumber(report.netSpeed), netJitter: asNumber(report.netJitter), videoGOP: asNumber(report.videoGOP) };
     this.host.session.report(room, "quality", { stream: streamID, role, ...stats, net });
   }
 
-  private async ask(room: Room, type: string, fields: Frame, wanted: Protocol, still: () => boolean): Promise<URLs> {
-    const reply = await this.host.session.request(room, type, fields, { repeat: true, still });
-    const urls = new URLs(reply, wanted);
+  private async ask(room: Room, type: string, fields: Frame, wanted: Media, still: () => boolean): Promise<URLs> {
+    const { source, params, protocol } = wanted;
+    const reply = await this.host.session.request(room, type, { ...fields, source, params }, { repeat: true, still });
+    const urls = new URLs(reply, protocol || (this.host.platform.name === "web" ? "ws" : "rtmp"));
     if (still() && !urls.url) throw new LiveRelayError(code.internal, `${type} reply without a URL`);
     return urls;
   }
@@ -226,7 +238,7 @@ export class Streams {
   private again(room: Room, type: string, fields: Frame, entry: Publisher | Player, refused: (error: LiveRelayError) => void): void {
     const start = entry.start;
     const current = (): boolean => !entry.ended && entry.start === start;
-    this.ask(room, type, fields, this.wanted({}), current).then(
+    this.ask(room, type, fields, entry.media, current).then(
       (urls) => {
         if (current()) entry.urls = urls;
       },
@@ -244,10 +256,6 @@ export class Streams {
     });
   }
 
-  private wanted(option: { protocol?: Protocol }): Protocol {
-    return option.protocol || (this.host.platform.name === "web" ? "ws" : "rtmp");
-  }
-
   private drop(entries: Map<string, unknown>, streamID: string): void {
     entries.delete(streamID);
     this.reported.delete(`publish ${streamID}`);
@@ -255,12 +263,6 @@ export class Streams {
     this.ended.add(streamID);
     if (this.ended.size > mostEnded) this.ended.delete(this.ended.values().next().value as string);
   }
-}
-
-function mediaFields(option: { sourceType?: unknown; streamParams?: unknown }): Frame {
-  const params = option.streamParams;
-  if (params !== undefined && typeof params !== "string") throw new LiveRelayError(code.parameter, "streamParams is not a string");
-  return { source: option.sourceType === "CDN" ? "CDN" : "BGP", params: params ? params.replace(/^[?&]+/, "") : undefined };
 }
 
 /** A component's event, or only its detail. */

@@ -138,17 +138,48 @@ export interface PlayerState {
  * @zh 一次质量报告，频率与组件 netstatus 相同（约 2 秒）。
  */
 export interface Quality {
-  video: {
-    /** kbit/s */
-    videoBitrate: number;
-    videoFPS: number;
-    videoWidth: number;
-    videoHeight: number;
-  };
-  audio: {
-    /** kbit/s */
-    audioBitrate: number;
-  };
+  video: VideoQuality;
+  audio: AudioQuality;
+}
+
+/**
+ * The picture's part of {@link Quality}. The optional fields are names of other engines' types, for pages that read them: never filled here.
+ * @zh Quality 的视频部分。可选字段仅为兼容其它引擎的类型，这里不会填写。
+ */
+export interface VideoQuality {
+  /** kbit/s */
+  videoBitrate: number;
+  videoFPS: number;
+  videoWidth: number;
+  videoHeight: number;
+  frameWidth?: number;
+  frameHeight?: number;
+  googCodecName?: string;
+  muteState?: "0" | "1";
+  videoFramesDecoded?: number;
+  videoPacketsLost?: number;
+  videoPacketsLostRate?: number;
+  videoQuality?: number;
+  videoTransferFPS?: number;
+}
+
+/**
+ * The sound's part of {@link Quality}. The optional fields are names of other engines' types, for pages that read them: never filled here.
+ * @zh Quality 的音频部分。可选字段仅为兼容其它引擎的类型，这里不会填写。
+ */
+export interface AudioQuality {
+  /** kbit/s */
+  audioBitrate: number;
+  audioCodec?: string;
+  audioFPS?: number;
+  audioJitter?: number;
+  audioLevel?: number;
+  audioPacketsLost?: number;
+  audioPacketsLostRate?: number;
+  audioQuality?: number;
+  audioSamplingRate?: number;
+  googCodecName?: string;
+  muteState?: "0" | "1";
 }
 
 /** The answer to a request that only succeeds or fails. @zh 只有成败的请求的应答。 */
@@ -227,7 +258,7 @@ export interface PusherAttributes {
   audioReverbType?: 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
   waitingImage?: string;
   backgroundMute?: boolean;
-  filter?: string;
+  filter?: "standard" | "pink" | "nostalgia" | "blue" | "romantic" | "cool" | "fresher" | "solor" | "aestheticism" | "whitening" | "cerisered";
 }
 
 /** The live-player's attributes in camelCase. @zh live-player 属性（驼峰）。 */
@@ -254,7 +285,7 @@ export interface PlayerAttributes {
  */
 export interface PageContext {
   /** The page or component (`this`). @zh 页面或组件实例（`this`）。 */
-  wxContext: unknown;
+  wxContext?: unknown;
   /** The name of the page data that holds the pusher's attributes. @zh 存放推流属性的 data 字段名。 */
   pushAtr?: string;
   /** The name of the page data that holds the list of player attributes. @zh 存放拉流属性列表的 data 字段名。 */
@@ -270,7 +301,7 @@ export interface EventMap {
   roomStateUpdate: [roomID: string, state: RoomState, errorCode: number, extendedData: string];
   /** The same with the reason. @zh 同上，带原因。 */
   roomStateChanged: [roomID: string, reason: RoomStateReason, errorCode: number, extendedData: string];
-  /** Members came or went; the first one lists those who are there. Needs userUpdate. @zh 成员进出；第一次为现有成员。需 userUpdate。 */
+  /** Members came or went; the first one lists those who are there. Needs userUpdate. Above ten callbacks a second, changes of 0.3 s come in one; the same holds for streams, extra info and messages. @zh 成员进出；第一次为现有成员。需 userUpdate。每秒超过 10 次时，0.3 秒内的变化合并为一次；流、附加信息与消息同样如此。 */
   roomUserUpdate: [roomID: string, updateType: UpdateType, userList: User[]];
   /** How many members the room has, about every 30 s. @zh 房间人数，约每 30 秒。 */
   roomOnlineUserCountUpdate: [roomID: string, count: number];
@@ -288,6 +319,8 @@ export interface EventMap {
   playQualityUpdate: [streamID: string, stats: Quality];
   /** The token of the room ends in 30 s: call renewToken. @zh Token 将在 30 秒后过期，请调用 renewToken。 */
   tokenWillExpire: [roomID: string];
+  /** The server refused a token of renewToken; the one before it is used on. Get a right one from your backend. @zh 服务器拒绝了 renewToken 的 Token，仍使用之前的 Token。请向业务后台取正确的 Token。 */
+  renewTokenFailed: [roomID: string, errorCode: number, message: string];
   /** Room extra info changed. @zh 房间附加信息变化。 */
   roomExtraInfoUpdate: [roomID: string, roomExtraInfoList: RoomExtraInfo[]];
   /** A reliable message to the room. @zh 收到广播消息。 */
@@ -299,7 +332,7 @@ export interface EventMap {
   /** Volume of a stream, from updateAudioVolumeNotify (0 to 100 as the component tells it). @zh 流音量（来自 updateAudioVolumeNotify）。 */
   audioVolumeUpdate: [streamID: string, volume: number];
   /** Never fired: mixing is not offered. Registering is allowed. @zh 不会触发：不提供混流，可以注册。 */
-  mixerRelayCDNStateUpdate: [taskID: string, infoList: unknown[]];
+  mixerRelayCDNStateUpdate: [taskID: string, infoList: { url: string; state: "NO_RELAY" | "RELAY_REQUESTING" | "RELAYING"; updateReason: string; stateTime: number }[]];
   /** Never fired; registering is allowed. @zh 不会触发，可以注册。 */
   hallStateUpdate: [state: RoomState, errorCode: number, extendedData: string];
 }
@@ -311,4 +344,12 @@ export interface EventMap {
 export interface EngineOptions {
   /** A WebSocket class to use, for example that of the `ws` package in Node. @zh 指定 WebSocket 类，例如 Node 里的 `ws`。 */
   WebSocket?: new (url: string) => unknown;
+  /** Accepted for compatibility, without effect: the server is where you put it. @zh 为兼容而保留，无作用：服务器由您部署。 */
+  geoFenceType?: number;
+  /** Accepted for compatibility, without effect. @zh 为兼容而保留，无作用。 */
+  geoFenceAreaList?: number[];
+  /** Accepted for compatibility, without effect. @zh 为兼容而保留，无作用。 */
+  prefixDomain?: string;
+  /** Accepted for compatibility, without effect. @zh 为兼容而保留，无作用。 */
+  reportData?: object;
 }

@@ -111,6 +111,74 @@ describe("live-push", () => {
     expect(events).toContainEqual(["error", { code: -1301, message: "camera" }]);
   });
 
+  it("media lost for more than 10 s: the pusher that still tries is not stopped; it gets through at 13 s", async () => {
+    const { comp, events, fire } = show("live-push", { streamId: "p1" });
+    await until(() => comp.data.url);
+    const url = comp.data.url;
+    fire("onState", { code: 1002 });
+    server.push("p1");
+    await until(() => states(events).length);
+    fire("onState", { code: 3005 });
+    fire("onState", { code: 1102 });
+    server.unpush("p1", 5, "r1", 1103051);
+    await until(() => states(events).includes("NO_PUBLISH/1103051"));
+    expect(comp.data.url).toBe(url);
+    expect(wx.calls).toEqual(["push start"]);
+    server.push("p1");
+    fire("onState", { code: 1002 });
+    await until(() => states(events).slice(-1)[0] === "PUBLISHING/0");
+    expect(wx.calls).toEqual(["push start"]);
+    expect(comp.data.url).toBe(url);
+  });
+
+  it("media lost for more than 10 s, then −1307: starts again", async () => {
+    const { comp, events, fire } = show("live-push", { streamId: "p1" });
+    await until(() => comp.data.url);
+    const url = comp.data.url;
+    fire("onState", { code: 1002 });
+    server.push("p1");
+    await until(() => states(events).length);
+    server.unpush("p1", 5, "r1", 1103051);
+    await until(() => states(events).includes("NO_PUBLISH/1103051"));
+    fire("onState", { code: -1307 });
+    expect(states(events).slice(-1)).toEqual(["NO_PUBLISH/-1307"]);
+    await until(() => comp.data.url && comp.data.url !== url);
+    fire("onState", { code: 1002 });
+    await until(() => states(events).slice(-1)[0] === "PUBLISHING/0");
+  });
+
+  it("media lost and the pusher says nothing more: started again after 15 s", async () => {
+    const { comp, events, fire } = show("live-push", { streamId: "p1" });
+    await until(() => comp.data.url);
+    fire("onState", { code: 1002 });
+    server.push("p1");
+    await until(() => states(events).length);
+    vi.useFakeTimers();
+    server.unpush("p1", 5, "r1", 1103051);
+    await vi.advanceTimersByTimeAsync(14900);
+    expect(server.asked("publish")).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(200);
+    vi.useRealTimers();
+    expect(server.asked("publish")).toHaveLength(2);
+  });
+
+  it.each(["logoutRoom", "stopPublishingStream"])("%s of the application itself: the pusher does not go on", async (method) => {
+    const { comp, fire } = show("live-push", { streamId: "p1" });
+    await until(() => comp.data.url);
+    fire("onState", { code: 1002 });
+    engine[method](method === "logoutRoom" ? "r1" : "p1");
+    await until(() => comp.data.url === "");
+    expect(wx.calls.slice(-1)).toEqual(["push stop"]);
+  });
+
+  it("a refusal that passes is tried again", async () => {
+    server.refuse.set("publish", { code: 1002099, msg: "internal" });
+    const { comp, events } = show("live-push", { streamId: "p1" });
+    await until(() => events.some(([e]) => e === "error"));
+    server.refuse.clear();
+    await until(() => comp.data.url);
+  });
+
   it("comes back after a phone call, and gives up after its retries", async () => {
     const { comp, fire } = show("live-push", { streamId: "p1", retries: 1 });
     await until(() => comp.data.url);
@@ -197,6 +265,13 @@ describe("live-play", () => {
     expect(comp.data.url).toBe("");
     fire("onState", { code: 2004 });
     fire("onNet", {});
+  });
+
+  it("takes several ways of picture in picture", () => {
+    const { comp } = show("live-play", { streamId: "s1", pictureInPictureMode: ["push", "pop"] });
+    expect(comp.data.pictureInPictureMode).toEqual(["push", "pop"]);
+    comp.setData({ pictureInPictureMode: "pop" });
+    expect(comp.data.pictureInPictureMode).toBe("pop");
   });
 
   it("waits for the room: what does not flow starts when it is back", async () => {

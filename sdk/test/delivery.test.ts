@@ -161,9 +161,48 @@ describe("B6: delivery", () => {
     expect(server.asked("login").pop()).toMatchObject({ token: "04newer" });
     for (const bad of ["", 5, undefined]) expect(ann.engine.renewToken(bad as never)).toBe(false);
     expect(ann.engine.renewToken("04x", "other")).toBe(false);
-    server.refuse.set("renewToken", { code: 1102016, msg: "bad" });
-    expect(ann.engine.renewToken("04bad")).toBe(true);
+  });
+
+  it("a refused renewToken: the app is told, the next reconnect uses the token that is still good", async () => {
+    await settle(ann.login());
+    expect(ann.engine.renewToken("wrong", "r1")).toBe(true);
     await pass();
+    expect(ann.events("renewTokenFailed")).toEqual([["r1", 1102016, "token wrong"]]);
+    server.cut("ann");
+    await pass(3000);
+    expect(ann.states.slice(-1)).toEqual(["CONNECTED/0"]);
+    expect(server.asked("login").pop()).toMatchObject({ token: "04token" });
+  });
+
+  it("a wrong token given while the link is lost: told, and the old one is used at once", async () => {
+    await settle(ann.login());
+    server.cut("ann");
+    await pass(5);
+    expect(ann.engine.renewToken("wrong")).toBe(true);
+    await pass(3000);
+    expect(ann.states.slice(-1)).toEqual(["CONNECTED/0"]);
+    expect(ann.events("renewTokenFailed")).toHaveLength(1);
+    expect(server.asked("login").map((f) => f.token)).toEqual(["04token", "wrong", "04token"]);
+  });
+
+  it("a renewal whose answer is lost: the reconnect brings it, and what was good stays good", async () => {
+    for (const token of ["04newer", "wrong"]) {
+      await settle(ann.login());
+      server.silent.add("renewToken");
+      ann.engine.renewToken(token);
+      await pass(5);
+      server.cut("ann");
+      await pass(3000);
+      server.silent.clear();
+      expect(ann.states.slice(-1)).toEqual(["CONNECTED/0"]);
+      await pass(8000);
+      server.cut("ann");
+      await pass(3000);
+      expect(server.asked("login").pop()).toMatchObject({ token: token === "wrong" ? "04token" : "04newer" });
+      expect(ann.events("renewTokenFailed")).toHaveLength(token === "wrong" ? 1 : 0);
+      ann.engine.logoutRoom();
+      await pass(3000);
+    }
   });
 
   it("tokenWillExpire comes though the server's own was lost; once; not after a renewal", async () => {
@@ -195,6 +234,103 @@ describe("B6: delivery", () => {
     server.send(Array.from(server.conns)[0]!, { type: "userCount", count: 3 });
     await pass();
     expect(ann.events("roomOnlineUserCountUpdate").slice(-1)).toEqual([["r1", 3]]);
+  });
+});
+
+describe("many at once", () => {
+  const users = (from: number, to: number): { userID: string; userName: string }[] => Array.from({ length: to - from }, (_, i) => ({ userID: `u${from + i}`, userName: "x" }));
+  let seq = 100;
+
+  it("200 members join, publish and leave within seconds: few callbacks, nothing lost, a stream's owner known before it and not gone before it", async () => {
+    await settle(ann.login());
+    await pass();
+    ann.clear();
+    const known = new Set<string>();
+    const streams = new Set<string>();
+    ann.engine.on("roomUserUpdate", (_r, type, list) => list.forEach((u) => (type === "ADD" ? known.add(u.userID) : known.delete(u.userID))));
+    ann.engine.on("roomUserUpdate", () => streams.forEach((id) => expect(known.has(id.slice(1)), id).toBe(true)));
+    ann.engine.on("roomStreamUpdate", (_r, type, list) => list.forEach((s) => {
+      expect(known.has(s.user.userID), s.streamID).toBe(true);
+      if (type === "ADD") streams.add(s.streamID);
+      else streams.delete(s.streamID);
+    }));
+    for (let i = 0; i < 200; i++) {
+      const [user] = users(i, i + 1);
+      server.tell("ann", { type: "userUpdate", seq: ++seq, update: "ADD", users: [user] });
+      server.tell("ann", { type: "streamUpdate", seq: ++seq, update: "ADD", streams: [{ streamID: `su${i}`, user, extraInfo: "x" }] });
+      await pass(5);
+    }
+    await pass(400);
+    expect([known.size, streams.size]).toEqual([200, 200]);
+    expect(ann.events("streamExtraInfoUpdate").flatMap(([, list]) => list as unknown[])).toHaveLength(200);
+    for (const name of ["roomUserUpdate", "roomStreamUpdate", "streamExtraInfoUpdate"]) expect(ann.events(name).length, name).toBeLessThanOrEqual(4 + 5);
+    for (let i = 0; i < 200; i++) {
+      const [user] = users(i, i + 1);
+      server.tell("ann", { type: "streamUpdate", seq: ++seq, update: "DELETE", streams: [{ streamID: `su${i}`, user }], reasons: [{ streamID: `su${i}`, code: 5 }] });
+      server.tell("ann", { type: "userUpdate", seq: ++seq, update: "DELETE", users: [user] });
+      await pass(5);
+    }
+    await pass(400);
+    expect([known.size, streams.size]).toEqual([0, 0]);
+    const reasons = ann.events("roomStreamUpdate").filter(([, type]) => type === "DELETE").flatMap(([, , , data]) => JSON.parse(data as string).stream_delete_reason);
+    expect(reasons).toHaveLength(200);
+    expect(reasons[0]).toEqual({ stream_id: "su0", code: 5 });
+  });
+
+  it("who came and went meanwhile is not mentioned; a stream's coming and going is, in order", async () => {
+    await settle(ann.login());
+    server.tell("ann", { type: "userUpdate", seq: ++seq, update: "ADD", users: users(0, 2) });
+    for (let i = 0; i < 15; i++) server.tell("ann", { type: "barrage", messages: [{ message: `${i}` }] });
+    await pass(5);
+    ann.clear();
+    const s = { streamID: "s", user: { userID: "u0", userName: "x" } };
+    server.tell("ann", { type: "userUpdate", seq: ++seq, update: "ADD", users: users(5, 6) });
+    server.tell("ann", { type: "userUpdate", seq: ++seq, update: "DELETE", users: [...users(5, 6), ...users(0, 1)] });
+    server.tell("ann", { type: "userUpdate", seq: ++seq, update: "ADD", users: [...users(0, 1), ...users(7, 8)] });
+    for (const update of ["ADD", "DELETE", "ADD"]) server.tell("ann", { type: "streamUpdate", seq: ++seq, update, streams: [s] });
+    await pass(400);
+    expect(ann.users).toEqual(["ADD u7"]);
+    expect(ann.streams).toEqual(["ADD s", "DELETE s", "ADD s"]);
+  });
+
+  it("chat at its caps: few callbacks of each kind, every message once and in order; what is single comes at once", async () => {
+    await settle(ann.login());
+    await pass();
+    ann.clear();
+    for (let i = 0; i < 100; i++) {
+      server.tell("ann", { type: "broadcast", seq: ++seq, messages: [{ message: `b${i}` }] });
+      server.tell("ann", { type: "barrage", messages: [{ message: `r${i}` }] });
+      await pass(50);
+    }
+    await pass(400);
+    for (const [name, letter] of [["IMRecvBroadcastMessage", "b"], ["IMRecvBarrageMessage", "r"]] as const) {
+      expect(ann.events(name).flatMap(([, list]) => (list as { message: string }[]).map((m) => m.message))).toEqual(Array.from({ length: 100 }, (_, i) => `${letter}${i}`));
+      expect(ann.events(name).length).toBeLessThanOrEqual(10 + 5000 / 300);
+    }
+    await pass(1000);
+    ann.clear();
+    server.tell("ann", { type: "broadcast", seq: ++seq, messages: [{ message: "one" }] });
+    await pass(2);
+    expect(ann.events("IMRecvBroadcastMessage")).toHaveLength(1);
+  });
+
+  it("what follows does not overtake: a command, room extra info, the end of the room", async () => {
+    await settle(ann.login());
+    for (let i = 0; i < 15; i++) server.tell("ann", { type: "barrage", messages: [{ message: `${i}` }] });
+    await pass(5);
+    ann.clear();
+    server.tell("ann", { type: "userUpdate", seq: ++seq, update: "ADD", users: users(0, 1) });
+    server.tell("ann", { type: "custom", seq: ++seq, fromUser: { userID: "u0" }, message: "hi" });
+    server.tell("ann", { type: "userUpdate", seq: ++seq, update: "ADD", users: users(1, 2) });
+    server.tell("ann", { type: "roomExtraInfo", seq: ++seq, extraInfo: [{ key: "k", value: "v" }] });
+    server.tell("ann", { type: "broadcast", seq: ++seq, messages: [{ message: "bye" }] });
+    server.tell("ann", { type: "kicked", code: 1002055 });
+    await pass(5);
+    expect(ann.seen.map(([name]) => name)).toEqual([
+      "roomUserUpdate", "IMRecvBarrageMessage", "IMRecvCustomCommand", "roomUserUpdate", "roomExtraInfoUpdate", "IMRecvBroadcastMessage", "roomStateUpdate", "roomStateChanged",
+    ]);
+    await pass(1000);
+    expect(ann.seen).toHaveLength(8);
   });
 });
 

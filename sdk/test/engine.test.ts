@@ -41,6 +41,16 @@ describe("surface", () => {
     expect(ann.engine.getVersion()).toMatch(/^\d+\.\d+\.\d+$/);
   });
 
+  it("takes the third and fourth parameters of other engines", async () => {
+    for (const more of [[0], [1, { WebSocket: server.WebSocket, geoFenceType: 0, prefixDomain: "x" }], [{ WebSocket: server.WebSocket }], [undefined, { WebSocket: server.WebSocket }]] as [number?, object?][]) {
+      if (more.length === 1 && typeof more[0] === "number") vi.stubGlobal("WebSocket", server.WebSocket);
+      const engine = new LiveRelayEngine(1, "ws://a.test", ...more);
+      expect(await settle(engine.loginRoom("r1", "04t", { userID: "cho" }))).toBe(true);
+      engine.destroyEngine();
+      vi.unstubAllGlobals();
+    }
+  });
+
   it("keeps the last engine as the current one", () => {
     expect(LiveRelayEngine.current).toBe(ann.engine);
     const other = new Client(server, "bob");
@@ -76,6 +86,8 @@ describe("handlers", () => {
     expect(ann.engine.on("roomStateUpdate", two)).toBe(true);
     expect(ann.engine.on("roomStateUpdate", "x" as never)).toBe(false);
     expect(ann.engine.on(5 as never, one)).toBe(false);
+    for (const name of ["nonsense", "roomStateupdate", "toString", ""]) expect(ann.engine.on(name as never, one), name).toBe(false);
+    expect(ann.engine.on("mixerRelayCDNStateUpdate", one)).toBe(true);
     await settle(ann.login());
     expect(order).toEqual([1, 2, 1, 2]);
     expect(ann.engine.off("roomStateUpdate", one)).toBe(true);
@@ -119,9 +131,9 @@ describe("parameters", () => {
     ["r", "04t", { userID: "u", userName: {} }, 1002008],
     ["r", "04t", { userID: "u", userName: "a\u0007" }, 1002008],
     ["r", "04t", { userID: "u", userName: "n".repeat(257) }, 1002010],
-    ["r", "", user, 1102016],
-    ["r", undefined, user, 1102016],
-    ["r", {}, user, 1102016],
+    ["r", "", user, 1100001],
+    ["r", undefined, user, 1100001],
+    ["r", {}, user, 1100001],
   ])("loginRoom(%j, %j, %j): %i", async (room, token, who, number) => {
     expect(await settle(ann.engine.loginRoom(room as never, token as never, who as never))).toMatchObject({ code: number });
     expect(ann.states).toEqual(["CONNECTING/0", `DISCONNECTED/${number}`]);
@@ -137,9 +149,13 @@ describe("parameters", () => {
 
   it("streams: before login, after logout, ids", async () => {
     const both = [(id: unknown) => ann.engine.startPublishingStream(id as string), (id: unknown) => ann.engine.startPlayingStream(id as string)];
-    for (const start of both) expect(await settle(start("s1"))).toMatchObject({ code: 1000002 });
-    expect(await settle(ann.engine.sendBroadcastMessage("r1", "x"))).toMatchObject({ code: 1000002 });
-    expect(await settle(ann.engine.setStreamExtraInfo("s1", "x"))).toMatchObject({ code: 1000002 });
+    for (const start of both) {
+      expect(await settle(start("s1"))).toMatchObject({ code: 1000002 });
+      expect(await settle(start(""))).toMatchObject({ code: 1000015 });
+    }
+    for (const send of [ann.engine.sendBroadcastMessage("r1", "x"), ann.engine.sendBarrageMessage("r1", "x"), ann.engine.sendCustomCommand("r1", "x", ["bob"]), ann.engine.setRoomExtraInfo("r1", "k", "x"), ann.engine.setStreamExtraInfo("s1", "x")]) {
+      expect(await settle(send)).toMatchObject({ code: 1002014 });
+    }
     await settle(ann.login());
     for (const start of both) {
       for (const [id, number] of [["", 1000015], [undefined, 1000015], [null, 1000015], [5, 1000016], ["a b", 1000016], ["流", 1000016], ["a?b", 1000016], ["s".repeat(257), 1000014]] as const) {

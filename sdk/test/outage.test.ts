@@ -119,12 +119,14 @@ describe("servers that misbehave", () => {
     await pass(1000);
     expect(c.seen).toEqual([]);
     expect(server.conns.size).toBe(1);
-    // Without anybody to go to, the app is told after a while.
+    // Without anybody to go to, it stays; when that ends too, the app is told after a while.
     for (const h of server.hosts.values()) h.mode = "refuse";
     server.send(Array.from(server.conns)[0]!, { type: "reconnect" });
+    await pass(8000);
+    server.cut("cho", 4001);
     await pass(2000);
     expect(c.states).toEqual([]);
-    await pass(3000);
+    await pass(2000);
     expect(c.states).toEqual(["CONNECTING/1000017"]);
   });
 

@@ -63,6 +63,17 @@ describe("B1: player", () => {
     expect(ann.playing).toEqual([]);
   });
 
+  it("getNextUrl after the server was restarted: still what the start asked for", async () => {
+    await settle(ann.engine.startPlayingStream("s1", { streamParams: "only=audio", protocol: "flv", sourceType: "CDN" }));
+    await settle(ann.engine.startPublishingStream("p1", { streamParams: "a=b", protocol: "ws", sourceType: "CDN" }));
+    server.restart();
+    await pass(4000);
+    expect(server.asked("play")).toMatchObject([{ source: "CDN", params: "only=audio" }, { source: "CDN", params: "only=audio" }]);
+    expect(server.asked("publish")).toMatchObject([{ source: "CDN", params: "a=b" }, { source: "CDN", params: "a=b" }]);
+    expect(ann.engine.getNextUrl("s1")).toMatch(/^http:.*only=audio/);
+    expect(ann.engine.getNextUrl("p1")).toMatch(/^ws:.*a=b/);
+  });
+
   it("stopPlayingStream and logout: NO_PLAY 0", async () => {
     await settle(ann.engine.startPlayingStream("s1"));
     await settle(ann.engine.startPlayingStream("s2"));

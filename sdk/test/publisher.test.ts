@@ -245,6 +245,38 @@ describe("B1: publisher", () => {
     expect(ann.engine.stopPublishingStream("s1")).toBe(false);
   });
 
+  it("1103051 and then −1307: both are told, for pages start again on the second", async () => {
+    await settle(ann.engine.startPublishingStream("s1"));
+    ann.pusher("s1", 1002);
+    server.push("s1");
+    await pass();
+    ann.clear();
+    ann.pusher("s1", 3005);
+    ann.pusher("s1", 1102);
+    server.unpush("s1", 5, "r1", 1103051);
+    await pass();
+    ann.pusher("s1", -1307);
+    await pass();
+    expect(ann.publishing).toEqual(["s1 NO_PUBLISH/1103051", "s1 NO_PUBLISH/-1307"]);
+    expect(server.asked("stopPublish")).toHaveLength(1);
+    ann.pusher("s1", -1307);
+    expect(ann.publishing).toHaveLength(2);
+  });
+
+  it("1103051 and then 1002: the pusher got through by itself", async () => {
+    await settle(ann.engine.startPublishingStream("s1"));
+    ann.pusher("s1", 1002);
+    server.push("s1");
+    await pass();
+    server.unpush("s1", 5, "r1", 1103051);
+    await pass(3000);
+    ann.clear();
+    server.push("s1");
+    ann.pusher("s1", 1002);
+    await pass();
+    expect(ann.publishing).toEqual(["s1 PUBLISHING/0"]);
+  });
+
   it("the end of an earlier connection does not end a start under way", async () => {
     await settle(ann.engine.startPublishingStream("s1"));
     server.push("s1");

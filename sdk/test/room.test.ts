@@ -69,7 +69,8 @@ describe("B5: room connection", () => {
     expect(JSON.parse(bob.events("roomStreamUpdate")[0]![3] as string).stream_delete_reason[0]).toEqual({ stream_id: "s1", code: 2 });
     expect(bob.users).toEqual(["DELETE ann"]);
     server.host().mode = "up";
-    await pass(20000);
+    while (server.asked("publish").length < 2) await pass(10);
+    await pass(100);
     expect(ann.states).toEqual(["CONNECTING/1000017", "CONNECTED/0"]);
     expect(ann.reasons.slice(-1)).toEqual(["RECONNECTED/0"]);
     // The SDK names its stream again; the media that still runs is announced.
@@ -174,6 +175,7 @@ describe("B5: room connection", () => {
     await settle(ann.login());
     await publish();
     server.cut("ann");
+    server.host().mode = "refuse"; // nobody is there any more who could log out
     ann.engine.destroyEngine();
     await pass(89000);
     expect(bob.streams).toEqual(["ADD s1"]);

@@ -1,6 +1,7 @@
 // In a mini program: wx.connectSocket, the background, the phone, netstatus of iOS, the component style.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Client, pass, settle } from "./fake/call.js";
+import { wxDial } from "../src/transport.js";
 import { FakeServer } from "./fake/server.js";
 import { FakePage, FakeWx } from "./fake/wx.js";
 
@@ -76,10 +77,9 @@ describe("socket", () => {
     await pass(2500);
     expect(ann.states).toEqual([]);
     await pass(600);
-    expect(ann.states).toEqual(["CONNECTING/1000017"]);
-    server.silent.clear();
-    await pass(2000);
+    // Nothing is waited for: the user looks at it.
     expect(ann.states).toEqual(["CONNECTING/1000017", "CONNECTED/0"]);
+    server.silent.clear();
     expect(server.asked("login").pop()!.resume).toBeTruthy();
   });
 
@@ -108,6 +108,157 @@ describe("socket", () => {
     wx.network[0]!({ isConnected: true });
     await pass(20);
     expect(ann.states).toEqual(["CONNECTED/0"]);
+  });
+
+  it("sockets that never open are closed, with a code that wx takes: five logins leave none", async () => {
+    for (const host of server.hosts.values()) host.mode = "hang";
+    for (let i = 0; i < 5; i++) {
+      expect(await settle(ann.login(), 10100)).toMatchObject({ code: 1002031, msg: expect.stringContaining("no server answered") });
+      await pass(6000);
+      expect(server.tasks.size, `after login ${i + 1}`).toBe(0);
+    }
+    server.host().mode = "up";
+    expect(await settle(ann.login())).toBe(true);
+  });
+
+  it("malformed frames close it too; a long reason is cut to what a close frame holds", async () => {
+    server.host().mode = "garbage";
+    expect(await settle(ann.login(), 10100)).toMatchObject({ code: 1100003 });
+    await pass(6000);
+    expect(server.tasks.size).toBe(0);
+    const closes: unknown[] = [];
+    server.host().mode = "up";
+    const socket = wxDial(wx)("ws://a.test/x", { open() {}, message() {}, close: (...a) => closes.push(a) }, 100);
+    await pass(10);
+    socket.close(4000, "为".repeat(100));
+    expect(server.tasks.size).toBe(0);
+    expect(closes).toHaveLength(1);
+  });
+
+  it("a hole before a good server: the good one is dialled beside it; never more than three sockets", async () => {
+    server = new FakeServer("a.test", "b.test", "c.test", "d.test");
+    wx = new FakeWx(server);
+    vi.stubGlobal("wx", wx);
+    ann.engine.destroyEngine();
+    for (const name of ["a.test", "b.test", "c.test"]) server.host(name).mode = "hang";
+    ann = new Client(server, "ann", ["ws://a.test", "ws://d.test"], {});
+    expect(await settle(ann.login(), 2100)).toBe(true);
+    await pass(10);
+    expect(server.tasks.size).toBe(1);
+    ann.engine.destroyEngine();
+    await pass(3000);
+    let most = 0;
+    const connect = server.connectSocket;
+    wx.connectSocket = (o: never) => {
+      const task = connect(o);
+      most = Math.max(most, server.tasks.size);
+      return task;
+    };
+    ann = new Client(server, "ann", ["ws://a.test", "ws://b.test", "ws://c.test", "ws://d.test"], {});
+    expect(await settle(ann.login(), 6100)).toBe(true);
+    expect(most).toBe(3);
+    await pass(10);
+    expect(server.tasks.size).toBe(1);
+  });
+
+  it("the phone's date jumps while the link is lost, or in a login: nothing ends early", async () => {
+    vi.stubGlobal("performance", undefined);
+    await settle(ann.login());
+    ann.clear();
+    server.host().mode = "refuse";
+    server.cut("ann");
+    await pass(3000);
+    vi.setSystemTime(Date.now() + 600000);
+    const promise = ann.engine.startPlayingStream("x");
+    await pass(3000);
+    vi.setSystemTime(Date.now() - 3600000);
+    await pass(3000);
+    server.host().mode = "up";
+    expect(await settle(promise, 4000)).toMatchObject({ streamID: "x" });
+    expect(ann.states).toEqual(["CONNECTING/1000017", "CONNECTED/0"]);
+  });
+
+  it.each([[1102, "publish"], [2103, "play"], [-1307, "publish"], [-2301, "play"]] as const)("the media's way is lost (%i): the signalling is looked at too, within 3 s", async (number, kind) => {
+    await settle(ann.login());
+    await settle(kind === "publish" ? ann.engine.startPublishingStream("s1") : ann.engine.startPlayingStream("s1"));
+    ann.clear();
+    server.silent.add("ping");
+    kind === "publish" ? ann.pusher("s1", number) : ann.player("s1", number);
+    await pass(3100);
+    expect(ann.states).toEqual(["CONNECTING/1000017"]);
+  });
+
+  it("shown again with a dead socket: dials at once", async () => {
+    await settle(ann.login());
+    ann.clear();
+    const [conn] = server.conns;
+    wx.connectSocket = (o: never) => server.connectSocket(o);
+    server.lose(conn!); // the phone's system closed it while the app slept
+    conn!.client.close(1006, "");
+    wx.shown[0]!();
+    await pass(20);
+    expect(ann.states).toEqual(["CONNECTING/1000017", "CONNECTED/0"]);
+  });
+
+  it.each(["logoutRoom", "destroyEngine"] as const)("hanging up without network (%s): said as soon as there is one", async (method) => {
+    const bob = new Client(server, "bob", "ws://a.test", {});
+    await settle(bob.login());
+    await settle(ann.login());
+    server.host().mode = "refuse";
+    server.cut("ann");
+    await pass(10);
+    ann.engine[method]();
+    expect(ann.states.slice(-1)).toEqual(["DISCONNECTED/0"]);
+    await pass(300);
+    server.host().mode = "up";
+    for (const changed of wx.network) changed({ isConnected: true });
+    await pass(50);
+    expect(bob.users).toEqual(["ADD ann", "DELETE ann"]);
+    expect(server.tasks.size).toBe(1);
+    expect(wx.network).toHaveLength(method === "logoutRoom" ? 2 : 1);
+    bob.engine.destroyEngine();
+  });
+
+  it("hanging up on a connection that is dead without a word: said on another one", async () => {
+    await settle(ann.login());
+    server.silent.add("logout");
+    ann.engine.logoutRoom();
+    await pass(900);
+    server.silent.clear();
+    await pass(200);
+    expect(server.room("r1").members.size).toBe(0);
+    await pass(5000);
+    expect(server.tasks.size).toBe(0);
+  });
+
+  it("hanging up without network: a login meanwhile, or the grace, ends it; a membership that is gone is not made again", async () => {
+    server.grace = 30000;
+    await settle(ann.login());
+    const out = async (): Promise<void> => {
+      server.host().mode = "refuse";
+      server.cut("ann");
+      await pass(10);
+      ann.engine.logoutRoom();
+    };
+    await out();
+    server.host().mode = "up";
+    expect(await settle(ann.login())).toBe(true);
+    await pass(5000);
+    expect(ann.states.slice(-1)).toEqual(["CONNECTED/0"]);
+    expect(server.room("r1").members.size).toBe(1);
+    await out();
+    await pass(31000);
+    const dialled = server.dialled.length;
+    server.host().mode = "up";
+    await pass(10000);
+    expect(server.dialled.length).toBe(dialled);
+    await settle(ann.login());
+    await out();
+    server.leave("ann");
+    const seq = server.room("r1").seq;
+    server.host().mode = "up";
+    await pass(5000);
+    expect(server.room("r1").seq).toBe(seq);
   });
 
   it("works with a wx that lacks the newer calls, and with the newest", async () => {
@@ -232,7 +383,9 @@ describe("component style", () => {
     ann.engine.setPusherAttributes({ mode: "SD" });
     ann.engine.setPlayerAttributes("s1", {});
     ann.engine.mutePlayStreamAudio("s1", true);
-    for (const bad of [undefined, {}, { wxContext: {} }]) expect(() => ann.engine.initContext(bad as never)).toThrow();
+    for (const none of [undefined, null, {}]) expect(ann.engine.initContext(none as never)).toBeUndefined();
+    expect(ann.engine.createPusher()).toBeNull();
+    for (const bad of [{ wxContext: {} }, { wxContext: 5 }]) expect(() => ann.engine.initContext(bad as never)).toThrow();
   });
 
   it("keeps the pusher's attributes in the page and drives its context", async () => {

@@ -8,7 +8,7 @@ export type Seen = [string, ...unknown[]];
 const names: (keyof EventMap)[] = [
   "roomStateUpdate", "roomStateChanged", "roomUserUpdate", "roomOnlineUserCountUpdate", "roomStreamUpdate",
   "streamExtraInfoUpdate", "publisherStateUpdate", "playerStateUpdate", "publishQualityUpdate", "playQualityUpdate",
-  "tokenWillExpire", "roomExtraInfoUpdate", "IMRecvBroadcastMessage", "IMRecvBarrageMessage", "IMRecvCustomCommand", "audioVolumeUpdate",
+  "tokenWillExpire", "renewTokenFailed", "roomExtraInfoUpdate", "IMRecvBroadcastMessage", "IMRecvBarrageMessage", "IMRecvCustomCommand", "audioVolumeUpdate",
 ];
 
 /** An engine and everything it said. */

@@ -19,14 +19,18 @@ interface FakeStream {
   createTime: number;
 }
 
+let runs = 0;
+
 class FakeRoom {
+  /** Another one when the server made it anew. */
+  readonly run = `run${++runs}`;
   seq = 0;
   members = new Map<string, Member>();
   streams = new Map<string, FakeStream>();
   /** Publishes that were asked for: their media may come. */
   pending = new Map<string, FakeStream>();
   extra = new Map<string, Frame>();
-  log: { seq: number; frame: Frame; to?: string }[] = [];
+  log: { seq: number; frame: Frame; to?: string; from?: string }[] = [];
   forgotten = 0;
 }
 
@@ -41,7 +45,7 @@ interface Conn {
 /** How one host treats its clients. */
 export interface Host {
   name: string;
-  /** refuse: connections fail at once; hang: they never open; mute: opens but never answers; drop: closes at the first frame; garbage: answers nonsense. */
+  /** refuse: new connections fail at once; hang: they never open; mute: opens but never answers; drop: closes at the first frame; garbage: answers nonsense. */
   mode: "up" | "refuse" | "hang" | "mute" | "drop" | "garbage";
 }
 
@@ -52,6 +56,8 @@ export class FakeServer {
   /** Every request with the host that got it. */
   readonly received: Frame[] = [];
   readonly dialled: string[] = [];
+  /** The sockets that wx has open, or opening: five at most. */
+  readonly tasks = new Set<object>();
   /** One way, ms. */
   latency = 1;
   grace = 90000;
@@ -105,6 +111,8 @@ export class FakeServer {
         this.line.send(text);
       }
       close(code = 1000, reason = ""): void {
+        const wrong = refusal(code, reason);
+        if (wrong) throw new Error(wrong);
         this.line.close(code, reason);
       }
     };
@@ -113,18 +121,29 @@ export class FakeServer {
   /** wx.connectSocket that dials this server. */
   connectSocket = (option: { url: string; fail?: (e: object) => void }): object => {
     const handlers: Record<string, (x?: any) => void> = {};
+    const tasks = this.tasks;
+    if (tasks.size >= 5) {
+      setTimeout(() => option.fail?.({ errMsg: "connectSocket:fail exceed max task count" }), 0);
+      return { onOpen() {}, onMessage() {}, onClose() {}, onError() {}, send() {}, close() {} };
+    }
     const line = new Line(this, option.url, {
       open: () => handlers.open?.({}),
       message: (data) => handlers.message?.({ data }),
-      close: (code, reason) => handlers.close?.({ code, reason }),
+      close: (code, reason) => (tasks.delete(line), handlers.close?.({ code, reason })),
     });
+    tasks.add(line);
     return {
       onOpen: (f: () => void) => (handlers.open = f),
       onMessage: (f: () => void) => (handlers.message = f),
       onClose: (f: () => void) => (handlers.close = f),
       onError: (f: () => void) => (handlers.error = f),
       send: (o: { data: string; fail?: () => void }) => (line.open ? line.send(o.data) : o.fail?.()),
-      close: (o: { code: number; reason: string }) => line.close(o.code, o.reason),
+      close: (o: { code: number; reason: string; fail?: (e: object) => void }) => {
+        const errMsg = refusal(o.code, o.reason);
+        if (errMsg) return o.fail?.({ errMsg });
+        tasks.delete(line);
+        line.close(o.code, o.reason);
+      },
     };
   };
 
@@ -137,6 +156,13 @@ export class FakeServer {
       this.lose(conn);
       conn.client.close(code, reason);
     }
+  }
+
+  /** It is killed and comes up again with nothing in its memory. */
+  restart(): void {
+    for (const room of this.rooms.values()) for (const member of room.members.values()) clearTimeout(member.grace);
+    this.rooms.clear();
+    this.cut();
   }
 
   /** The media of a publish URL arrives. */
@@ -307,7 +333,9 @@ export class FakeServer {
       case "broadcast": {
         const m = { fromUser: member.user, message: f.message, sendTime: Date.now(), messageID: room.seq + 1 };
         room.seq++;
-        for (const [id, o] of room.members) if (id !== member.user.userID && o.conn) this.send(o.conn, { type: "broadcast", room: f.room, seq: room.seq, messages: [m] });
+        const said = { type: "broadcast", room: f.room, seq: room.seq, messages: [m] };
+        room.log.push({ seq: room.seq, frame: said, from: member.user.userID });
+        for (const [id, o] of room.members) if (id !== member.user.userID && o.conn) this.send(o.conn, said);
         return { messageID: m.messageID, sendTime: m.sendTime };
       }
       case "barrage": {
@@ -324,6 +352,7 @@ export class FakeServer {
         return failed.length ? { failed } : {};
       }
       case "renewToken":
+        if (String(f.token).startsWith("wrong")) return error(1102016, "token wrong");
         return { tokenExpires: this.tokenExpires };
       case "publisherState":
       case "playerState":
@@ -343,13 +372,25 @@ export class FakeServer {
     let resumed = false;
     let member: Member;
     if (f.resume && before && before.session === f.resume.session) {
+      if (String(f.token).startsWith("wrong")) return error(1102016, "token wrong");
       resumed = true;
       member = before;
       clearTimeout(member.grace);
-      member.conn?.rooms.delete(f.room);
+      const old = member.conn;
+      if (old) {
+        old.rooms.delete(f.room);
+        if (!old.rooms.size) {
+          this.conns.delete(old);
+          old.open = false;
+          old.client.close(4006, "resumed on another connection");
+        }
+      }
     } else if (f.resume && before) {
       return error(1002050, "logged in elsewhere");
+    } else if (f.resume?.only) {
+      return error(1002002, "nothing to resume");
     } else {
+      if (String(f.token).startsWith("wrong")) return error(1102016, "token wrong");
       if (String(f.token).startsWith("expired")) return error(1102018, "token expired");
       if (before) this.kick(f.user, 1002050, undefined, f.room);
       member = { user, session: `s${++this.number}`, userUpdate: f.config?.userUpdate === true };
@@ -361,15 +402,16 @@ export class FakeServer {
     const reply: Frame = {
       room: f.room,
       session: member.session,
-      seq: room.seq,
+      roomSession: room.run,
+      seq: resumed && f.resume.seq >= room.forgotten ? f.resume.seq : room.seq,
       resumed,
       grace: this.grace / 1000,
       heartbeat: this.heartbeat,
       tokenExpires: this.tokenExpires,
     };
     if (resumed && f.resume.seq >= room.forgotten) {
-      for (const { seq, frame, to } of room.log) {
-        if (seq <= f.resume.seq || (to !== undefined && to !== f.user)) continue;
+      for (const { seq, frame, to, from } of room.log) {
+        if (seq <= f.resume.seq || from === f.user || (to !== undefined && to !== f.user)) continue;
         if (frame.type !== "userUpdate" || member.userUpdate) this.after.push(frame);
       }
     } else reply.snapshot = this.snapshot(room, member.userUpdate);
@@ -416,6 +458,12 @@ export class FakeServer {
 
 function error(code: number, msg: string, retryable = false): Frame {
   return { error: { code, msg, retryable } };
+}
+
+/** What a socket says to a close frame that a client may not send: RFC 6455 §7.4, and WeChat's limit. */
+function refusal(code: number, reason: string): string | undefined {
+  if (code !== 1000 && !(code >= 3000 && code <= 4999)) return `closeSocket:fail ${code} is neither 1000 nor between 3000 and 4999`;
+  return Buffer.byteLength(reason) > 123 ? "closeSocket:fail the reason is longer than 123 bytes" : undefined;
 }
 
 /** The way between a client and the server: everything takes `latency` and stays in order. */
