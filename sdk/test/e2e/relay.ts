@@ -31,7 +31,8 @@ async function freePort(): Promise<number> {
 
 export class Relay {
   readonly log: string[] = [];
-  private constructor(private readonly child: ChildProcess, readonly rtmp: number, readonly http: number, private readonly dir: string) {}
+  private child!: ChildProcess;
+  private constructor(readonly rtmp: number, readonly http: number, private readonly admin: number, private readonly dir: string) {}
 
   /** Web pages of these origins may use it; of every origin when left out. */
   static async start(origins: string[] = ["*"]): Promise<Relay> {
@@ -47,17 +48,32 @@ export class Relay {
         `admin: {listen: "127.0.0.1:${admin}"}`,
       ].join("\n"),
     );
+    const relay = new Relay(rtmp, http, admin, dir);
+    await relay.run();
+    return relay;
+  }
+
+  /** Starts the process, the first time or again. */
+  async run(): Promise<void> {
     // Every LIVERELAY_… is a key of the configuration to it.
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("LIVERELAY_")));
-    const child = spawn(binary, ["serve", "--config", join(dir, "config.yaml")], { stdio: ["ignore", "pipe", "pipe"], env });
-    const relay = new Relay(child, rtmp, http, dir);
-    for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (d: Buffer) => relay.log.push(d.toString()));
-    for (let i = 0; i < 100; i++) {
-      if (child.exitCode !== null) throw new Error(`the relay ended: ${relay.log.join("")}`);
-      if (await fetch(`http://127.0.0.1:${admin}/readyz`).then((r) => r.ok, () => false)) return relay;
+    const child = (this.child = spawn(binary, ["serve", "--config", join(this.dir, "config.yaml")], { stdio: ["ignore", "pipe", "pipe"], env }));
+    for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (d: Buffer) => this.log.push(d.toString()));
+    for (let i = 0; i < 300; i++) {
+      if (child.exitCode !== null) throw new Error(`the relay ended: ${this.log.join("")}`);
+      if (await fetch(`http://127.0.0.1:${this.admin}/readyz`).then((r) => r.ok, () => false)) return;
       await new Promise((r) => setTimeout(r, 100));
     }
-    throw new Error(`the relay is not ready: ${relay.log.join("")}`);
+    throw new Error(`the relay is not ready: ${this.log.join("")}`);
+  }
+
+  /** Ends the process, as an operator does (SIGTERM) or an accident (SIGKILL); resolves when it has ended. */
+  async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    const gone = new Promise((r) => this.child.once("exit", r));
+    this.child.kill(signal);
+    const hard = setTimeout(() => this.child.kill("SIGKILL"), 30000);
+    await gone;
+    clearTimeout(hard);
   }
 
   get address(): string {
@@ -69,11 +85,7 @@ export class Relay {
   }
 
   async stop(): Promise<void> {
-    const gone = new Promise((r) => this.child.once("exit", r));
-    this.child.kill("SIGTERM");
-    const hard = setTimeout(() => this.child.kill("SIGKILL"), 15000);
-    await gone;
-    clearTimeout(hard);
+    if (this.child.exitCode === null && this.child.signalCode === null) await this.end("SIGTERM");
     rmSync(this.dir, { recursive: true, force: true });
   }
 }
