@@ -83,9 +83,26 @@ func Explain(err error) string {
 	case !ok:
 		return err.Error()
 	case r.Detail == "":
-		return string(r.Reason)
+		return r.Reason.text()
 	}
-	return string(r.Reason) + " (" + r.Detail + ")"
+	return r.Reason.text() + " (" + r.Detail + ")"
+}
+
+// text says what is missing or wrong where the label alone does not.
+func (r Reason) text() string {
+	switch r {
+	case ReasonMissing, ReasonMalformed, ReasonOversized, ReasonExpired:
+		return "token " + string(r)
+	case ReasonDouble:
+		return "more than one token"
+	case ReasonAlgorithm, ReasonSignature, ReasonDecrypt, ReasonClaims, ReasonPrivilege:
+		return "token refused: " + string(r)
+	case ReasonNotYetValid:
+		return "token not yet valid"
+	case ReasonApp, ReasonUser, ReasonRoom, ReasonStream, ReasonAction:
+		return "token for another " + string(r)
+	}
+	return string(r)
 }
 
 func refuse(r Reason) error { return &Refusal{Reason: r} }

@@ -58,14 +58,10 @@ func (g *gatekeeper) Authorize(ctx context.Context, a relay.Access) (relay.Grant
 
 // denied tells the log why; the doors tell the peer nothing of it.
 func denied(err error) error {
-	reason, detail := auth.ReasonOf(err), auth.DetailOf(err)
-	if reason == "" {
+	if auth.ReasonOf(err) == "" {
 		return fmt.Errorf("%w: %w", relay.ErrDenied, err)
 	}
-	if detail != "" {
-		return fmt.Errorf("%w: %s (%s)", relay.ErrDenied, reason, detail)
-	}
-	return fmt.Errorf("%w: %s", relay.ErrDenied, reason)
+	return fmt.Errorf("%w: %s", relay.ErrDenied, auth.Explain(err))
 }
 
 // Origins are the pages that may use an app: one list for media and signalling.

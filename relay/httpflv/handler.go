@@ -253,8 +253,21 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if o.err == errBadRequest { // says what is bad, of a request that has not been granted anything
 		text = err.Error()
 	}
-	h.log.Info("media request refused", "path", shorten(r.URL.Path), "remote", h.remote(r).String(), "status", o.status, "error", err)
+	h.life(r).End(false, o.result, err)
 	refuse(w, o.status, text)
+}
+
+// life is what the log says of a request that was refused: nothing is known of it but what it asked for.
+func (h *Handler) life(r *http.Request) door.Life {
+	l := door.Life{Log: h.log, Role: door.RolePlayer, Stream: shorten(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), ".flv")),
+		Remote: h.remote(r), Protocol: ProtocolHTTP}
+	if isWebSocket(r) {
+		l.Protocol = ProtocolWS
+	}
+	if publish, err := parseFlag(r.URL.Query(), "publish"); err == nil && publish != nil && *publish {
+		l.Role = door.RolePublisher
+	}
+	return l
 }
 
 func shorten(s string) string {

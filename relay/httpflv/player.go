@@ -9,12 +9,14 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/gobwas/ws"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -25,6 +27,7 @@ type player struct {
 	h       *Handler
 	name    relay.Name
 	remote  netip.AddrPort
+	user    string // of the grant
 	ws      bool
 	sub     *relay.Subscriber
 	started time.Time
@@ -44,7 +47,7 @@ type player struct {
 
 // play subscribes and takes the connection. It returns an error while a reply is still possible.
 func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Request, a relay.Access, grant relay.Grant, o options) error {
-	p := &player{h: h, name: a.Name, remote: a.Remote, ws: a.Protocol == ProtocolWS, started: time.Now()}
+	p := &player{h: h, name: a.Name, remote: a.Remote, user: strings.Clone(grant.User), ws: a.Protocol == ProtocolWS, started: time.Now()}
 	format := tagFormat
 	if p.ws {
 		format = frameFormat
@@ -78,12 +81,12 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			return err
 		}
 		h.stats.result("lost")
-		h.log.Info("player lost before its first byte", "stream", p.name.String(), "remote", p.remote.String(), "error", err)
+		p.life().End(false, door.ResultLost, err)
 		return nil
 	}
 	h.stats.result("play")
 	h.stats.players[p.protocol()].Add(1)
-	h.log.Debug("player started", "stream", p.name.String(), "protocol", a.Protocol, "remote", p.remote.String(), "user", grant.User)
+	p.life().Start()
 	p.early = early
 	p.mu.Lock()
 	p.conn = conn
@@ -220,7 +223,16 @@ func (p *player) over(err error) {
 		p.conn.Close()
 	}
 	p.h.stats.players[p.protocol()].Add(-1)
-	p.h.log.Info("player ended", "stream", p.name.String(), "remote", p.remote.String(), "after", time.Since(p.started).Round(time.Millisecond), "reason", err)
+	p.life().End(true, outcomeOf(err).result, err)
+}
+
+// life is what the log says of the player.
+func (p *player) life() door.Life {
+	protocol := ProtocolHTTP
+	if p.ws {
+		protocol = ProtocolWS
+	}
+	return door.Life{Log: p.h.log, Role: door.RolePlayer, Stream: p.name.String(), User: p.user, Remote: p.remote, Protocol: protocol, Began: p.started}
 }
 
 // pong answers a ping between two messages. A peer that takes nothing gets no answer.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,7 @@ type publisher struct {
 	// static
 	h       *Handler
 	name    relay.Name
-	remote  string
+	remote  netip.AddrPort
 	grant   relay.Grant
 	conn    net.Conn
 	quiet   time.Duration // ping after so long without a byte
@@ -55,7 +56,8 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access
 	conn, early, err := upgrade(w, r)
 	if err != nil {
 		h.stats.result("lost")
-		h.log.Info("publisher lost before its first byte", "stream", a.Name.String(), "remote", a.Remote.String(), "error", err)
+		door.Life{Log: h.log, Role: door.RolePublisher, Stream: a.Name.String(), User: grant.User, Remote: a.Remote, Protocol: a.Protocol, Began: time.Now()}.
+			End(false, door.ResultLost, err)
 		return nil
 	}
 	timeout := h.PublishTimeout
@@ -65,7 +67,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access
 	p := &publisher{
 		h:       h,
 		name:    a.Name,
-		remote:  a.Remote.String(),
+		remote:  a.Remote,
 		grant:   grant,
 		conn:    conn,
 		quiet:   timeout / 4,
@@ -101,9 +103,9 @@ func (p *publisher) run(early []byte, a relay.Access) {
 	p.conn.Close()
 
 	p.h.stats.publishers.Add(-1)
-	p.h.stats.result(outcomeOf(err).result)
-	p.h.log.Info("publisher ended", "stream", p.name.String(), "protocol", ProtocolWS, "remote", p.remote,
-		"after", time.Since(p.started).Round(time.Millisecond), "clean", clean, "reason", err)
+	result := outcomeOf(err).result
+	p.h.stats.result(result)
+	p.life().End(p.relay != nil, result, err)
 }
 
 // ingest reads the FLV stream into the relay. It never returns nil.
@@ -131,8 +133,13 @@ func (p *publisher) ingest(a relay.Access) error {
 	p.relay = out
 	p.limit.CompareAndSwap(p.awaitFLV, nil) // unless end was quicker
 	p.h.stats.result("publish")
-	p.h.log.Info("publisher started", "stream", p.name.String(), "protocol", ProtocolWS, "remote", p.remote, "user", p.grant.User)
+	p.life().Start()
 	return copyTags(tags, out.Write)
+}
+
+// life is what the log says of the publisher.
+func (p *publisher) life() door.Life {
+	return door.Life{Log: p.h.log, Role: door.RolePublisher, Stream: p.name.String(), User: p.grant.User, Remote: p.remote, Protocol: ProtocolWS, Began: p.started}
 }
 
 // copyTags hands over tag by tag. It never returns nil.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -491,4 +493,52 @@ func descriptors() int {
 		return 0
 	}
 	return len(files)
+}
+
+// Each session leaves one line when it ends, in the words of all doors.
+func TestLogOfLives(t *testing.T) {
+	d := open(t, short(), nil, nil)
+	c := cast(t, d, "s", ":anna")
+	if err := c.tags(sample(0, 20)); err != nil {
+		t.Fatal(err)
+	}
+	v := get(t, d.play("s", ""))
+	v.tags(3)
+	v.close()
+	for _, path := range []string{"/live/s.flv?token=no", "/live/none.flv?token=" + secret, "/live/s.flv?start=never&token=" + secret} {
+		if r, err := http.Get(d.url + path); err != nil {
+			t.Fatal(err)
+		} else {
+			r.Body.Close()
+		}
+	}
+	other := mustDial(t, d.play("s", "&publish=1")+":other")
+	other.send(ws.NewBinaryFrame(flv.FileHeader(true, true)))
+	other.closed()
+	c.end(1000)
+	want := map[string]int{
+		`level=INFO msg="publisher started" stream=live/s user=anna remote=127.0.0.1:N protocol=ws-flv`:                                                                           1,
+		`level=INFO msg="publisher ended" stream=live/s user=anna remote=127.0.0.1:N protocol=ws-flv seconds=N result=ended reason="read FLV tag: closed by the peer, code 1000"`: 1,
+		`level=INFO msg="publisher refused" stream=live/s user=other remote=127.0.0.1:N protocol=ws-flv seconds=N result=busy reason="stream busy"`:                               1,
+		`level=DEBUG msg="player started" stream=live/s remote=127.0.0.1:N protocol=http-flv`:                                                                                     1,
+		`level=DEBUG msg="player ended" stream=live/s remote=127.0.0.1:N protocol=http-flv seconds=N result=`:                                                                     1,
+		`level=INFO msg="player refused" stream=live/s remote=127.0.0.1:N protocol=http-flv result=denied reason="access denied: bad token"`:                                      1,
+		`level=INFO msg="player refused" stream=live/none remote=127.0.0.1:N protocol=http-flv result=not_found reason="no such stream"`:                                          1,
+		`level=INFO msg="player refused" stream=live/s remote=127.0.0.1:N protocol=http-flv result=bad_request reason="bad request: start "never": want gop, fast or live"`:       1,
+		`level=INFO`: 6,
+		`level=WARN`: 0,
+	}
+	numbers := regexp.MustCompile(`(127\.0\.0\.1:|seconds=)[0-9.]+`)
+	log := ""
+	defer func() {
+		if t.Failed() {
+			t.Log(log)
+		}
+	}()
+	for line, n := range want {
+		eventually(t, fmt.Sprintf("%d times %s", n, line), func() bool {
+			log = strings.ReplaceAll(numbers.ReplaceAllString(d.log.String(), "${1}N"), `\"`, `"`)
+			return strings.Count(log, line) == n
+		})
+	}
 }

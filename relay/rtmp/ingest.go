@@ -8,6 +8,7 @@ import (
 	"github.com/yutopp/go-rtmp/message"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -17,6 +18,7 @@ type ingest struct {
 	name      relay.Name
 	publisher *relay.Publisher
 	rate      rate
+	began     time.Time
 	closed    bool
 }
 
@@ -40,11 +42,13 @@ func (s *session) publish(c command) error {
 	if err != nil {
 		return s.refuse(c.name, err)
 	}
+	s.name = name
 	access := relay.Access{Action: relay.ActionPublish, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote}
 	grant, err := s.server.authorize(s.server.context, access)
 	if err != nil {
-		return s.refuse(c.name, fmt.Errorf("%s: %w", name, err))
+		return s.refuse(c.name, err)
 	}
+	s.user = grant.User
 	s.mu.Lock()
 	s.epoch++
 	epoch := s.epoch
@@ -56,12 +60,12 @@ func (s *session) publish(c command) error {
 		OnEnd:    func(why error) { s.end(epoch, why) },
 	})
 	if err != nil {
-		return s.refuse(c.name, fmt.Errorf("%s: %w", name, err))
+		return s.refuse(c.name, err)
 	}
-	s.ingest = &ingest{server: s.server, name: name, publisher: publisher, rate: newRate(grant.PublishKbps)}
+	s.ingest = &ingest{server: s.server, name: name, publisher: publisher, rate: newRate(grant.PublishKbps), began: time.Now()}
 	s.server.stats.publishers.Add(1)
 	s.server.stats.result("publish")
-	s.server.Log.Info("publisher started", "stream", name.String(), "protocol", s.protocol, "remote", s.remote.String(), "user", grant.User)
+	s.life(door.RolePublisher, s.ingest.began).Start()
 
 	s.chunks.limits, s.chunks.newBuffer = limitsPublish, publisher.Buffer
 	s.heartbeat = newHeartbeat(s.conn, s.server.PublishTimeout)
@@ -82,7 +86,7 @@ func (s *session) unpublish(o *output) {
 	s.epoch++ // the relay's end of the old one must not end what comes
 	s.mu.Unlock()
 	s.ingest.close(true)
-	s.server.Log.Info("publisher ended", "stream", s.ingest.name.String(), "protocol", s.protocol, "remote", s.remote.String(), "result", "ended")
+	s.life(door.RolePublisher, s.ingest.began).End(true, door.ResultEnded, errEnded)
 	o.status(levelStatus, codeUnpublish, "unpublished "+s.ingest.name.String())
 	s.ingest = nil
 	s.enter(phaseUnpublished, s.server.CommandTimeout)

@@ -22,11 +22,12 @@ import (
 // on for a moment, so that the peer can take the farewell.
 type player struct {
 	// static
-	server  *Server
-	conn    net.Conn
-	remote  netip.AddrPort
-	name    relay.Name
-	started time.Time
+	server   *Server
+	conn     net.Conn
+	remote   netip.AddrPort
+	protocol string
+	name     relay.Name
+	started  time.Time
 
 	// owned by hear
 	chunks chunkReader
@@ -37,9 +38,10 @@ type player struct {
 	sub                *relay.Subscriber  // once playing
 	early              [][]byte           // answers until then
 	playing            bool
-	over               bool  // reading has ended
-	why                error // why it ends, unless by the peer
-	audio, video       bool  // receiveAudio, receiveVideo
+	user               string // of the grant
+	over               bool   // reading has ended
+	why                error  // why it ends, unless by the peer
+	audio, video       bool   // receiveAudio, receiveVideo
 	paused             bool
 	gotAudio, gotVideo bool // what the relay was told
 }
@@ -57,6 +59,7 @@ func (s *session) play(c command) error {
 	if err != nil {
 		return s.refuse(c.name, err)
 	}
+	s.name = name
 	options, err := relay.ParsePlayOptions(query, s.server.Start)
 	if err != nil {
 		return s.refuse(c.name, fmt.Errorf("%w: %w", errOptions, err))
@@ -65,7 +68,7 @@ func (s *session) play(c command) error {
 		s.form.HEVC = options.Form.HEVC
 		options.Form = s.form
 	}
-	p := &player{server: s.server, conn: s.conn, remote: s.remote, name: name, started: time.Now(), audio: true, video: true, gotAudio: true, gotVideo: true}
+	p := &player{server: s.server, conn: s.conn, remote: s.remote, protocol: s.protocol, name: name, started: time.Now(), audio: true, video: true, gotAudio: true, gotVideo: true}
 	s.chunks.shrink(playerInputSize)
 	p.chunks = s.chunks
 	p.chunks.hook, p.chunks.limits = p, limitsPlay
@@ -108,6 +111,7 @@ func (p *player) begin(ctx context.Context, access relay.Access, options relay.P
 	p.mu.Unlock()
 	if playing {
 		p.server.stats.result("play")
+		p.life().Start()
 		for _, b := range early {
 			_ = sub.Control(b) // fewer than it takes
 		}
@@ -140,7 +144,9 @@ func (p *player) subscribe(ctx context.Context, access relay.Access, options rel
 	if err != nil {
 		return nil, err
 	}
-	p.server.Log.Debug("player started", "stream", p.name.String(), "protocol", access.Protocol, "remote", p.remote.String(), "user", grant.User)
+	p.mu.Lock()
+	p.user = grant.User
+	p.mu.Unlock()
 	return p.server.Relay.Subscribe(ctx, access.Name, relay.SubscribeOptions{
 		Grant:    grant,
 		Protocol: access.Protocol,
@@ -251,16 +257,7 @@ func (p *player) finish(err error) {
 	p.server.stats.players.Add(-1)
 	row := outcomeOf(err)
 	defer p.server.stats.result(row.result)
-	log := p.server.Log.With("stream", p.name.String(), "remote", p.remote.String(), "result", row.result,
-		"seconds", int(time.Since(p.started).Seconds()))
-	switch {
-	case row.result == "protocol":
-		log.Warn("player closed: wrong bytes", "error", err)
-	case !played && row.result != "lost" && row.result != "ended":
-		log.Info("player refused", "error", err)
-	default:
-		log.Debug("player ended", "error", err)
-	}
+	p.life().End(played, row.result, err)
 	p.server.leave(p)
 }
 

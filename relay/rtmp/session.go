@@ -64,7 +64,10 @@ type session struct {
 	appQuery  string     // behind the app
 	query     url.Values // of tcUrl and app
 	form      flv.Form   // that the peer announced
-	ingest    *ingest    // while publishing
+	name      relay.Name // that publish or play was about, once it was read
+	user      string     // of the grant to publish
+	opened    time.Time
+	ingest    *ingest // while publishing
 	heartbeat heartbeat
 
 	// guarded by mu
@@ -75,7 +78,7 @@ type session struct {
 
 func newSession(s *Server, conn net.Conn) *session {
 	remote, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-	session := &session{server: s, conn: conn, remote: remote, protocol: ProtocolRTMP}
+	session := &session{server: s, conn: conn, remote: remote, protocol: ProtocolRTMP, opened: time.Now()}
 	if _, ok := conn.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
 		session.protocol = ProtocolRTMPS
 	}
@@ -465,26 +468,5 @@ func (s *session) farewell(err error, publishing bool) {
 		if _, err := s.conn.Read(s.chunks.buf); err != nil {
 			return
 		}
-	}
-}
-
-// report logs the end and counts it: the one line a session leaves.
-func (s *session) report(err error, publishing bool) {
-	row := outcomeOf(err)
-	defer s.server.stats.result(row.result)
-	log := s.server.Log.With("remote", s.remote.String(), "protocol", s.protocol, "result", row.result)
-	switch {
-	case row.result == "probe":
-		log.Debug("connection closed without a byte")
-	case publishing && row.result == "protocol":
-		log.Warn("publisher closed: wrong bytes", "stream", s.ingest.name.String(), "error", err)
-	case publishing:
-		log.Info("publisher ended", "stream", s.ingest.name.String(), "error", err)
-	case row.result == "ended" || row.result == "left":
-		log.Debug("connection ended", "error", err)
-	case row.result == "protocol":
-		log.Warn("connection closed: wrong bytes", "error", err)
-	default:
-		log.Info("connection closed", "error", err)
 	}
 }

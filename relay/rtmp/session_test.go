@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -307,4 +309,52 @@ func TestDefaultChunkSizeFits16Bits(t *testing.T) {
 	if DefaultChunkSize > 1<<16-1 {
 		t.Errorf("the default is %d", DefaultChunkSize)
 	}
+}
+
+// Each session leaves one line when it ends, in the words of all doors; a clean end is not followed by a loss.
+func TestLogOfLives(t *testing.T) {
+	b := newBench(t)
+	publisher := b.connected(t, "live")
+	publisher.command("publish", nil, "a?user=anna", "live")
+	publisher.status(codePublishStart)
+	publisher.begin()
+	player := b.connected(t, "live")
+	player.command("play", nil, "a?user=bob", -2)
+	player.status(codePlayReset)
+	player.status(codePlayStart)
+	for _, c := range []struct{ verb, stream string }{{"publish", "b?deny=1"}, {"publish", "a?user=other"}, {"play", "b?deny=1"}, {"play", "a?start=never"}} {
+		p := b.connected(t, "live")
+		p.command(c.verb, nil, c.stream, "live")
+		p.expect("onStatus")
+		_ = p.conn.Close()
+	}
+	_ = player.conn.Close()
+	publisher.command("FCUnpublish", nil, "a")
+	publisher.command("deleteStream", nil, 1)
+	publisher.expect("onFCUnpublish")
+	_ = publisher.conn.(*net.TCPConn).SetLinger(0) // a reset, as some encoders end
+	_ = publisher.conn.Close()
+	want := map[string]int{
+		`level=INFO msg="publisher started" stream=live/a user=anna remote=127.0.0.1:N protocol=rtmp`:                                                                                    1,
+		`level=INFO msg="publisher ended" stream=live/a user=anna remote=127.0.0.1:N protocol=rtmp seconds=N result=ended reason="ended by the peer"`:                                    1,
+		`level=INFO msg="publisher refused" stream=live/b remote=127.0.0.1:N protocol=rtmp seconds=N result=denied reason="access denied: by the test"`:                                  1,
+		`level=INFO msg="publisher refused" stream=live/a user=other remote=127.0.0.1:N protocol=rtmp seconds=N result=busy reason="stream busy"`:                                        1,
+		`level=DEBUG msg="player started" stream=live/a user=bob remote=127.0.0.1:N protocol=rtmp`:                                                                                       1,
+		`level=DEBUG msg="player ended" stream=live/a user=bob remote=127.0.0.1:N protocol=rtmp seconds=N result=lost`:                                                                   1,
+		`level=INFO msg="player refused" stream=live/b remote=127.0.0.1:N protocol=rtmp seconds=N result=denied reason="access denied: by the test"`:                                     1,
+		`level=INFO msg="player refused" stream=live/a remote=127.0.0.1:N protocol=rtmp seconds=N result=bad_request reason="bad play options: start \"never\": want gop, fast or live"`: 1,
+		`level=INFO`: 6,
+		`level=WARN`: 0,
+	}
+	numbers := regexp.MustCompile(`(127\.0\.0\.1:|seconds=)[0-9.]+`)
+	eventually(t, func() string {
+		log := numbers.ReplaceAllString(b.log.String(), "${1}N")
+		log = strings.ReplaceAll(log, `\"`, `"`)
+		for line, n := range want {
+			if got := strings.Count(log, strings.ReplaceAll(line, `\"`, `"`)); got != n {
+				return fmt.Sprintf("%d times, want %d: %s\n%s", got, n, line, log)
+			}
+		}
+		return ""
+	})
 }

@@ -1,0 +1,56 @@
+package rtmp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"liverelay/relay"
+	"liverelay/relay/door"
+)
+
+// life is what the log says of the session as a publisher or a player.
+func (s *session) life(role string, began time.Time) door.Life {
+	l := door.Life{Log: s.server.Log, Role: role, User: s.user, Remote: s.remote, Protocol: s.protocol, Began: began}
+	if s.name != (relay.Name{}) {
+		l.Stream = s.name.String()
+	}
+	return l
+}
+
+// report logs the end and counts it: the one line that a connection leaves which is no player's, and no publisher's that has
+// ended before.
+func (s *session) report(err error, publishing bool) {
+	row := outcomeOf(err)
+	defer s.server.stats.result(row.result)
+	var r *refusal
+	switch refused := errors.As(err, &r); {
+	case publishing:
+		s.life(door.RolePublisher, s.ingest.began).End(true, row.result, err)
+		return
+	case refused && r.action == "publish":
+		s.life(door.RolePublisher, s.opened).End(false, row.result, r.err)
+		return
+	case refused:
+		s.life(door.RolePlayer, s.opened).End(false, row.result, r.err)
+		return
+	}
+	level := slog.LevelInfo
+	switch {
+	case row.result == door.ResultProtocol:
+		level = slog.LevelWarn
+	case s.phase == phaseUnpublished, row.result == "probe", row.result == door.ResultEnded, row.result == "left":
+		level = slog.LevelDebug
+	}
+	s.server.Log.Log(context.Background(), level, "connection ended", "remote", s.remote.String(), "protocol", s.protocol,
+		"seconds", door.Seconds(time.Since(s.opened)), "result", row.result, "reason", err)
+}
+
+// life is what the log says of the player.
+func (p *player) life() door.Life {
+	p.mu.Lock()
+	user := p.user
+	p.mu.Unlock()
+	return door.Life{Log: p.server.Log, Role: door.RolePlayer, Stream: p.name.String(), User: user, Remote: p.remote, Protocol: p.protocol, Began: p.started}
+}
