@@ -52,7 +52,7 @@ var (
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -247,6 +247,52 @@ func TestStoreRestoresARoom(t *testing.T) {
 		}
 		if len(v.Leases) != 2 {
 			t.Errorf("leases %+v: others' must stay", v.Leases)
+		}
+	})
+}
+
+// Who knew a room that has ended is told how, also when another has its name; who did not is not.
+func TestStoreTellsOfARoomThatEnded(t *testing.T) {
+	both(t, func(t *testing.T, b backend) {
+		for range 2 { // where there are nodes that may have missed it
+			defer b.bus().Close()
+		}
+		p1, fence := step(t, b.store, "n1", 0, room.Position{}, "c1", `{"a":1}`, `{"b":2}`)
+		p2, _ := step(t, b.store, "n1", fence, p1, "c2", `{"c":3}`)
+		end := change("n1", fence, p2, "c3", `{"d":4}`, `{"e":5}`)
+		end.Drop = true
+		if _, err := b.store.Commit(within(t), key, end); err != nil {
+			t.Fatal(err)
+		}
+		p3 := room.Position{Incarnation: "inc", Seq: 5, Commit: "c3"}
+		check := func(again bool) {
+			t.Helper()
+			for at, log := range map[room.Position]string{
+				p1: `c2={"c":3} c3={"d":4} c3={"e":5} `, p2: `c3={"d":4} c3={"e":5} `, p3: "",
+				{Incarnation: "inc", Seq: 0}:               `c1={"a":1} c1={"b":2} c2={"c":3} c3={"d":4} c3={"e":5} `,
+				{Incarnation: "inc", Seq: 3, Commit: "cX"}: "?",
+				{Incarnation: "inc", Seq: 9, Commit: "c3"}: "?",
+			} {
+				v, err := b.store.Read(within(t), key, at)
+				if full := log == "?"; err != nil || v.Exists || !v.Ended || v.Position != p3 || v.Full != full || !full && logOf(v) != log {
+					t.Errorf("after %+v: %+v, %v", at, v, err)
+				}
+			}
+			for _, at := range []room.Position{{}, {Incarnation: "other", Seq: 1, Commit: "c1"}} {
+				if v, err := b.store.Read(within(t), key, at); err != nil || v.Ended || v.Exists != again {
+					t.Errorf("after %+v: %+v, %v", at, v, err)
+				}
+			}
+		}
+		check(false)
+		next := change("n1", 0, room.Position{}, "c4", `{"f":6}`)
+		next.Incarnation = "inc2"
+		if _, err := b.store.Commit(within(t), key, next); err != nil {
+			t.Fatal(err)
+		}
+		check(true)
+		if v, err := b.store.Read(within(t), key, room.Position{}); err != nil || len(v.Fields) != 1 || v.Incarnation != "inc2" {
+			t.Errorf("the next room has something of the old one: %+v, %v", v, err)
 		}
 	})
 }

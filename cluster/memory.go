@@ -17,6 +17,7 @@ type Memory struct {
 
 	mu    sync.Mutex
 	rooms map[room.Key]*memoryRoom
+	ended []memoryEnd // oldest first
 	rules map[string]map[string]room.Rule
 	buses map[*MemoryBus]struct{}
 }
@@ -28,6 +29,13 @@ type memoryRoom struct {
 	log    []room.Record // the last is that of pos.Seq
 	leases map[string]room.Lease
 	fence  int64
+}
+
+// memoryEnd is what is kept of a room that was dropped.
+type memoryEnd struct {
+	key  room.Key
+	room *memoryRoom // its position and log
+	over time.Time
 }
 
 var (
@@ -49,6 +57,15 @@ func (m *Memory) Read(_ context.Context, key room.Key, at room.Position) (room.V
 	defer m.mu.Unlock()
 	v := room.View{Now: m.now().UnixMilli()}
 	r := m.rooms[key]
+	if at.Incarnation != "" && (r == nil || r.pos.Incarnation != at.Incarnation) {
+		if end := m.endLocked(key, at.Incarnation); end != nil {
+			v.Ended, v.Position, v.Full = true, end.pos, true
+			if n, ok := end.after(at); ok {
+				v.Full, v.Log = false, end.log[len(end.log)-n:]
+			}
+			return v, nil
+		}
+	}
 	if r == nil {
 		return v, nil
 	}
@@ -65,6 +82,41 @@ func (m *Memory) Read(_ context.Context, key room.Key, at room.Position) (room.V
 		v.Log = append([]room.Record(nil), r.log[len(r.log)-int(min(n, int64(len(r.log)))):]...)
 	}
 	return v, nil
+}
+
+// endLocked finds what is kept of a room that was dropped.
+func (m *Memory) endLocked(key room.Key, incarnation string) *memoryRoom {
+	for _, e := range m.ended {
+		if e.key == key && e.room.pos.Incarnation == incarnation {
+			return e.room
+		}
+	}
+	return nil
+}
+
+// dropLocked ends a room by a commit. Where there are other nodes, one that has missed it is told for
+// as long as Redis keeps a room.
+func (m *Memory) dropLocked(key room.Key, r *memoryRoom, c *room.Commit) {
+	delete(m.rooms, key)
+	now := m.now()
+	for len(m.ended) > 0 && !m.ended[0].over.After(now) {
+		m.ended = m.ended[1:]
+	}
+	if len(m.buses) > 1 && len(c.Records) > 0 {
+		r.append(c)
+		m.ended = append(m.ended, memoryEnd{key, r, now.Add(defaultRoomTTL)})
+	}
+}
+
+// append moves the room on by a commit's records.
+func (r *memoryRoom) append(c *room.Commit) {
+	for _, data := range c.Records {
+		r.log = append(r.log, room.Record{Commit: c.ID, Data: data})
+	}
+	r.pos.Incarnation = c.Incarnation
+	if len(c.Records) > 0 {
+		r.pos.Seq, r.pos.Commit = c.Last(), c.ID
+	}
 }
 
 // after is how many records of the log came after a position; false: the log does
@@ -143,7 +195,7 @@ func (m *Memory) commitLocked(key room.Key, c *room.Commit) (int64, error) {
 		}
 	}
 	if c.Drop {
-		delete(m.rooms, key)
+		m.dropLocked(key, r, c)
 		return lease.Fence, nil
 	}
 	if c.Replace {
@@ -153,15 +205,9 @@ func (m *Memory) commitLocked(key room.Key, c *room.Commit) (int64, error) {
 		delete(r.fields, field)
 	}
 	maps.Copy(r.fields, c.Set)
-	for _, data := range c.Records {
-		r.log = append(r.log, room.Record{Commit: c.ID, Data: data})
-	}
+	r.append(c)
 	if over := len(r.log) - memoryLog; over > 0 {
 		r.log = append([]room.Record(nil), r.log[over:]...)
-	}
-	r.pos.Incarnation = c.Incarnation
-	if len(c.Records) > 0 {
-		r.pos.Seq, r.pos.Commit = c.Last(), c.ID
 	}
 	return lease.Fence, nil
 }

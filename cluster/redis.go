@@ -123,10 +123,14 @@ func (r *Redis) hash(ctx context.Context, key string) (map[string]string, error)
 	return nil, fmt.Errorf("%s changed while it was read", key)
 }
 
-// keys are a room's three keys, in the order of the scripts' KEYS.
+// keys are a room's three keys, in the order of the scripts' KEYS; keysOf has the one of an incarnation behind them.
 func (r *Redis) keys(key room.Key) []string {
 	tag := "{" + r.prefix + ":" + key.App + "/" + key.Room + "}"
 	return []string{tag + ":room", tag + ":log", tag + ":lease"}
+}
+
+func (r *Redis) keysOf(key room.Key, incarnation string) []string {
+	return append(r.keys(key), "{"+r.prefix+":"+key.App+"/"+key.Room+"}:ended:"+incarnation)
 }
 
 func (r *Redis) channel(key room.Key) string {
@@ -136,7 +140,7 @@ func (r *Redis) channel(key room.Key) string {
 // Read implements [room.Store].
 func (r *Redis) Read(ctx context.Context, key room.Key, at room.Position) (room.View, error) {
 	var v room.View
-	reply, err := readScript.Run(ctx, r.conn(ctx), r.keys(key), at.Incarnation, at.Seq, at.Commit).Slice()
+	reply, err := readScript.Run(ctx, r.conn(ctx), r.keysOf(key, at.Incarnation), at.Incarnation, at.Seq, at.Commit).Slice()
 	if err != nil {
 		return v, fmt.Errorf("read room %s: %w", key, err)
 	}
@@ -147,8 +151,16 @@ func (r *Redis) Read(ctx context.Context, key room.Key, at room.Position) (room.
 	if len(reply) < 7 || text(reply[0]) == "full" && len(reply) < 8 {
 		return v, fmt.Errorf("read room %s: reply of %d parts", key, len(reply))
 	}
-	v.Exists = true
-	v.Full = text(reply[0]) == "full"
+	switch text(reply[0]) {
+	case "full":
+		v.Exists, v.Full = true, true
+	case "ended full":
+		v.Ended, v.Full = true, true
+	case "ended":
+		v.Ended = true
+	default:
+		v.Exists = true
+	}
 	v.Position = room.Position{Incarnation: text(reply[1]), Seq: number(reply[2]), Commit: text(reply[3])}
 	v.Now = number(reply[4])
 	v.Leases = leases(reply[5])
@@ -157,7 +169,7 @@ func (r *Redis) Read(ctx context.Context, key room.Key, at room.Position) (room.
 		commit, data, _ := strings.Cut(text(item), " ")
 		v.Log = append(v.Log, room.Record{Commit: commit, Data: []byte(data)})
 	}
-	if !v.Full {
+	if !v.Full || v.Ended {
 		return v, nil
 	}
 	rest, _ := reply[6].([]any)
@@ -219,7 +231,7 @@ func (r *Redis) Commit(ctx context.Context, key room.Key, c *room.Commit) (int64
 		}
 		args = append(args, leaseMember(e.Node, e.Fence), end)
 	}
-	reply, err := commitScript.Run(ctx, r.conn(ctx), r.keys(key), args...).StringSlice()
+	reply, err := commitScript.Run(ctx, r.conn(ctx), r.keysOf(key, c.At.Incarnation), args...).StringSlice()
 	if err != nil {
 		return 0, fmt.Errorf("commit room %s: %w", key, err)
 	}

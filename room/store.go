@@ -45,7 +45,8 @@ type Record struct {
 type View struct {
 	Position
 	Exists bool
-	Full   bool              // Fields is everything; else Log reaches back to the position asked for
+	Ended  bool              // a room that was dropped, some minutes ago at most: Position is its last, Log what led there
+	Full   bool              // Fields is everything (of one that ended: nothing); else Log reaches back to the position asked for
 	Fields map[string]string // the room's records by field
 	Log    []Record          // what came after that position, of the same incarnation: as far as it is kept; the last is that of Seq
 	Leases []Lease
@@ -60,7 +61,7 @@ type Commit struct {
 	ID          string   // of this commit; unique
 	Seq         int64    // of the first record
 	Replace     bool     // forget all fields and the log first (a node restores the room)
-	Drop        bool     // the room ends: nothing is kept
+	Drop        bool     // the room ends: nothing is kept but its log, for some minutes
 	Set         map[string]string
 	Delete      []string
 	Records     [][]byte
@@ -105,6 +106,7 @@ type Standing struct {
 type Store interface {
 	// Read returns the changes after at, or everything when the log does not reach
 	// back to exactly that position. at.Commit may be empty: any history will do.
+	// When the room of at has ended, that is told first (View.Ended), whatever has its name now.
 	Read(ctx context.Context, key Key, at Position) (View, error)
 	// Commit does one step or none: ErrConflict, ErrFenced. Any other error leaves
 	// open whether it was done. It returns the fence of the node's lease.

@@ -22,6 +22,13 @@ func (r *Room) sync() error {
 			return err
 		}
 		r.seen = r.seen[:0]
+		if v.Ended {
+			if !v.Full {
+				r.follow(v)
+			}
+			r.over()
+			continue // what has its name now
+		}
 		lost := r.st.exists() && r.owns() &&
 			(!v.Exists || v.Full && v.Incarnation == r.st.Incarnation && v.Seq < r.st.Seq)
 		switch {
@@ -33,10 +40,7 @@ func (r *Room) sync() error {
 			}
 			r.assertOwn = true
 		case !v.Exists:
-			r.st = newState()
-			r.forgetLog()
-			r.fence = 0
-			r.assertOwn = true
+			r.over()
 		case v.Full:
 			if err := r.replace(v); err != nil {
 				return err
@@ -50,6 +54,16 @@ func (r *Room) sync() error {
 		return nil
 	}
 	return ErrConflict
+}
+
+// over takes the copy for that of a room that has ended. What this node still has in it, because it
+// was taken for dead and is not, begins it anew.
+func (r *Room) over() {
+	r.st, r.fence = newState(), 0
+	r.forgetLog()
+	r.users = userMerge{}
+	r.assertOwn = true
+	r.snapshots = len(r.sessions) > 0
 }
 
 // owns reports whether this node has anything in the room.
@@ -157,12 +171,15 @@ func (r *Room) hear(n Notice) {
 		return // known
 	case n.Incarnation == r.st.Incarnation && len(n.Records) > 0 && last <= r.st.Seq:
 		return // late or repeated
-	case n.Before == r.st.Position && n.Incarnation == r.st.Incarnation && !n.Dropped && len(n.Records) > 0 && n.Seq == r.st.Seq+1:
+	case n.Before == r.st.Position && n.Incarnation == r.st.Incarnation && len(n.Records) > 0 && n.Seq == r.st.Seq+1:
 		v := View{Position: Position{Incarnation: n.Incarnation, Seq: last, Commit: n.Commit}}
 		for _, data := range n.Records {
 			v.Log = append(v.Log, Record{Commit: n.Commit, Data: data})
 		}
 		r.follow(v)
+		if n.Dropped {
+			r.over()
+		}
 		r.position()
 	default:
 		r.loaded = false // a gap: read

@@ -4,6 +4,7 @@
 -- KEYS[1]  hash of the room, see read.lua
 -- KEYS[2]  list, the log
 -- KEYS[3]  sorted set of leases
+-- KEYS[4]  where a room that ends leaves its log, see read.lua
 -- ARGV[1]  incarnation the room must have ("": it must not exist)
 -- ARGV[2]  sequence it must have
 -- ARGV[3]  commit it must have
@@ -65,6 +66,15 @@ elseif not redis.call('ZSCORE', leases, fence .. '#' .. ARGV[8]) then
 end
 
 if drop then
+  if r > 0 then
+    for i = 1, r do
+      redis.call('RPUSH', log, ARGV[5] .. ' ' .. ARGV[20 + 2 * s + d + i])
+    end
+    redis.call('LTRIM', log, -tonumber(ARGV[13]) - r, -1) -- the last step as a whole
+    redis.call('RPUSH', log, ARGV[6] .. ' ' .. ARGV[5])
+    redis.call('RENAME', log, KEYS[4])
+    redis.call('PEXPIRE', KEYS[4], ARGV[12])
+  end
   redis.call('DEL', h, log, leases)
 else
   redis.call('ZADD', leases, now + tonumber(ARGV[11]), fence .. '#' .. ARGV[8])
