@@ -29,19 +29,19 @@ type Publisher struct {
 	Epoch    uint64    `json:"epoch" doc:"Counts the publishers that the stream has had"`
 }
 
-// Video is the picture, as its sequence header and the last seconds tell it.
+// Video is the picture, as its headers and the last seconds tell it; of several tracks the main one.
 type Video struct {
 	Codec  string  `json:"codec" example:"avc1"`
 	Width  int     `json:"width,omitempty"`
 	Height int     `json:"height,omitempty"`
 	FPS    float64 `json:"fps" doc:"Frames per second, measured over the last seconds"`
-	Kbps   int     `json:"kbps" doc:"kbit/s, measured over the last seconds"`
+	Kbps   int     `json:"kbps" doc:"kbit/s of all video tracks, measured over the last seconds"`
 }
 
 // Audio is the sound.
 type Audio struct {
 	Codec string `json:"codec" example:"mp4a"`
-	Kbps  int    `json:"kbps" doc:"kbit/s, measured over the last seconds"`
+	Kbps  int    `json:"kbps" doc:"kbit/s of all audio tracks, measured over the last seconds"`
 }
 
 // Counters are totals since the start, of ended streams and connections too.
