@@ -121,7 +121,7 @@ func TestMediaAttacks(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return m.Ban(context.Background(), key, attackNow.Add(time.Hour), "spam")
+			return m.Ban(context.Background(), Entry{Key: key, Until: attackNow.Add(time.Hour), Reason: "spam"})
 		}
 	}
 	for _, c := range []struct {
@@ -256,7 +256,7 @@ func TestMediaAttacks(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return m.Revoke(context.Background(), "live", g.ID, g.Expires, "leaked")
+			return m.Ban(context.Background(), Entry{Key: Key{KindGrant, "live", g.ID}, Until: g.Expires, Reason: "leaked"})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

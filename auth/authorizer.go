@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -23,7 +22,7 @@ type Request struct {
 // Options of an [Authorizer].
 type Options struct {
 	Apps  []App
-	Store Store // nil: nothing is ever revoked or banned
+	Store Store // nil: a Memory
 	Hook  *Hook // needed when an app's policy names it
 }
 
@@ -39,20 +38,18 @@ type Authorizer struct {
 	store Store // static
 	hook  *Hook // static
 	now   func() time.Time
-	apps  atomic.Pointer[appTable]
+	apps  atomic.Pointer[map[string]App]
 
 	granted atomic.Uint64
 	refused [len(reasons)]atomic.Uint64
 }
 
-type appTable struct {
-	byName map[string]App
-	byID   map[uint32]App
-}
-
 // New makes an Authorizer; its errors name what is wrong with the configuration.
 func New(o Options) (*Authorizer, error) {
 	a := &Authorizer{store: o.Store, hook: o.Hook, now: time.Now}
+	if a.store == nil {
+		a.store = NewMemory(0)
+	}
 	if err := a.SetApps(o.Apps); err != nil {
 		return nil, err
 	}
@@ -62,7 +59,7 @@ func New(o Options) (*Authorizer, error) {
 // SetApps replaces all apps at once, or none when one of them is wrong. New
 // accesses are decided by the new ones.
 func (a *Authorizer) SetApps(apps []App) error {
-	t := &appTable{make(map[string]App, len(apps)), make(map[uint32]App, len(apps))}
+	byName, ids := make(map[string]App, len(apps)), make(map[uint32]bool, len(apps))
 	for _, app := range apps {
 		if err := app.Check(); err != nil {
 			return err
@@ -70,27 +67,21 @@ func (a *Authorizer) SetApps(apps []App) error {
 		if a.hook == nil && (app.Publish.hooked() || app.Play.hooked()) {
 			return fmt.Errorf("app %s: policy hook needs hooks.authorize", app.Name)
 		}
-		if _, twice := t.byName[app.Name]; twice {
+		if _, twice := byName[app.Name]; twice {
 			return fmt.Errorf("app %s: name used twice", app.Name)
 		}
-		if _, twice := t.byID[app.ID]; twice {
+		if ids[app.ID] {
 			return fmt.Errorf("app %s: id %d used twice", app.Name, app.ID)
 		}
-		t.byName[app.Name], t.byID[app.ID] = app, app
+		byName[app.Name], ids[app.ID] = app, true
 	}
-	a.apps.Store(t)
+	a.apps.Store(&byName)
 	return nil
 }
 
 // App returns an app by its name.
 func (a *Authorizer) App(name string) (App, bool) {
-	app, ok := a.apps.Load().byName[name]
-	return app, ok
-}
-
-// AppByID returns an app by its id.
-func (a *Authorizer) AppByID(id uint32) (App, bool) {
-	app, ok := a.apps.Load().byID[id]
+	app, ok := (*a.apps.Load())[name]
 	return app, ok
 }
 
@@ -125,7 +116,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) (Grant, error) {
 	if g.PublishKbps == 0 && r.Action == ActionPublish {
 		g.PublishKbps = app.PublishKbps
 	}
-	if err := a.check(ctx, Keys(r.App, r.Stream, g.User, g.Room, g.ID, g.Session, addr(r.Remote))); err != nil {
+	if err := a.Check(ctx, g.subject(r), privilegeOf(r.Action)); err != nil {
 		return Grant{}, err
 	}
 	if !app.policy(r.Action).hooked() {
@@ -139,7 +130,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) (Grant, error) {
 		return Grant{}, err
 	}
 	if g.User != user || g.Room != room { // the hook named somebody: is he banned?
-		if err := a.check(ctx, Keys(r.App, "", g.User, g.Room, "", "", netip.Addr{})); err != nil {
+		if err := a.Check(ctx, g.subject(r), privilegeOf(r.Action)); err != nil {
 			return Grant{}, err
 		}
 	}
@@ -183,55 +174,16 @@ func credential(r Request, app App, now time.Time) (Grant, error) {
 	return Grant{}, refuse(ReasonMissing)
 }
 
-// check refuses what is revoked or banned, and everything when the store has no answer.
-func (a *Authorizer) check(ctx context.Context, keys []Key) error {
-	if a.store == nil {
-		return nil
-	}
-	e, found, err := a.store.Check(ctx, keys...)
-	switch {
-	case err != nil:
-		return refuseDetail(ReasonStore, err.Error())
-	case !found:
-		return nil
-	case e.Kind == KindGrant, e.Kind == KindSession:
-		return refuseDetail(ReasonRevoked, e.Reason)
-	}
-	return refuseDetail(ReasonBanned, fmt.Sprintf("%s: %s", e.Kind, e.Reason))
+// subject is who asks with this grant.
+func (g Grant) subject(r Request) Subject {
+	return Subject{App: r.App, Stream: r.Stream, User: g.User, Room: g.Room, Session: g.Session, Grant: g.ID, IP: r.Remote.Addr()}
 }
 
-// Login is a wish to enter a room over the signalling connection.
-type Login struct {
-	AppID  uint32
-	User   string
-	Room   string
-	Token  string
-	Remote netip.Addr
-}
-
-// Login decides on a login with a Token04. The app is returned with the token.
-func (a *Authorizer) Login(ctx context.Context, l Login) (Token, App, error) {
-	t, app, err := a.login(ctx, l)
-	a.count(err)
-	if err != nil {
-		return Token{}, App{}, err
+func privilegeOf(action string) Privilege {
+	if action == ActionPublish {
+		return MayPublish
 	}
-	return t, app, nil
-}
-
-func (a *Authorizer) login(ctx context.Context, l Login) (Token, App, error) {
-	app, ok := a.AppByID(l.AppID)
-	if !ok {
-		return Token{}, App{}, refuse(ReasonUnknownApp)
-	}
-	if l.User == "" || !validText(l.User, MaxUser) || l.Room == "" || !validText(l.Room, MaxRoom) {
-		return Token{}, App{}, refuse(ReasonName)
-	}
-	t, err := VerifyToken04(l.Token, app, Want{User: l.User, Room: l.Room}, a.now())
-	if err != nil {
-		return Token{}, App{}, err
-	}
-	return t, app, a.check(ctx, Keys(app.Name, "", l.User, l.Room, "", "", l.Remote))
+	return MayPlay
 }
 
 func (a *Authorizer) count(err error) {
@@ -259,13 +211,4 @@ func (a *Authorizer) Stats() Stats {
 		s.Hook = a.hook.Stats()
 	}
 	return s
-}
-
-// Sign signs a grant with its app's first secret and returns the token.
-func (a *Authorizer) Sign(g Grant) (string, error) {
-	app, ok := a.App(g.App)
-	if !ok {
-		return "", errors.New("sign grant: no such app")
-	}
-	return SignGrant(g, app.Secrets[0])
 }

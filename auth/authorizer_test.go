@@ -69,7 +69,7 @@ func TestPolicies(t *testing.T) {
 func TestOpenAppStillBans(t *testing.T) {
 	a := hooked(t, PolicyOpen, PolicyOpen, HookOptions{URL: "http://127.0.0.1:1/"})
 	a.now = time.Now
-	a.store.Ban(t.Context(), Key{Kind: KindIP, Value: victim.Addr().String()}, time.Now().Add(time.Hour), "")
+	a.store.Ban(t.Context(), Entry{Key: Key{Kind: KindIP, Value: victim.Addr().String()}, Until: time.Now().Add(time.Hour), Reason: ""})
 	_, err := a.Authorize(t.Context(), Request{App: "live", Stream: "s1", Action: ActionPlay, Remote: victim})
 	checkRefusal(t, err, ReasonBanned)
 }

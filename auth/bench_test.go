@@ -32,7 +32,7 @@ func BenchmarkVerifyGrant(b *testing.B) {
 func BenchmarkAuthorize(b *testing.B) {
 	a, store := attackAuthorizer(b)
 	for i := range 10_000 {
-		store.Revoke(b.Context(), "live", "x"+time.Duration(i).String(), attackNow.Add(time.Hour), "")
+		store.Ban(b.Context(), Entry{Key: Key{KindGrant, "live", "x" + time.Duration(i).String()}, Until: attackNow.Add(time.Hour)})
 	}
 	r := Request{App: "live", Stream: "s1", Action: ActionPlay, Query: url.Values{"token": {grant(b, ActionPlay, nil)}}, Remote: victim}
 	b.ReportAllocs()

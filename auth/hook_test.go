@@ -235,7 +235,7 @@ func TestHookAttacks(t *testing.T) {
 
 func TestHookNamesBannedUser(t *testing.T) {
 	a := hooked(t, PolicyHook, "", HookOptions{URL: hookServer(t, reply(`{"allow":true,"user":"mallory"}`))})
-	a.store.Ban(t.Context(), Key{KindUser, "live", "mallory"}, time.Now().Add(time.Hour), "spam")
+	a.store.Ban(t.Context(), Entry{Key: Key{KindUser, "live", "mallory"}, Until: time.Now().Add(time.Hour), Reason: "spam"})
 	a.now = time.Now
 	_, err := a.Authorize(t.Context(), hookAccess)
 	checkRefusal(t, err, ReasonBanned)

@@ -72,7 +72,7 @@ func TestLoginAttacks(t *testing.T) {
 	re := func(b []byte) string { return "04" + base64.StdEncoding.EncodeToString(b) }
 	ban := func(kind Kind, app, value string) func(*Memory) error {
 		return func(m *Memory) error {
-			return m.Ban(context.Background(), Key{kind, app, value}, attackNow.Add(time.Hour), "spam")
+			return m.Ban(context.Background(), Entry{Key: Key{kind, app, value}, Until: attackNow.Add(time.Hour), Reason: "spam"})
 		}
 	}
 	for _, c := range []struct {
@@ -87,9 +87,9 @@ func TestLoginAttacks(t *testing.T) {
 		{"expired, CBC", cbc04(secretA, plain04(map[string]any{"expire": attackNow.Unix() - 30})), Login{}, ReasonExpired, nil},
 		{"not yet valid", gcm04(secretA, plain04(map[string]any{"ctime": attackNow.Unix() + 31})), Login{}, ReasonNotYetValid, nil},
 		{"wrong app", gcm04(secretA, plain04(map[string]any{"app_id": 2})), Login{}, ReasonApp, nil},
-		{"login to another app", good, Login{AppID: 2}, ReasonDecrypt, nil},
-		{"login to another app with the same secret", good, Login{AppID: 3}, ReasonApp, nil},
-		{"an app that is not there", good, Login{AppID: 9}, ReasonUnknownApp, nil},
+		{"login to another app", good, Login{App: "other"}, ReasonDecrypt, nil},
+		{"login to another app with the same secret", good, Login{App: "twin"}, ReasonApp, nil},
+		{"an app that is not there", good, Login{App: "nowhere"}, ReasonUnknownApp, nil},
 		{"wrong user", good, Login{User: "u2"}, ReasonUser, nil},
 		{"user in capitals", good, Login{User: "U1"}, ReasonUser, nil},
 		{"user with a space", good, Login{User: "u1 "}, ReasonUser, nil},
@@ -120,7 +120,7 @@ func TestLoginAttacks(t *testing.T) {
 		{"with a second mode byte", re(append(bytes.Clone(bin), 1)), Login{}, ReasonMalformed, nil},
 		{"CBC with a mode byte", re(append(mustB64(goodCBC[2:]), 0)), Login{}, ReasonMalformed, nil},
 		{"a byte of the IV, CBC", changed04(goodCBC, 10), Login{}, ReasonDecrypt, nil},
-		{"another app by the IV, CBC", ivFlip(goodCBC, 10, '1', '2'), Login{AppID: 2}, ReasonDecrypt, nil},
+		{"another app by the IV, CBC", ivFlip(goodCBC, 10, '1', '2'), Login{App: "other"}, ReasonDecrypt, nil},
 		{"another user's app by the IV, CBC", ivFlip(goodCBC, 10, '1', '2'), Login{}, ReasonApp, nil},
 		{"a byte of the first block, CBC", changed04(goodCBC, 28), Login{}, ReasonDecrypt, nil},
 		{"a byte of the last block, CBC", changed04(goodCBC, -1), Login{}, ReasonDecrypt, nil},
@@ -150,7 +150,11 @@ func TestLoginAttacks(t *testing.T) {
 
 		{"banned user", good, Login{}, ReasonBanned, ban(KindUser, "live", "u1")},
 		{"banned room", good, Login{}, ReasonBanned, ban(KindRoom, "live", "r1")},
+		{"banned member", good, Login{}, ReasonBanned, ban(KindMember, "live", Member("r1", "u1"))},
 		{"banned address", good, Login{}, ReasonBanned, ban(KindIP, "", "198.51.100.0/24")},
+		{"banned address of the app", good, Login{}, ReasonBanned, ban(KindIP, "live", "198.51.100.7")},
+		{"resume with another user's old token", gcm04(secretA, plain04(map[string]any{"ctime": attackNow.Unix() - 7200, "expire": attackNow.Unix() - 3600, "user_id": "u2"})), Login{Resume: true}, ReasonUser, nil},
+		{"resume with an old token for another room", gcm04(secretA, plain04(map[string]any{"ctime": attackNow.Unix() - 7200, "expire": attackNow.Unix() - 3600, "payload": `{"room_id":"r2"}`})), Login{Resume: true}, ReasonRoom, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, store := attackAuthorizer(t)
@@ -160,12 +164,10 @@ func TestLoginAttacks(t *testing.T) {
 				}
 			}
 			l := c.login
-			if l.AppID == 0 {
-				l.AppID = 1
-			}
+			l.App = or(l.App, "live")
 			l.User, l.Room = strings.TrimSuffix(or(l.User, "u1"), "\x01"), strings.TrimSuffix(or(l.Room, "r1"), "\x01")
 			l.Token, l.Remote = c.token, victim.Addr()
-			tok, _, err := a.Login(t.Context(), l)
+			tok, err := a.Login(t.Context(), l)
 			checkRefusal(t, err, c.reason)
 			if tok.User != "" {
 				t.Errorf("refused, and yet %+v", tok)
@@ -174,15 +176,21 @@ func TestLoginAttacks(t *testing.T) {
 	}
 	a, store := attackAuthorizer(t)
 	ban(KindUser, "other", "u1")(store) // another app's u1
+	ban(KindIP, "other", "198.51.100.0/24")(store)
+	ban(KindMember, "live", Member("r2", "u1"))(store)
 	for name, token := range map[string]string{
 		"gcm": good, "cbc": goodCBC, "old secret": gcm04(secretB, plain04(nil)),
 		"no payload": gcm04(secretA, plain04(map[string]any{"payload": "absent"})), "null payload": gcm04(secretA, plain04(map[string]any{"payload": nil})),
 		"long nonce": gcm04(secretA, plain04(map[string]any{"nonce": int64(-626114709072274507)})), // old PHP
 		"clock off":  gcm04(secretA, plain04(map[string]any{"ctime": attackNow.Unix() + 30, "expire": attackNow.Unix() + 60})),
 	} {
-		if _, app, err := a.Login(t.Context(), Login{AppID: 1, User: "u1", Room: "r1", Token: token, Remote: victim.Addr()}); err != nil || app.Name != "live" {
+		if tok, err := a.Login(t.Context(), Login{App: "live", User: "u1", Room: "r1", Token: token, Remote: victim.Addr()}); err != nil || tok.User != "u1" {
 			t.Errorf("%s: %s", name, Explain(err))
 		}
+	}
+	old := gcm04(secretA, plain04(map[string]any{"ctime": attackNow.Unix() - 7200, "expire": attackNow.Unix() - 3600}))
+	if tok, err := a.Login(t.Context(), Login{App: "live", User: "u1", Room: "r1", Token: old, Resume: true}); err != nil || tok.Valid(attackNow) {
+		t.Errorf("resume with the token of the login: %s", Explain(err))
 	}
 	noCBC := live
 	noCBC.RefuseCBC = true
@@ -341,12 +349,12 @@ func TestLoginWithBrokenStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.now = func() time.Time { return attackNow }
-	_, _, err = a.Login(t.Context(), Login{AppID: 1, User: "u1", Room: "r1", Token: gcm04(secretA, plain04(nil)), Remote: netip.Addr{}})
+	_, err = a.Login(t.Context(), Login{App: "live", User: "u1", Room: "r1", Token: gcm04(secretA, plain04(nil)), Remote: netip.Addr{}})
 	checkRefusal(t, err, ReasonStore)
 }
 
 type brokenStore struct{ Store }
 
-func (brokenStore) Check(context.Context, ...Key) (Entry, bool, error) {
+func (brokenStore) Check(context.Context, Subject, Privilege) (Entry, bool, error) {
 	return Entry{}, false, errors.New("connection refused")
 }

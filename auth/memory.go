@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sort"
-	"strings"
 	"sync"
 	"time"
 )
@@ -18,14 +17,21 @@ const (
 )
 
 // Memory is the [Store] of one node. Its size is bounded; what has expired makes room.
+// Grants and sessions, which are many, have as much room again: they take none from bans.
 type Memory struct {
 	max int // static
 	now func() time.Time
 
+	// guarded by mu
 	mu       sync.RWMutex
-	entries  map[Key]Entry     // guarded by mu
-	sweepAt  int               // guarded by mu: entries to have before the expired ones are looked for
-	watchers map[*watcher]bool // guarded by mu
+	entries  map[Key]Entry
+	prefixes map[prefixKey]Key // those of kind ip
+	lengths  lengths
+	revoked  int // entries of kind grant and session
+	sweepAt  int // entries to have before the expired ones are looked for
+	watchers map[*watcher]bool
+	spent    map[string]time.Time // until when
+	tidyAt   int                  // spent to have before …
 }
 
 var _ Store = (*Memory)(nil)
@@ -36,48 +42,39 @@ type watcher struct {
 	resync chan struct{} // capacity 1
 }
 
-// NewMemory makes a store for at most max entries, 100 000 when max is 0.
+// NewMemory makes a store for at most max bans, 100 000 when max is 0, and as many revocations.
 func NewMemory(max int) *Memory {
 	if max <= 0 {
 		max = defaultEntries
 	}
-	return &Memory{max: max, now: time.Now, entries: map[Key]Entry{}, sweepAt: 1024, watchers: map[*watcher]bool{}}
-}
-
-// Revoke implements [Store].
-func (m *Memory) Revoke(ctx context.Context, app, id string, until time.Time, reason string) error {
-	key, err := NewKey(KindGrant, app, id)
-	if err != nil {
-		return err
+	return &Memory{
+		max: max, now: time.Now, entries: map[Key]Entry{}, prefixes: map[prefixKey]Key{}, sweepAt: 1024,
+		watchers: map[*watcher]bool{}, spent: map[string]time.Time{}, tidyAt: 1024,
 	}
-	return m.Ban(ctx, key, until, reason)
 }
 
 // Ban implements [Store].
-func (m *Memory) Ban(_ context.Context, key Key, until time.Time, reason string) error {
-	key, err := NewKey(key.Kind, key.App, key.Value)
+func (m *Memory) Ban(_ context.Context, e Entry) error {
+	e, err := e.Canonical()
 	if err != nil {
 		return err
 	}
-	if len(reason) > 256 {
-		reason = strings.ToValidUTF8(reason[:256], "")
-	}
 	now := m.now()
-	if !until.After(now) {
+	if !e.Until.After(now) {
 		return errors.New("ban: its end must be in the future")
 	}
-	e := Entry{Key: key, Until: until, Reason: reason}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, known := m.entries[key]; !known {
-		if len(m.entries) >= m.sweepAt || len(m.entries) >= m.max {
+	if _, known := m.entries[e.Key]; !known {
+		if len(m.entries) >= m.sweepAt || m.fullLocked(e.Kind) {
 			m.sweepLocked(now)
 		}
-		if len(m.entries) >= m.max {
+		if m.fullLocked(e.Kind) {
 			return ErrFull
 		}
+		m.indexLocked(e.Key, 1)
 	}
-	m.entries[key] = e
+	m.entries[e.Key] = e
 	for w := range m.watchers {
 		select {
 		case w.queue <- e:
@@ -91,11 +88,48 @@ func (m *Memory) Ban(_ context.Context, key Key, until time.Time, reason string)
 	return nil
 }
 
+func revocation(k Kind) bool { return k == KindGrant || k == KindSession }
+
+// fullLocked tells whether there is no room for one more of a kind.
+func (m *Memory) fullLocked(k Kind) bool {
+	if revocation(k) {
+		return m.revoked >= m.max
+	}
+	return len(m.entries)-m.revoked >= m.max
+}
+
+// indexLocked counts a key in (1) or out (-1).
+func (m *Memory) indexLocked(k Key, by int) {
+	if revocation(k.Kind) {
+		m.revoked += by
+	}
+	if k.Kind != KindIP {
+		return
+	}
+	p, err := parsePrefix(k.Value)
+	if err != nil {
+		return // a key is checked before it is an entry's
+	}
+	m.lengths.of(p.Addr())[p.Bits()] += by
+	if by > 0 {
+		m.prefixes[prefixKey{k.App, p}] = k
+	} else {
+		delete(m.prefixes, prefixKey{k.App, p})
+	}
+}
+
+func (m *Memory) deleteLocked(k Key) {
+	if _, known := m.entries[k]; known {
+		delete(m.entries, k)
+		m.indexLocked(k, -1)
+	}
+}
+
 // sweepLocked forgets what has expired, and looks again when twice as much is there.
 func (m *Memory) sweepLocked(now time.Time) {
 	for k, e := range m.entries {
 		if !e.Until.After(now) {
-			delete(m.entries, k)
+			m.deleteLocked(k)
 		}
 	}
 	m.sweepAt = max(1024, 2*len(m.entries))
@@ -109,24 +143,79 @@ func (m *Memory) Lift(_ context.Context, key Key) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.entries, key)
+	m.deleteLocked(key)
 	return nil
 }
 
 // Check implements [Store].
-func (m *Memory) Check(_ context.Context, keys ...Key) (Entry, bool, error) {
+func (m *Memory) Check(_ context.Context, s Subject, p Privilege) (found Entry, banned bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if len(m.entries) == 0 {
 		return Entry{}, false, nil
 	}
 	now := m.now()
-	for _, k := range keys {
-		if e, ok := m.entries[k]; ok && e.Until.After(now) {
-			return e, true, nil
+	look := func(k Key) bool {
+		e, ok := m.entries[k]
+		if banned = ok && e.Until.After(now) && e.Deny.takes(p); banned {
+			found = e
+		}
+		return banned
+	}
+	if s.exactly(look) || len(m.prefixes) == 0 {
+		return found, banned, nil
+	}
+	ip := s.IP.Unmap().WithZone("")
+	if !ip.IsValid() {
+		return Entry{}, false, nil
+	}
+	for bits, n := range m.lengths.of(ip)[:ip.BitLen()+1] {
+		if n == 0 {
+			continue
+		}
+		prefix, _ := ip.Prefix(bits)
+		for _, app := range [...]string{"", s.App} {
+			if k, ok := m.prefixes[prefixKey{app, prefix}]; ok && look(k) {
+				return found, true, nil
+			}
 		}
 	}
 	return Entry{}, false, nil
+}
+
+// Find implements [Store].
+func (m *Memory) Find(_ context.Context, key Key) (Entry, bool, error) {
+	key, err := NewKey(key.Kind, key.App, key.Value)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	e, ok := m.entries[key]
+	return e, ok && e.Until.After(m.now()), nil
+}
+
+// Spend implements [Store]. It remembers as many as there may be bans.
+func (m *Memory) Spend(_ context.Context, once string, until time.Time) (bool, error) {
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.spent[once].After(now) {
+		return false, nil
+	}
+	if len(m.spent) >= m.tidyAt || len(m.spent) >= m.max {
+		for k, end := range m.spent {
+			if !end.After(now) {
+				delete(m.spent, k)
+			}
+		}
+		m.tidyAt = max(1024, 2*len(m.spent))
+	}
+	if len(m.spent) >= m.max {
+		return false, ErrFull
+	}
+	m.spent[once] = until
+	return true, nil
 }
 
 // List implements [Store]; the longest-lasting come first.

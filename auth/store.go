@@ -4,88 +4,146 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"net/url"
+	"strings"
 	"time"
 )
 
-// Kind is what a ban names.
+// Kind is what an entry names.
 type Kind string
 
-// The kinds.
+// The kinds. All but an address belong to one app.
 const (
-	KindGrant  Kind = "grant"  // the id of a signed URL: revoked
-	KindUser   Kind = "user"   // of an app
-	KindStream Kind = "stream" // of an app
-	KindIP     Kind = "ip"     // an address, or a prefix of 24, 16 (IPv4), 64 or 48 (IPv6) bits; all apps
-	KindRoom   Kind = "room"   // of an app
-
-	// KindSession is a member's stay in a room, by [Grant.Session]: every address that it
-	// asked for is revoked, however many there are.
-	KindSession Kind = "session"
+	KindGrant   Kind = "grant"   // the id of a signed URL: revoked
+	KindSession Kind = "session" // the session in signed URLs: all of them revoked
+	KindUser    Kind = "user"
+	KindStream  Kind = "stream"
+	KindRoom    Kind = "room"
+	KindMember  Kind = "member" // a user in one room: see Member
+	KindIP      Kind = "ip"     // an address or a prefix of any length; App "": in all apps
 
 	// KindResync comes from Watch alone: entries may have been missed, ask
 	// about every session again.
 	KindResync Kind = "resync"
 )
 
-// Key names one thing that may be banned. The same user or stream in two apps
-// is two things; an address is one for all apps and has App "".
+// Privilege is a set of things that may be forbidden.
+type Privilege uint8
+
+// The privileges. Who may not log in may not publish or play either.
+const (
+	MayLogin Privilege = 1 << iota
+	MayPublish
+	MayPlay
+)
+
+// takes tells whether forbidding d forbids p; an empty d forbids everything.
+func (d Privilege) takes(p Privilege) bool { return d == 0 || d&MayLogin != 0 || d&p != 0 }
+
+// Key names one thing that may be forbidden. The same user or stream in two apps
+// is two things.
 type Key struct {
 	Kind  Kind
 	App   string
 	Value string
 }
 
-// String is the key as one line, "user/live/alice": what a Redis key ends with.
+// String is the key as one line, "user/live/alice"; [ParseKey] reads it.
 func (k Key) String() string { return string(k.Kind) + "/" + k.App + "/" + k.Value }
 
-// Entry is one revocation or ban.
-type Entry struct {
-	Key
-	Until  time.Time
-	Reason string // for the log and the admin API
+// ParseKey reads what [Key.String] makes.
+func ParseKey(s string) (Key, error) {
+	kind, rest, _ := strings.Cut(s, "/")
+	app, value, _ := strings.Cut(rest, "/")
+	return NewKey(Kind(kind), app, value)
 }
 
-// Store keeps revocations and bans until they expire. [Memory] is the one for a
-// single node; a cluster's has the same methods. Check is asked for every
+// Member is the value of a [KindMember] key.
+func Member(room, user string) string { return url.PathEscape(room) + "/" + user }
+
+// ParseMember reads what [Member] makes.
+func ParseMember(value string) (room, user string, ok bool) {
+	room, user, _ = strings.Cut(value, "/")
+	room, err := url.PathUnescape(room)
+	ok = err == nil && room != "" && validText(room, MaxRoom) && user != "" && validText(user, MaxUser) && Member(room, user) == value
+	return room, user, ok
+}
+
+// Entry is one thing that is forbidden, for a time. There is one for a key: the
+// latest.
+type Entry struct {
+	Key
+	Until    time.Time
+	Deny     Privilege // what of it; zero: everything
+	Reason   string    // for the log and the admin API
+	Sequence int64     // of the server API's caller; 0: none
+}
+
+// maxReason is the most bytes of an entry's reason that are kept.
+const maxReason = 256
+
+// Canonical checks an entry's key and gives it its one form.
+func (e Entry) Canonical() (Entry, error) {
+	key, err := NewKey(e.Kind, e.App, e.Value)
+	if err != nil {
+		return Entry{}, err
+	}
+	e.Key = key
+	if len(e.Reason) > maxReason {
+		e.Reason = strings.ToValidUTF8(e.Reason[:maxReason], "")
+	}
+	return e, nil
+}
+
+// Store is the list of what is forbidden, each entry until its end. [Memory] is the one
+// for a single node; a cluster's has the same methods. Check is asked for every login,
 // publish and play, and for live sessions under a stream's lock: it answers from
 // memory, never from the network. A store whose network is away uses the copy
 // it has, and fails only when it never had one.
 type Store interface {
-	// Revoke makes a grant id useless. Until is the grant's expiry: after that nobody needs to know.
-	Revoke(ctx context.Context, app, id string, until time.Time, reason string) error
-	// Ban refuses the key until then. A second ban of the same key replaces the first.
-	Ban(ctx context.Context, key Key, until time.Time, reason string) error
+	// Ban forbids the key from now until e.Until; in place of what was forbidden of it before.
+	Ban(ctx context.Context, e Entry) error
 	// Lift ends a ban or revocation; it is no error when there is none.
 	Lift(ctx context.Context, key Key) error
-	// Check returns the first of the keys that is banned now.
-	Check(ctx context.Context, keys ...Key) (Entry, bool, error)
+	// Check returns an entry in force that takes the privilege from the subject.
+	Check(ctx context.Context, s Subject, p Privilege) (Entry, bool, error)
+	// Find returns what of exactly this key is in force.
+	Find(ctx context.Context, key Key) (Entry, bool, error)
 	// List returns what is in force, at most limit entries (0: all).
 	List(ctx context.Context, limit int) ([]Entry, error)
+	// Spend marks a value that is good once as used, until then, and tells whether it
+	// was not used before. ErrFull: it cannot be remembered.
+	Spend(ctx context.Context, once string, until time.Time) (bool, error)
 	// Watch calls fn once with KindResync, for what it came too late for, and then for
 	// each new entry, in order, until ctx ends. It returns
 	// when fn is not called any more. See Authorizer.Watch, which ends live sessions.
 	Watch(ctx context.Context, fn func(Entry)) error
 }
 
-// NewKey makes a key and checks it; addresses take their one canonical form.
+// NewKey makes a key and checks it; addresses and prefixes take their one canonical form.
 func NewKey(kind Kind, app, value string) (Key, error) {
 	k := Key{kind, app, value}
-	var ok bool
+	ok := validName(app)
 	switch kind {
 	case KindGrant:
-		ok = validName(app) && value != "" && validText(value, maxID)
+		ok = ok && value != "" && validText(value, maxID)
+	case KindSession, KindRoom: // a session in a grant is as long as a room
+		ok = ok && value != "" && validText(value, MaxRoom)
 	case KindUser:
-		ok = validName(app) && value != "" && validText(value, MaxUser)
-	case KindRoom, KindSession:
-		ok = validName(app) && value != "" && validText(value, MaxRoom)
+		ok = ok && value != "" && validText(value, MaxUser)
+	case KindMember:
+		_, _, member := ParseMember(value)
+		ok = ok && member
 	case KindStream:
-		ok = validName(app) && validName(value)
+		ok = ok && validName(value)
 	case KindIP:
-		p, err := parseBlock(value)
+		p, err := parsePrefix(value)
 		if err != nil {
 			return Key{}, err
 		}
-		return Key{Kind: KindIP, Value: p}, nil
+		k.Value, ok = prefixText(p), ok || app == ""
+	default:
+		ok = false
 	}
 	if !ok {
 		return Key{}, fmt.Errorf("ban %.16s: not a valid %.16s of an app", kind, kind)
@@ -93,67 +151,30 @@ func NewKey(kind Kind, app, value string) (Key, error) {
 	return k, nil
 }
 
-// The prefix lengths an address is looked up by; so few that a lookup is a
-// handful of exact keys in any store.
-var (
-	blocks4 = [...]int{32, 24, 16}
-	blocks6 = [...]int{128, 64, 48}
-)
-
-func parseBlock(s string) (string, error) {
+// parsePrefix reads an address or a prefix. IPv4 that is mapped into IPv6 is IPv4.
+func parsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
-			return "", fmt.Errorf("ban ip %.64q: want an address or a prefix", s)
+			return p, fmt.Errorf("ban ip %.64q: want an address or a prefix", s)
 		}
 		a = a.Unmap().WithZone("")
-		p = netip.PrefixFrom(a, a.BitLen())
+		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
-	lengths := blocks6
-	if p.Addr().Is4() {
-		lengths = blocks4
+	if a := p.Addr(); a.Is4In6() {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96) // shorter: invalid
 	}
-	for _, n := range lengths {
-		if p.Bits() == n {
-			return p.Masked().String(), nil
-		}
+	if p.Bits() < 1 {
+		return p, fmt.Errorf("ban ip %.64q: want an address or a prefix of at least 1 bit", s)
 	}
-	return "", fmt.Errorf("ban ip %.64q: want a prefix of %v bits", s, lengths)
+	return p.Masked(), nil
 }
 
-// Keys are the keys under which one session may be banned. Empty parts have none.
-func Keys(app, stream, user, room, id, session string, ip netip.Addr) []Key {
-	keys := make([]Key, 0, 8)
-	add := func(kind Kind, value string) {
-		if value != "" {
-			keys = append(keys, Key{kind, app, value})
-		}
+// prefixText is the canonical form: a single address has no length.
+func prefixText(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
 	}
-	add(KindGrant, id)
-	add(KindSession, session)
-	add(KindUser, user)
-	add(KindStream, stream)
-	add(KindRoom, room)
-	if ip = ip.Unmap().WithZone(""); ip.IsValid() {
-		lengths := blocks6
-		if ip.Is4() {
-			lengths = blocks4
-		}
-		for _, n := range lengths {
-			p, _ := ip.Prefix(n)
-			keys = append(keys, Key{Kind: KindIP, Value: p.String()})
-		}
-	}
-	return keys
-}
-
-// Matches tells whether an entry is about a session that has these keys.
-func (e Entry) Matches(keys []Key) bool {
-	for _, k := range keys {
-		if k == e.Key {
-			return true
-		}
-	}
-	return false
+	return p.String()
 }

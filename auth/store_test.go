@@ -9,19 +9,22 @@ import (
 	"time"
 )
 
+func entry(kind Kind, app, value string, until time.Time, reason string) Entry {
+	return Entry{Key: Key{kind, app, value}, Until: until, Reason: reason}
+}
+
 func TestMemory(t *testing.T) {
 	ctx, now := t.Context(), attackNow
 	m := NewMemory(0)
 	m.now = func() time.Time { return now }
-	if err := m.Revoke(ctx, "live", "id1", now.Add(time.Minute), "leaked"); err != nil {
+	if err := m.Ban(ctx, entry(KindGrant, "live", "id1", now.Add(time.Minute), "leaked")); err != nil {
 		t.Fatal(err)
 	}
-	key, _ := NewKey(KindIP, "ignored", "::ffff:192.0.2.1")
-	if err := m.Ban(ctx, key, now.Add(time.Hour), "flood"); err != nil {
+	if err := m.Ban(ctx, entry(KindIP, "", "::ffff:192.0.2.1", now.Add(time.Hour), "flood")); err != nil {
 		t.Fatal(err)
 	}
-	find := func(keys []Key) string {
-		e, ok, err := m.Check(ctx, keys...)
+	find := func(s Subject) string {
+		e, ok, err := m.Check(ctx, s, MayPlay)
 		if err != nil || !ok {
 			return ""
 		}
@@ -29,19 +32,19 @@ func TestMemory(t *testing.T) {
 	}
 	ip := netip.MustParseAddr("192.0.2.1")
 	for _, c := range []struct {
-		keys []Key
+		who  Subject
 		want string
 	}{
-		{Keys("live", "s", "u", "", "id1", "", netip.Addr{}), "leaked"},
-		{Keys("other", "s", "u", "", "id1", "", netip.Addr{}), ""},
-		{Keys("live", "s", "u", "", "id2", "", netip.Addr{}), ""},
-		{Keys("live", "s", "u", "", "", "", ip), "flood"},
-		{Keys("other", "s", "u", "", "", "", ip), "flood"},
-		{Keys("live", "s", "u", "", "", "", ip.Next()), ""},
-		{nil, ""},
+		{Subject{App: "live", Stream: "s", User: "u", Grant: "id1"}, "leaked"},
+		{Subject{App: "other", Stream: "s", User: "u", Grant: "id1"}, ""},
+		{Subject{App: "live", Stream: "s", User: "u", Grant: "id2"}, ""},
+		{Subject{App: "live", IP: ip}, "flood"},
+		{Subject{App: "other", IP: netip.MustParseAddr("::ffff:192.0.2.1")}, "flood"},
+		{Subject{App: "live", IP: ip.Next()}, ""},
+		{Subject{}, ""},
 	} {
-		if got := find(c.keys); got != c.want {
-			t.Errorf("%v: %q, want %q", c.keys, got, c.want)
+		if got := find(c.who); got != c.want {
+			t.Errorf("%v: %q, want %q", c.who, got, c.want)
 		}
 	}
 	if list, _ := m.List(ctx, 0); len(list) != 2 || list[0].Reason != "flood" {
@@ -51,20 +54,131 @@ func TestMemory(t *testing.T) {
 		t.Errorf("list %v", list)
 	}
 	m.Lift(ctx, Key{Kind: KindIP, Value: "192.0.2.1"})
-	if find(Keys("live", "", "", "", "", "", ip)) != "" {
+	if find(Subject{App: "live", IP: ip}) != "" {
 		t.Error("still banned after the ban was lifted")
 	}
 	now = now.Add(time.Minute)
-	if find(Keys("live", "", "", "", "id1", "", netip.Addr{})) != "" {
+	if find(Subject{App: "live", Grant: "id1"}) != "" {
 		t.Error("still revoked after the end")
 	}
-	if err := m.Ban(ctx, key, now, "too late"); err == nil {
+	if err := m.Ban(ctx, entry(KindIP, "", "192.0.2.1", now, "too late")); err == nil {
 		t.Error("a ban that is over at once")
 	}
 	for _, k := range []Key{{"planet", "live", "x"}, {KindUser, "", "x"}, {KindUser, "live", ""}, {KindUser, "live", "a\nb"}, {KindStream, "live", "a/b"},
-		{KindIP, "", "here"}, {KindIP, "", "10.0.0.0/8"}, {KindResync, "live", "x"}} {
-		if err := m.Ban(ctx, k, now.Add(time.Hour), ""); err == nil {
+		{KindIP, "", "here"}, {KindIP, "no app", "192.0.2.1"}, {KindMember, "live", "room"}, {KindMember, "live", "/user"}, {KindMember, "live", "a%2fb/user"}, {KindResync, "live", "x"}} {
+		if err := m.Ban(ctx, Entry{Key: k, Until: now.Add(time.Hour)}); err == nil {
 			t.Errorf("banned %v", k)
+		}
+	}
+}
+
+// TestKeysOfAddresses (B-7): each spelling of an address is one key, prefixes of any
+// length too; what is no address is refused.
+func TestKeysOfAddresses(t *testing.T) {
+	for value, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "192.0.2.1/32": "192.0.2.1", "::ffff:192.0.2.77/120": "192.0.2.0/24",
+		"10.1.2.3/8": "10.0.0.0/8", "192.0.2.0/25": "192.0.2.0/25", "2001:DB8::1": "2001:db8::1", "2001:db8:0:0::5/37": "2001:db8::/37", "fe80::1%eth0": "fe80::1",
+		"nonsense": "", "": "", "10.0.0.0/33": "", "0.0.0.0/0": "", "::/0": "", "10.0.0": "", "192.0.2.01": "", "::ffff:10.0.0.0/90": "", "10.0.0.1-10.0.0.9": "",
+	} {
+		k, err := NewKey(KindIP, "live", value)
+		if (err != nil) != (want == "") || k.Value != want {
+			t.Errorf("%q: %q, %v; want %q", value, k.Value, err, want)
+			continue
+		}
+		if again, err := ParseKey(k.String()); want != "" && (err != nil || again != k) {
+			t.Errorf("%q: read back as %v, %v", k, again, err)
+		}
+	}
+}
+
+// TestPrefixes: an address is found by whichever prefix it is in, and not by others.
+func TestPrefixes(t *testing.T) {
+	ctx, hour := t.Context(), time.Now().Add(time.Hour)
+	for _, c := range []struct {
+		prefix, in, out string
+	}{
+		{"10.0.0.0/8", "10.255.1.2", "11.0.0.1"},
+		{"192.0.2.128/25", "192.0.2.129", "192.0.2.1"},
+		{"192.0.2.4/31", "::ffff:192.0.2.5", "192.0.2.6"},
+		{"128.0.0.0/1", "200.1.1.1", "100.1.1.1"},
+		{"2001:db8::/37", "2001:db8:7ff::1", "2001:db8:800::1"},
+		{"2001:db8::7", "2001:db8::7", "2001:db8::8"},
+		{"8000::/1", "fe80::1%eth0", "::1"},
+	} {
+		m := NewMemory(0)
+		key, err := NewKey(KindIP, "live", c.prefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		banned := func(app, ip string) bool {
+			_, found, _ := m.Check(ctx, Subject{App: app, IP: netip.MustParseAddr(ip)}, MayPlay)
+			return found
+		}
+		m.Ban(ctx, Entry{Key: key, Until: hour})
+		if !banned("live", c.in) || banned("live", c.out) || banned("other", c.in) {
+			t.Errorf("%s: %v %v %v", c.prefix, banned("live", c.in), banned("live", c.out), banned("other", c.in))
+		}
+		m.Ban(ctx, Entry{Key: key, Until: hour}) // again: it is still one
+		m.Lift(ctx, key)
+		if banned("live", c.in) || m.lengths != (lengths{}) || len(m.prefixes) != 0 {
+			t.Errorf("%s: lifted, and %v %v", c.prefix, banned("live", c.in), m.prefixes)
+		}
+	}
+}
+
+// TestPrivileges: who may not log in may do nothing; who may not publish may do the rest.
+func TestPrivileges(t *testing.T) {
+	m := NewMemory(0)
+	for _, c := range []struct{ deny, taken Privilege }{
+		{0, MayLogin | MayPublish | MayPlay}, {MayLogin, MayLogin | MayPublish | MayPlay}, {MayPublish, MayPublish},
+		{MayPublish | MayPlay, MayPublish | MayPlay}, {MayLogin | MayPublish, MayLogin | MayPublish | MayPlay},
+	} {
+		m.Ban(t.Context(), Entry{Key: Key{KindMember, "live", Member("a/b", "u/1")}, Until: time.Now().Add(time.Hour), Deny: c.deny})
+		for _, p := range []Privilege{MayLogin, MayPublish, MayPlay} {
+			if _, found, _ := m.Check(t.Context(), Subject{App: "live", Room: "a/b", User: "u/1"}, p); found != (c.taken&p != 0) {
+				t.Errorf("deny %b: privilege %b taken: %v", c.deny, p, found)
+			}
+			if _, found, _ := m.Check(t.Context(), Subject{App: "live", Room: "a", User: "b/u/1"}, p); found {
+				t.Error("another member is banned")
+			}
+		}
+	}
+}
+
+// TestSpend (C-4): a value is good once, until its end; their number is bounded.
+func TestSpend(t *testing.T) {
+	ctx, now := t.Context(), attackNow
+	m := NewMemory(2000)
+	m.now = func() time.Time { return now }
+	for i := range 2000 {
+		if fresh, err := m.Spend(ctx, fmt.Sprint(i), now.Add(time.Minute)); !fresh || err != nil {
+			t.Fatal(i, fresh, err)
+		}
+	}
+	if fresh, err := m.Spend(ctx, "7", now.Add(time.Minute)); fresh || err != nil {
+		t.Error("good twice:", fresh, err)
+	}
+	if fresh, err := m.Spend(ctx, "one more", now.Add(time.Minute)); fresh || !errors.Is(err, ErrFull) {
+		t.Error("full:", fresh, err)
+	}
+	now = now.Add(time.Minute)
+	if fresh, err := m.Spend(ctx, "7", now.Add(time.Minute)); !fresh || err != nil || len(m.spent) != 1 {
+		t.Error("after its end:", fresh, err, len(m.spent))
+	}
+}
+
+// TestRevocationsLeaveRoomForBans: members leave all the time, and each leaves a
+// revocation behind; an operator's ban is not refused for that.
+func TestRevocationsLeaveRoomForBans(t *testing.T) {
+	m, hour := NewMemory(10), time.Now().Add(time.Hour)
+	for i := range 11 {
+		if err := m.Ban(t.Context(), entry(KindSession, "live", fmt.Sprint(i), hour, "left")); (err != nil) != (i == 10) {
+			t.Error(i, err)
+		}
+	}
+	for i := range 11 {
+		if err := m.Ban(t.Context(), entry(KindUser, "live", fmt.Sprint(i), hour, "spam")); (err != nil) != (i == 10) {
+			t.Error(i, err)
 		}
 	}
 }
@@ -75,18 +189,18 @@ func TestMemoryIsBounded(t *testing.T) {
 	m := NewMemory(2000)
 	m.now = func() time.Time { return now }
 	for i := range 2000 {
-		if err := m.Revoke(ctx, "live", fmt.Sprint(i), now.Add(time.Minute), ""); err != nil {
+		if err := m.Ban(ctx, entry(KindGrant, "live", fmt.Sprint(i), now.Add(time.Minute), "")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := m.Revoke(ctx, "live", "one more", now.Add(time.Minute), ""); !errors.Is(err, ErrFull) {
+	if err := m.Ban(ctx, entry(KindGrant, "live", "one more", now.Add(time.Minute), "")); !errors.Is(err, ErrFull) {
 		t.Errorf("full: %v", err)
 	}
-	if err := m.Revoke(ctx, "live", "7", now.Add(time.Hour), ""); err != nil {
+	if err := m.Ban(ctx, entry(KindGrant, "live", "7", now.Add(time.Hour), "")); err != nil {
 		t.Errorf("a known one again: %v", err)
 	}
 	now = now.Add(2 * time.Minute)
-	if err := m.Revoke(ctx, "live", "one more", now.Add(time.Minute), ""); err != nil {
+	if err := m.Ban(ctx, entry(KindGrant, "live", "one more", now.Add(time.Minute), "")); err != nil {
 		t.Errorf("when all but one have expired: %v", err)
 	}
 	if n := len(m.entries); n != 2 {
@@ -113,13 +227,12 @@ func TestMemoryWatch(t *testing.T) {
 		t.Errorf("begins with %+v: who watches late would miss a ban", e)
 	}
 	start := time.Now()
-	m.Ban(ctx, Key{KindUser, "live", "u1"}, start.Add(time.Hour), "spam")
-	m.Revoke(ctx, "live", "id1", start.Add(time.Hour), "")
-	session := Keys("live", "s1", "u1", "r1", "id9", "", victim.Addr())
-	if e := <-got; !e.Matches(session) || e.Reason != "spam" {
+	m.Ban(ctx, entry(KindUser, "live", "u1", start.Add(time.Hour), "spam"))
+	m.Ban(ctx, entry(KindGrant, "live", "id1", start.Add(time.Hour), ""))
+	if e := <-got; e.Value != "u1" || e.Reason != "spam" {
 		t.Errorf("%+v", e)
 	}
-	if e := <-got; e.Matches(session) || e.Value != "id1" {
+	if e := <-got; e.Value != "id1" {
 		t.Errorf("%+v", e)
 	}
 	if d := time.Since(start); d > time.Second {
@@ -159,7 +272,7 @@ func TestMemoryWatchOverflow(t *testing.T) {
 		})
 	}()
 	for i := 0; ; i++ {
-		m.Revoke(ctx, "live", fmt.Sprint("first", i), time.Now().Add(time.Hour), "")
+		m.Ban(ctx, entry(KindGrant, "live", fmt.Sprint("first", i), time.Now().Add(time.Hour), ""))
 		select {
 		case <-first:
 		case <-time.After(time.Millisecond):
@@ -168,7 +281,7 @@ func TestMemoryWatchOverflow(t *testing.T) {
 		break
 	}
 	for i := range 2 * watchQueue {
-		if err := m.Revoke(ctx, "live", fmt.Sprint(i), time.Now().Add(time.Hour), ""); err != nil {
+		if err := m.Ban(ctx, entry(KindGrant, "live", fmt.Sprint(i), time.Now().Add(time.Hour), "")); err != nil {
 			t.Fatal(err)
 		}
 	}

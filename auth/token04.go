@@ -144,31 +144,34 @@ func VerifyToken04(token string, app App, want Want, now time.Time) (Token, erro
 	if err != nil {
 		return Token{}, err
 	}
-	if err := t.checkTime(now); err != nil {
+	if err := t.verify(app, want, now); err != nil {
 		return Token{}, err
-	}
-	switch {
-	case t.AppID != app.ID:
-		return Token{}, refuse(ReasonApp)
-	case want.User == "" || t.User != want.User:
-		return Token{}, refuse(ReasonUser)
-	case t.Room != "" && t.Room != want.Room:
-		return Token{}, refuse(ReasonRoom)
-	case !t.allows(PrivilegeLogin):
-		return Token{}, refuse(ReasonPrivilege)
 	}
 	return t, nil
 }
 
-func (t Token) checkTime(now time.Time) error {
-	if !now.Before(t.Expires.Add(Skew)) {
+// verify judges an opened token.
+func (t Token) verify(app App, want Want, now time.Time) error {
+	switch {
+	case !t.Valid(now):
 		return refuse(ReasonExpired)
-	}
-	if t.Created.After(now.Add(Skew)) {
+	case t.Created.After(now.Add(Skew)):
 		return refuse(ReasonNotYetValid)
+	case t.AppID != app.ID:
+		return refuse(ReasonApp)
+	case want.User == "" || t.User != want.User:
+		return refuse(ReasonUser)
+	case t.Room != "" && t.Room != want.Room:
+		return refuse(ReasonRoom)
+	case !t.allows(PrivilegeLogin):
+		return refuse(ReasonPrivilege)
 	}
 	return nil
 }
+
+// Valid tells whether the token has not expired, for a login or a publish, clocks
+// being as far apart as [Skew].
+func (t Token) Valid(now time.Time) bool { return now.Before(t.Expires.Add(Skew)) }
 
 // openToken04 decrypts and decodes, and judges nothing but the form.
 func openToken04(token string, app App) (Token, error) {

@@ -2,12 +2,12 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,61 +18,97 @@ import (
 )
 
 const (
-	maxBans      = 100_000
-	maxUntold    = 10_000                 // bans made while Redis was away
-	banCheck     = 3 * time.Second        // how often the counter is compared, in case a message was lost
-	banRetry     = 250 * time.Millisecond // … while nothing is known yet
+	maxBans      = 100_000 // and as many revocations
+	maxUntold    = 10_000  // entries made while Redis was away
 	banOperation = 2 * time.Second
+	banPause     = 250 * time.Millisecond // after a failure, before Redis is asked again
 )
 
-//go:embed lua/ban.lua
-var banLua string
+var (
+	//go:embed lua/ban.lua
+	banLua string
+	//go:embed lua/banread.lua
+	banReadLua string
+	//go:embed lua/bankeep.lua
+	banKeepLua string
 
-var banScript = redis.NewScript(banLua)
+	banScript     = redis.NewScript(banLua)
+	banReadScript = redis.NewScript(banReadLua)
+	banKeepScript = redis.NewScript(banKeepLua)
+)
 
 // errNoBans is the answer of a node that has never reached its Redis: nobody can say
 // who is banned.
 var errNoBans = errors.New("bans are not known yet: redis has not been reached since the start")
 
 // Bans is the [auth.Store] of many nodes. Each node answers from its own copy, an
-// [auth.Memory], which follows Redis by messages and, should one be lost, by a counter.
-// A ban made while Redis is away is in force on this node and told to the others when
-// it is back.
+// [auth.Memory], which follows Redis by messages and, should one be lost, by asking for
+// the latest change. What is forbidden while Redis is away is in force on this node and told to
+// the others when it is back; what Redis has lost it is told again.
+//
+// Entries have stamps: of two for one key the higher holds, whoever brings it. Their end is
+// counted by each node from when it heard of them, and by Redis's clock there: no node's
+// clock ends another's ban.
 type Bans struct {
 	redis  *Redis
 	node   string       // of this copy, in messages
-	table  *auth.Memory // the copy
-	loaded atomic.Bool  // the table is one
+	table  *auth.Memory // the copy: what is in force
+	spent  *auth.Memory
+	loaded atomic.Bool // the table is one
 	ctx    context.Context
 	stop   context.CancelFunc
 	wait   sync.WaitGroup
 
-	loading sync.Mutex // one load or write at a time
+	writing sync.Mutex // one write at a time
 
 	// guarded by mu, with what is put into the table
-	mu     sync.Mutex
-	at     standing
-	untold map[auth.Key]auth.Entry // zero Until: lifted
+	mu      sync.Mutex
+	at      change
+	top     int64 // highest stamp seen
+	records map[auth.Key]record
+	pruneAt int                   // records to have before those that are over are looked for
+	untold  map[auth.Key]struct{} // records that Redis does not have
+	away    time.Time             // since when Redis does not take any
+}
+
+// change names the latest change of the list that a copy has: stamps alone may be the
+// same in two histories, after a Redis has lost some.
+type change struct {
+	n  int64
+	id string
+}
+
+// record is an entry with what the copy must know of it after its end.
+type record struct {
+	auth.Entry
+	keep  time.Time // until when; see ban.lua
+	stamp int64
 }
 
 // ban is an entry as Redis keeps it.
 type ban struct {
-	Kind   auth.Kind `json:"k"`
-	App    string    `json:"a,omitempty"`
-	Value  string    `json:"v"`
-	Until  int64     `json:"u"` // unix ms
-	Reason string    `json:"r,omitempty"`
+	Kind     auth.Kind      `json:"k"`
+	App      string         `json:"a,omitempty"`
+	Value    string         `json:"v"`
+	Deny     auth.Privilege `json:"d,omitempty"`
+	Reason   string         `json:"r,omitempty"`
+	Sequence int64          `json:"s,omitempty"`
 }
 
 var _ auth.Store = (*Bans)(nil)
 
-// Bans opens the store of bans in this Redis. It tries to read them, for 2 s at most; a
+// Bans opens the list of what is forbidden in this Redis. It tries to read it, for 2 s at most; a
 // Redis that is away is read when it is there, and until then every Check fails. Close
 // ends it.
 func (r *Redis) Bans() *Bans {
-	b := &Bans{redis: r, node: auth.NewID(), table: auth.NewMemory(maxBans), untold: map[auth.Key]auth.Entry{}}
+	b := &Bans{
+		redis: r, node: auth.NewID(), table: auth.NewMemory(maxBans), spent: auth.NewMemory(maxBans),
+		records: map[auth.Key]record{}, untold: map[auth.Key]struct{}{},
+	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
-	_ = b.load(b.ctx) // or later
+	first, cancel := context.WithTimeout(b.ctx, banOperation)
+	defer cancel()
+	_ = b.load(first) // or later
 	r.bans.Store(b)
 	b.wait.Add(1)
 	go b.follow()
@@ -88,316 +124,18 @@ func (b *Bans) Close() error {
 
 func (b *Bans) keys() []string {
 	tag := "{" + b.redis.prefix + ":bans}"
-	return []string{tag + ":entries", tag + ":version"}
+	return []string{tag + ":list", tag + ":change"}
 }
 
 func (b *Bans) channel() string { return b.redis.prefix + ":bans" }
 
-// follow keeps the copy up to date, until b.ctx ends.
-func (b *Bans) follow() {
-	defer b.wait.Done()
-	var turn sync.Mutex // a message must not come between what a load reads and what it installs
-	f := b.redis.newFeed(
-		func(_, payload string) {
-			turn.Lock()
-			defer turn.Unlock()
-			b.hear(payload)
-		},
-		func(string) {
-			turn.Lock()
-			defer turn.Unlock()
-			_ = b.load(b.ctx) // or after the pause
-		},
-		b.channel())
-	defer f.close()
-	for {
-		pause := banCheck
-		if !b.loaded.Load() {
-			pause = banRetry
-		}
-		select {
-		case <-b.ctx.Done():
-			return
-		case <-time.After(pause):
-			turn.Lock()
-			b.compare()
-			turn.Unlock()
-		}
-	}
-}
-
-// standing is how far Redis is: the counter, and the id that it was made with.
-type standing struct {
-	n  int64
-	id string
-}
-
-func (b *Bans) standing(ctx context.Context) (standing, error) {
-	v, err := b.redis.conn(ctx).HMGet(ctx, b.keys()[1], "n", "id").Result()
-	if err != nil || len(v) != 2 {
-		return standing{}, err
-	}
-	return standing{number(v[0]), text(v[1])}, nil
-}
-
-// compare loads everything when a message was lost.
-func (b *Bans) compare() {
-	ctx, cancel := context.WithTimeout(b.ctx, banOperation)
-	defer cancel()
-	at, err := b.standing(ctx)
-	if err != nil {
-		return
-	}
-	b.mu.Lock()
-	same := b.loaded.Load() && at == b.at && len(b.untold) == 0
-	b.mu.Unlock()
-	if !same {
-		_ = b.load(ctx)
-	}
-}
-
-// load takes all that Redis has, after telling it what it does not know, or no more.
-func (b *Bans) load(ctx context.Context) error {
-	b.loading.Lock()
-	defer b.loading.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, banOperation)
-	defer cancel()
-	if err := b.restore(ctx); err != nil {
-		return err
-	}
-	b.mu.Lock()
-	untold := make([]auth.Entry, 0, len(b.untold))
-	for _, e := range b.untold {
-		untold = append(untold, e)
-	}
-	b.mu.Unlock()
-	for _, e := range untold {
-		if err := b.write(ctx, e); err != nil && !errors.Is(err, auth.ErrFull) {
-			return err
-		}
-		b.mu.Lock()
-		if b.untold[e.Key] == e {
-			delete(b.untold, e.Key)
-		}
-		b.mu.Unlock()
-	}
-	at, err := b.standing(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := b.redis.hash(ctx, b.keys()[0])
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	entries := make(map[auth.Key]auth.Entry, len(all))
-	var over []string
-	for field, value := range all {
-		e, ok := parseBan(value)
-		if !ok || !e.Until.After(now) {
-			over = append(over, field)
-			continue
-		}
-		entries[e.Key] = e
-	}
-	for page := over; len(page) > 0; page = page[min(len(page), 500):] {
-		_ = b.redis.conn(ctx).HDel(ctx, b.keys()[0], page[:min(len(page), 500)]...).Err() // or another time
-	}
-	b.install(ctx, entries, at)
-	return nil
-}
-
-// install makes the table equal to what Redis has. Those who watch are told of what is
-// new in it.
-func (b *Bans) install(ctx context.Context, entries map[auth.Key]auth.Entry, at standing) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for key, e := range b.untold { // made meanwhile
-		if e.Until.IsZero() {
-			delete(entries, key)
-		} else {
-			entries[key] = e
-		}
-	}
-	have, _ := b.table.List(ctx, 0)
-	for _, e := range have {
-		if now, ok := entries[e.Key]; !ok {
-			_ = b.table.Lift(ctx, e.Key)
-		} else if now == e {
-			delete(entries, e.Key)
-		}
-	}
-	for _, e := range entries {
-		_ = b.table.Ban(ctx, e.Key, e.Until, e.Reason) // it may have run out
-	}
-	b.at = at
-	b.loaded.Store(true)
-}
-
-// restore gives a Redis that has lost bans what this node knows of them.
-func (b *Bans) restore(ctx context.Context) error {
-	b.mu.Lock()
-	known := b.at
-	b.mu.Unlock()
-	at, err := b.standing(ctx)
-	if err != nil || !b.loaded.Load() || at.id == known.id && at.n >= known.n {
-		return err
-	}
-	have, err := b.table.List(ctx, 0)
-	if err != nil {
-		return err
-	}
-	var fields []any
-	for _, e := range have {
-		if data, err := marshalBan(e); err == nil {
-			fields = append(fields, e.Key.String(), data)
-		}
-	}
-	for page := fields; len(page) > 0; page = page[min(len(page), 1000):] {
-		if err := b.redis.conn(ctx).HSet(ctx, b.keys()[0], page[:min(len(page), 1000)]...).Err(); err != nil {
-			return err
-		}
-	}
-	if err := b.redis.conn(ctx).HSetNX(ctx, b.keys()[1], "id", auth.NewID()).Err(); err != nil {
-		return err
-	}
-	// The others see the counter move, and load.
-	return b.redis.conn(ctx).HIncrBy(ctx, b.keys()[1], "n", max(0, known.n-at.n)+1).Err()
-}
-
-func marshalBan(e auth.Entry) ([]byte, error) {
-	return json.Marshal(ban{e.Kind, e.App, e.Value, e.Until.UnixMilli(), e.Reason})
-}
-
-func parseBan(value string) (auth.Entry, bool) {
-	var v ban
-	if json.Unmarshal([]byte(value), &v) != nil {
-		return auth.Entry{}, false
-	}
-	key, err := auth.NewKey(v.Kind, v.App, v.Value)
-	if err != nil {
-		return auth.Entry{}, false
-	}
-	return auth.Entry{Key: key, Until: time.UnixMilli(v.Until), Reason: v.Reason}, true
-}
-
-// hear takes a message of another node, or this one: "<counter> <node> <field>\n<JSON or nothing>".
-func (b *Bans) hear(payload string) {
-	head, value, _ := strings.Cut(payload, "\n")
-	counter, head, _ := strings.Cut(head, " ")
-	node, field, _ := strings.Cut(head, " ")
-	n, err := strconv.ParseInt(counter, 10, 64)
-	if err != nil {
-		return
-	}
-	b.mu.Lock()
-	if n != b.at.n+1 {
-		b.mu.Unlock()
-		b.compare()
-		return
-	}
-	defer b.mu.Unlock()
-	b.at.n = n
-	if node == b.node { // it was in force here before it was told
-		return
-	}
-	if e, ok := parseBan(value); ok {
-		if now, found, _ := b.table.Check(b.ctx, e.Key); !found || now != e {
-			_ = b.table.Ban(b.ctx, e.Key, e.Until, e.Reason) // it may have run out
-		}
-	} else if key, ok := parseKey(field); ok {
-		_ = b.table.Lift(b.ctx, key)
-	}
-}
-
-// parseKey reads what [auth.Key.String] makes.
-func parseKey(field string) (auth.Key, bool) {
-	kind, rest, _ := strings.Cut(field, "/")
-	app, value, _ := strings.Cut(rest, "/")
-	key, err := auth.NewKey(auth.Kind(kind), app, value)
-	return key, err == nil
-}
-
-// write tells Redis of an entry; a zero Until lifts it.
-func (b *Bans) write(ctx context.Context, e auth.Entry) error {
-	value := ""
-	if !e.Until.IsZero() {
-		data, err := marshalBan(e)
-		if err != nil {
-			return err
-		}
-		value = string(data)
-	}
-	n, err := banScript.Run(ctx, b.redis.conn(ctx), b.keys(), e.Key.String(), value, maxBans, b.channel(), b.node, auth.NewID()).Int64()
-	if err != nil {
-		return err
-	}
-	if n < 0 {
-		return auth.ErrFull
-	}
-	return nil
-}
-
-// put does something to the table at once, and tells Redis as soon as it can.
-func (b *Bans) put(ctx context.Context, key auth.Key, do func() error) error {
-	b.mu.Lock()
-	if len(b.untold) >= maxUntold {
-		b.mu.Unlock()
-		return fmt.Errorf("ban: redis has been away for too long: %w", auth.ErrFull)
-	}
-	if err := do(); err != nil {
-		b.mu.Unlock()
-		return err
-	}
-	e, banned, _ := b.table.Check(ctx, key)
-	if !banned {
-		e = auth.Entry{Key: key}
-	}
-	b.untold[key] = e
-	b.mu.Unlock()
-	// Not while a load is under way: it would take away what it has not seen in Redis.
-	b.loading.Lock()
-	defer b.loading.Unlock()
-	b.mu.Lock()
-	e, untold := b.untold[key] // perhaps another one by now
-	b.mu.Unlock()
-	if !untold {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, banOperation)
-	defer cancel()
-	err := b.write(ctx, e)
-	if err != nil && !errors.Is(err, auth.ErrFull) {
-		return nil // it is told when Redis is back
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.untold[key] == e {
-		delete(b.untold, key)
-		if err != nil {
-			_ = b.table.Lift(ctx, key)
-		}
-	}
-	return err
-}
-
-// Revoke implements [auth.Store].
-func (b *Bans) Revoke(ctx context.Context, app, id string, until time.Time, reason string) error {
-	key, err := auth.NewKey(auth.KindGrant, app, id)
-	if err != nil {
-		return err
-	}
-	return b.Ban(ctx, key, until, reason)
-}
-
 // Ban implements [auth.Store].
-func (b *Bans) Ban(ctx context.Context, key auth.Key, until time.Time, reason string) error {
-	key, err := auth.NewKey(key.Kind, key.App, key.Value)
+func (b *Bans) Ban(ctx context.Context, e auth.Entry) error {
+	e, err := e.Canonical()
 	if err != nil {
 		return err
 	}
-	until = time.UnixMilli(until.UnixMilli()) // as Redis has it
-	return b.put(ctx, key, func() error { return b.table.Ban(ctx, key, until, reason) })
+	return b.put(ctx, e)
 }
 
 // Lift implements [auth.Store].
@@ -406,23 +144,146 @@ func (b *Bans) Lift(ctx context.Context, key auth.Key) error {
 	if err != nil {
 		return err
 	}
-	return b.put(ctx, key, func() error { return b.table.Lift(ctx, key) })
+	if !b.loaded.Load() {
+		return errNoBans
+	}
+	return b.put(ctx, auth.Entry{Key: key})
 }
 
-// known makes sure that the bans are known; it may ask Redis.
-func (b *Bans) known(ctx context.Context) error {
-	if b.loaded.Load() {
+// put has an entry in force here at once, and tells Redis as soon as it can. An entry
+// without an end lifts what there is.
+func (b *Bans) put(ctx context.Context, e auth.Entry) error {
+	b.mu.Lock()
+	old, known := b.records[e.Key]
+	lift := e.Until.IsZero()
+	var err error
+	switch {
+	case lift && !known:
+		b.mu.Unlock()
+		return nil
+	case len(b.untold) >= maxUntold:
+		err = fmt.Errorf("ban: redis has been away for too long: %w", auth.ErrFull)
+	case lift:
+		e, e.Until = old.Entry, time.Now()
+		err = b.table.Lift(ctx, e.Key)
+	default:
+		e.Until = time.Now().Add(time.Until(e.Until)) // by a clock that nobody sets
+		err = b.table.Ban(ctx, e)
+	}
+	if err != nil {
+		b.mu.Unlock()
+		return err
+	}
+	b.recordLocked(record{Entry: e, keep: later(e.Until, old.keep), stamp: old.stamp})
+	b.untold[e.Key] = struct{}{}
+	pause := time.Since(b.away) < banPause
+	b.mu.Unlock()
+	if pause {
+		return nil // it is told when Redis is back
+	}
+	err = b.tell(ctx, e.Key)
+	if errors.Is(err, auth.ErrFull) {
+		return err
+	}
+	return nil // or told when Redis is back
+}
+
+// recordLocked remembers an entry; what nobody needs any more makes room.
+func (b *Bans) recordLocked(rec record) {
+	if len(b.records) >= b.pruneAt {
+		for key, r := range b.records {
+			if _, untold := b.untold[key]; !untold && left(r.keep) == 0 {
+				delete(b.records, key)
+			}
+		}
+		b.pruneAt = max(1024, 2*len(b.records))
+	}
+	b.records[rec.Key] = rec
+}
+
+// tell writes an entry that Redis does not have.
+func (b *Bans) tell(ctx context.Context, key auth.Key) error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.mu.Lock()
+	rec := b.records[key] // perhaps another one by now
+	_, untold := b.untold[key]
+	top := b.top
+	b.mu.Unlock()
+	if !untold {
 		return nil
 	}
-	return b.load(ctx)
+	ctx, cancel := context.WithTimeout(ctx, banOperation)
+	defer cancel()
+	stamp, err := b.write(ctx, rec, top)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.records[key]
+	b.top = max(b.top, stamp)
+	switch {
+	case err != nil && !errors.Is(err, auth.ErrFull):
+		b.away = time.Now()
+	case now.stamp != rec.stamp || now.Entry != rec.Entry: // another one: it is told next
+	case err != nil:
+		delete(b.records, key)
+		delete(b.untold, key)
+		_ = b.table.Lift(ctx, key)
+	default:
+		now.stamp = stamp
+		b.records[key], b.away = now, time.Time{}
+		delete(b.untold, key)
+	}
+	return err
+}
+
+func (b *Bans) write(ctx context.Context, rec record, top int64) (stamp int64, err error) {
+	data, err := rec.json()
+	if err != nil {
+		return 0, err
+	}
+	for try := 0; ; try++ {
+		stamp, err = banScript.Run(ctx, b.redis.conn(ctx), b.keys(), rec.Key.String(), data, left(rec.Until), left(rec.keep), max(top, rec.stamp),
+			2*maxBans, b.channel(), b.node, auth.NewID()).Int64()
+		if err != nil || stamp >= 0 {
+			return stamp, err
+		}
+		if try > 0 {
+			return 0, auth.ErrFull
+		}
+		if err := b.tidy(ctx); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// json is the entry as Redis keeps it, without its times.
+func (r record) json() ([]byte, error) {
+	return json.Marshal(ban{r.Kind, r.App, r.Value, r.Deny, r.Reason, r.Sequence})
+}
+
+func left(t time.Time) int64 { return max(0, time.Until(t).Milliseconds()) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // Check implements [auth.Store]. It never waits.
-func (b *Bans) Check(ctx context.Context, keys ...auth.Key) (auth.Entry, bool, error) {
+func (b *Bans) Check(ctx context.Context, s auth.Subject, p auth.Privilege) (auth.Entry, bool, error) {
 	if !b.loaded.Load() {
 		return auth.Entry{}, false, errNoBans
 	}
-	return b.table.Check(ctx, keys...)
+	return b.table.Check(ctx, s, p)
+}
+
+// Find implements [auth.Store].
+func (b *Bans) Find(ctx context.Context, key auth.Key) (auth.Entry, bool, error) {
+	if !b.loaded.Load() {
+		return auth.Entry{}, false, errNoBans
+	}
+	return b.table.Find(ctx, key)
 }
 
 // List implements [auth.Store]; the longest-lasting come first.
@@ -431,6 +292,19 @@ func (b *Bans) List(ctx context.Context, limit int) ([]auth.Entry, error) {
 		return nil, errNoBans
 	}
 	return b.table.List(ctx, limit)
+}
+
+// Spend implements [auth.Store]. Without Redis each node knows what was spent here.
+func (b *Bans) Spend(ctx context.Context, once string, until time.Time) (bool, error) {
+	if fresh, err := b.spent.Spend(ctx, once, until); !fresh || err != nil {
+		return fresh, err
+	}
+	sum := sha256.Sum256([]byte(once)) // it may be long, and hold anything
+	key := "{" + b.redis.prefix + ":once:" + base64.RawURLEncoding.EncodeToString(sum[:]) + "}"
+	ctx, cancel := context.WithTimeout(ctx, banOperation)
+	defer cancel()
+	fresh, err := b.redis.conn(ctx).SetNX(ctx, key, 1, max(time.Until(until), time.Millisecond)).Result()
+	return fresh || err != nil, nil
 }
 
 // Watch implements [auth.Store]. It ends with Close, too.

@@ -16,6 +16,10 @@ import (
 
 var alice = auth.Key{Kind: auth.KindUser, App: "live", Value: "alice/1"}
 
+func entry(key auth.Key, until time.Time, reason string) auth.Entry {
+	return auth.Entry{Key: key, Until: until, Reason: reason}
+}
+
 func TestBans(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { testBans(t, auth.NewMemory(0)) })
 	t.Run("redis", func(t *testing.T) {
@@ -43,19 +47,19 @@ func testBans(t *testing.T, s auth.Store) {
 	defer wg.Wait()
 	defer cancel()
 	time.Sleep(50 * time.Millisecond)
-	if _, found, err := s.Check(ctx, alice); found || err != nil {
+	if _, found, err := s.Find(ctx, alice); found || err != nil {
 		t.Fatal(found, err)
 	}
-	if err := s.Ban(ctx, alice, hour, "spam"); err != nil {
+	if err := s.Ban(ctx, entry(alice, hour, "spam")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Revoke(ctx, "live", "grant1", hour.Add(time.Minute), ""); err != nil {
+	if err := s.Ban(ctx, entry(auth.Key{Kind: auth.KindGrant, App: "live", Value: "grant1"}, hour.Add(time.Minute), "")); err != nil {
 		t.Fatal(err)
 	}
-	if e, found, err := s.Check(ctx, auth.Key{Kind: auth.KindUser, App: "live", Value: "bob"}, alice); !found || err != nil || e.Reason != "spam" {
+	if e, found, err := s.Check(ctx, auth.Subject{App: "live", User: "alice/1", Stream: "s"}, auth.MayPlay); !found || err != nil || e.Reason != "spam" {
 		t.Error(e, found, err)
 	}
-	if _, found, _ := s.Check(ctx, auth.Key{Kind: auth.KindUser, App: "other", Value: "alice/1"}); found {
+	if _, found, _ := s.Check(ctx, auth.Subject{App: "other", User: "alice/1"}, auth.MayPlay); found {
 		t.Error("banned in another app")
 	}
 	list, err := s.List(ctx, 0)
@@ -65,20 +69,20 @@ func testBans(t *testing.T, s auth.Store) {
 	if err := s.Lift(ctx, alice); err != nil {
 		t.Fatal(err)
 	}
-	if _, found, _ := s.Check(ctx, alice); found {
+	if _, found, _ := s.Find(ctx, alice); found {
 		t.Error("lifted, and still banned")
 	}
 	if err := s.Lift(ctx, alice); err != nil {
 		t.Error("lifted twice:", err)
 	}
-	if s.Ban(ctx, alice, time.Now().Add(-time.Second), "") == nil || s.Ban(ctx, auth.Key{Kind: "x"}, hour, "") == nil {
+	if s.Ban(ctx, entry(alice, time.Now().Add(-time.Second), "")) == nil || s.Ban(ctx, entry(auth.Key{Kind: "x"}, hour, "")) == nil {
 		t.Error("a wrong ban was taken")
 	}
-	if err := s.Ban(ctx, alice, time.Now().Add(50*time.Millisecond), ""); err != nil {
+	if err := s.Ban(ctx, entry(alice, time.Now().Add(50*time.Millisecond), "")); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(80 * time.Millisecond)
-	if _, found, _ := s.Check(ctx, alice); found {
+	if _, found, _ := s.Find(ctx, alice); found {
 		t.Error("expired, and still banned")
 	}
 	eventually(t, func() bool {
@@ -90,7 +94,7 @@ func testBans(t *testing.T, s auth.Store) {
 
 func eventually(t *testing.T, cond func() bool) {
 	t.Helper()
-	for range 1000 {
+	for range 4000 { // 40 s: the machine may be busy
 		if cond() {
 			return
 		}
@@ -107,19 +111,19 @@ func TestBansOfManyNodes(t *testing.T) {
 	defer a.Close()
 	defer b.Close()
 	banned := func(s auth.Store, key auth.Key) bool {
-		_, found, err := s.Check(ctx, key)
+		_, found, err := s.Find(ctx, key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return found
 	}
-	if err := a.Ban(ctx, alice, time.Now().Add(time.Hour), ""); err != nil {
+	if err := a.Ban(ctx, entry(alice, time.Now().Add(time.Hour), "")); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool { return banned(b, alice) })
 	server.Down()
 	bob := auth.Key{Kind: auth.KindUser, App: "live", Value: "bob"}
-	if err := b.Ban(ctx, bob, time.Now().Add(time.Hour), ""); err != nil {
+	if err := b.Ban(ctx, entry(bob, time.Now().Add(time.Hour), "")); err != nil {
 		t.Fatal(err)
 	}
 	if !banned(b, bob) || !banned(b, alice) {
@@ -134,36 +138,8 @@ func TestBansOfManyNodes(t *testing.T) {
 	eventually(t, func() bool { return banned(late, alice) && banned(late, bob) })
 	never := newRedis(t, &redistest.Server{Addr: "127.0.0.1:1"}).Bans()
 	defer never.Close()
-	if _, _, err := never.Check(ctx, alice); err == nil || errors.Is(err, context.Canceled) {
+	if _, _, err := never.Check(ctx, auth.Subject{App: "live", User: "alice/1"}, auth.MayPlay); err == nil || errors.Is(err, context.Canceled) {
 		t.Error("a store that never had a copy permits:", err)
-	}
-}
-
-// TestRulesWaitForBans: rooms ask what is forbidden before they ask who is banned.
-func TestRulesWaitForBans(t *testing.T) {
-	server := redistest.Start(t)
-	first := newRedis(t, server).Bans()
-	defer first.Close()
-	if err := first.Ban(within(t), alice, time.Now().Add(time.Hour), ""); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Pause(); err != nil {
-		t.Fatal(err)
-	}
-	r := newRedis(t, server)
-	bans := r.Bans()
-	_ = bans.Close() // it does not follow: who asks for rules has it read
-	short, cancel := context.WithTimeout(within(t), 50*time.Millisecond)
-	defer cancel()
-	if _, err := r.Rules(short, "live"); err == nil {
-		t.Error("rules, from a Redis that does not answer")
-	}
-	if err := server.Resume(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, func() bool { _, err := r.Rules(within(t), "live"); return err == nil })
-	if _, found, err := bans.Check(within(t), alice); !found || err != nil {
-		t.Error("rules are known, bans are not:", found, err)
 	}
 }
 
@@ -180,8 +156,8 @@ func TestBansMadeDuringALoad(t *testing.T) {
 	defer cancel()
 	wg.Go(func() { // messages are lost: the counter moves, and what comes does not fit
 		for ctx.Err() == nil {
-			one.HIncrBy(ctx, "{liverelay:bans}:version", "n", 1)
-			one.Publish(ctx, "liverelay:bans", "0 another user/live/nobody\n")
+			one.HIncrBy(ctx, "{liverelay:bans}:change", "n", 1)
+			one.Publish(ctx, "liverelay:bans", "before after another 0\n1 1 1 {}")
 		}
 	})
 	var bans sync.WaitGroup
@@ -189,11 +165,11 @@ func TestBansMadeDuringALoad(t *testing.T) {
 		bans.Go(func() {
 			for i := range 100 {
 				key := auth.Key{Kind: auth.KindUser, App: "live", Value: fmt.Sprint("user", w, "/", i)}
-				if err := b.Ban(ctx, key, time.Now().Add(time.Hour), ""); err != nil {
+				if err := b.Ban(ctx, entry(key, time.Now().Add(time.Hour), "")); err != nil {
 					t.Error(err)
 				}
 				for range 3 {
-					if _, found, err := b.Check(ctx, key); !found || err != nil {
+					if _, found, err := b.Find(ctx, key); !found || err != nil {
 						t.Errorf("%s is forgotten: %v", key, err)
 						return
 					}

@@ -85,7 +85,7 @@ const metaCheck = "check"
 // checkBans reads what a node must know before it lets anybody in.
 func (r *Redis) checkBans(ctx context.Context) error {
 	b := &Bans{redis: r}
-	if _, err := b.standing(ctx); err != nil {
+	if _, _, err := b.latest(ctx); err != nil {
 		return err
 	}
 	_, err := r.hash(ctx, b.keys()[0])

@@ -380,25 +380,3 @@ func TestBusTellsEveryNode(t *testing.T) {
 		ends[1].Unsubscribe(key)
 	})
 }
-
-func TestRules(t *testing.T) {
-	both(t, func(t *testing.T, b backend) {
-		ctx := within(t)
-		now := time.Now()
-		for i, until := range []time.Time{now.Add(time.Hour), now.Add(time.Hour), now.Add(-time.Second)} {
-			if err := b.store.PutRule(ctx, "live", room.Rule{ID: fmt.Sprint("r", i), Type: 3, User: "u", Until: until.UnixMilli()}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := b.store.DeleteRule(ctx, "live", "r0"); err != nil {
-			t.Fatal(err)
-		}
-		list, err := b.store.Rules(ctx, "live")
-		if err != nil || len(list) != 1 || list[0].ID != "r1" || list[0].User != "u" {
-			t.Errorf("%+v, %v", list, err)
-		}
-		if list, err := b.store.Rules(ctx, "other"); err != nil || len(list) != 0 {
-			t.Errorf("another app's: %+v, %v", list, err)
-		}
-	})
-}

@@ -328,11 +328,11 @@ func TestBansSubscribeAnewWhenDeaf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := there.Ban(within(t), k, time.Now().Add(time.Hour), "x"); err != nil {
+	if err := there.Ban(within(t), entry(k, time.Now().Add(time.Hour), "x")); err != nil {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, "the ban is in force", func() bool {
-		_, banned, err := here.Check(context.Background(), k)
+		_, banned, err := here.Find(context.Background(), k)
 		return err == nil && banned
 	})
 }

@@ -1,8 +1,6 @@
 package cluster_test
 
 import (
-	"context"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -23,27 +21,13 @@ func startGuarded(t *testing.T, server *redistest.Server, tweak func(*room.Confi
 	t.Helper()
 	r := newRedis(t, server)
 	bans := r.Bans()
-	n := startNode(t, r, func(c *room.Config) {
-		c.Banned = func(app, user, id string, remote netip.Addr) bool {
-			_, found, err := bans.Check(context.Background(), auth.Keys(app, "", user, id, "", "", remote)...)
-			return found || err != nil
-		}
-		if tweak != nil {
-			tweak(c)
-		}
-	})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = bans.Watch(context.Background(), func(e auth.Entry) {
-			if e.Kind == auth.KindUser {
-				n.Service.Kick(e.App, "", e.Value, "banned")
-			}
-		})
-	}()
+	n, err := roomtest.NewGuarded(r, r.Bus(), bans, tweak)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
+		n.Close()
 		_ = bans.Close()
-		<-done
 	})
 	return guarded{n, bans}
 }
@@ -94,9 +78,6 @@ func TestKickedAtAnotherNode(t *testing.T) {
 		if ann.Event(within(t), "streamUpdate", added("s")) == nil {
 			t.Fatal("ann does not see the stream")
 		}
-		if _, err := roomtest.Call(within(t), a.Node, "Action=SetForbidUserRule&RuleType=3&UserId=bob&DisabledPrivilege[]=1&EffectiveTime=60"); err != nil {
-			t.Fatal(err)
-		}
 		if _, err := roomtest.Call(within(t), a.Node, "Action=KickoutUser&RoomId=r1&UserId[]=bob&CustomReason=enough"); err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +87,10 @@ func TestKickedAtAnotherNode(t *testing.T) {
 			t.Errorf("stream: %+v", f)
 		}
 		eventually(t, func() bool { return len(b.Ended()) == 1 && len(a.Revoked()) == 1 }) // revoked for all nodes
-		eventually(t, func() bool {                                                        // rules of other nodes are read every 2 s
+		if _, err := roomtest.Call(within(t), a.Node, "Action=SetForbidUserRule&RuleType=3&UserId=bob&DisabledPrivilege[]=1&EffectiveTime=60"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool {
 			code, _ := tryLogin(t, b, "bob")
 			return code == room.CodeBanned
 		})
@@ -122,7 +106,7 @@ func TestKickedAtAnotherNode(t *testing.T) {
 		a, b := startGuarded(t, server, nil), startGuarded(t, server, nil)
 		ann, bob := enter(t, a.Node, "ann"), enter(t, b.Node, "bob")
 		key := auth.Key{Kind: auth.KindUser, App: roomtest.AppName, Value: "bob"}
-		if err := a.bans.Ban(within(t), key, time.Now().Add(time.Hour), "spam"); err != nil {
+		if err := a.bans.Ban(within(t), auth.Entry{Key: key, Until: time.Now().Add(time.Hour), Reason: "spam"}); err != nil {
 			t.Fatal(err)
 		}
 		out(t, bob, ann, "banned")
@@ -147,7 +131,7 @@ func TestBannedWhileRedisIsAway(t *testing.T) {
 	ann, bob := enter(t, a.Node, "ann"), enter(t, b.Node, "bob")
 	agree(t, ann, bob)
 	server.Down()
-	if err := b.bans.Ban(within(t), auth.Key{Kind: auth.KindUser, App: roomtest.AppName, Value: "bob"}, time.Now().Add(time.Hour), ""); err != nil {
+	if err := b.bans.Ban(within(t), auth.Entry{Key: auth.Key{Kind: auth.KindUser, App: roomtest.AppName, Value: "bob"}, Until: time.Now().Add(time.Hour), Reason: ""}); err != nil {
 		t.Fatal(err)
 	}
 	if f := bob.Event(within(t), "kicked", nil); f == nil || f.Code != int(room.CodeKicked) {
@@ -166,7 +150,7 @@ func TestStartedWhileRedisIsAway(t *testing.T) {
 	server := redistest.Start(t)
 	bob := auth.Key{Kind: auth.KindUser, App: roomtest.AppName, Value: "bob"}
 	a := startGuarded(t, server, nil)
-	if err := a.bans.Ban(within(t), bob, time.Now().Add(time.Hour), ""); err != nil {
+	if err := a.bans.Ban(within(t), auth.Entry{Key: bob, Until: time.Now().Add(time.Hour), Reason: ""}); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Pause(); err != nil {
@@ -174,7 +158,7 @@ func TestStartedWhileRedisIsAway(t *testing.T) {
 	}
 	b := startGuarded(t, server, func(c *room.Config) { c.StoreTimeout = 100 * time.Millisecond })
 	for ctx, i := within(t), 0; i < 100; i++ { // each would wait for 2 s, if it did
-		if _, _, err := b.bans.Check(ctx, bob); err == nil {
+		if _, _, err := b.bans.Find(ctx, bob); err == nil {
 			t.Fatal("it knows of bans that it has not read")
 		}
 		if ctx.Err() != nil {
@@ -198,7 +182,7 @@ func TestStartedWhileRedisIsAway(t *testing.T) {
 			return code == want
 		})
 	}
-	if _, found, err := b.bans.Check(within(t), bob); !found || err != nil {
+	if _, found, err := b.bans.Find(within(t), bob); !found || err != nil {
 		t.Error(found, err)
 	}
 }

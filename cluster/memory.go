@@ -18,7 +18,6 @@ type Memory struct {
 	mu    sync.Mutex
 	rooms map[room.Key]*memoryRoom
 	ended []memoryEnd // oldest first
-	rules map[string]map[string]room.Rule
 	buses map[*MemoryBus]struct{}
 }
 
@@ -46,8 +45,7 @@ var (
 // NewMemory makes an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		now: time.Now, rooms: map[room.Key]*memoryRoom{}, rules: map[string]map[string]room.Rule{},
-		buses: map[*MemoryBus]struct{}{},
+		now: time.Now, rooms: map[room.Key]*memoryRoom{}, buses: map[*MemoryBus]struct{}{},
 	}
 }
 
@@ -248,46 +246,6 @@ func (m *Memory) Release(_ context.Context, key room.Key, node string, fence int
 		delete(r.leases, node)
 	}
 	return nil
-}
-
-// PutRule implements [room.Store].
-func (m *Memory) PutRule(_ context.Context, app string, rule room.Rule) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.rules[app] == nil {
-		m.rules[app] = map[string]room.Rule{}
-	}
-	m.expireRulesLocked(app)
-	if _, known := m.rules[app][rule.ID]; !known && len(m.rules[app]) >= maxRules {
-		return errManyRules
-	}
-	m.rules[app][rule.ID] = rule
-	return nil
-}
-
-// DeleteRule implements [room.Store].
-func (m *Memory) DeleteRule(_ context.Context, app, id string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.rules[app], id)
-	return nil
-}
-
-// Rules implements [room.Store].
-func (m *Memory) Rules(_ context.Context, app string) ([]room.Rule, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.expireRulesLocked(app)
-	var list []room.Rule
-	for _, r := range m.rules[app] {
-		list = append(list, r)
-	}
-	return list, nil
-}
-
-func (m *Memory) expireRulesLocked(app string) {
-	now := m.now().UnixMilli()
-	maps.DeleteFunc(m.rules[app], func(_ string, r room.Rule) bool { return r.Until <= now })
 }
 
 // MemoryBus is one node's end of the bus of a Memory.

@@ -298,57 +298,6 @@ func (r *Redis) Release(ctx context.Context, key room.Key, node string, fence in
 	return r.conn(ctx).ZRem(ctx, r.keys(key)[2], leaseMember(node, fence)).Err()
 }
 
-func (r *Redis) rulesKey(app string) string { return "{" + r.prefix + ":" + app + "}:rules" }
-
-// PutRule implements [room.Store].
-func (r *Redis) PutRule(ctx context.Context, app string, rule room.Rule) error {
-	data, err := json.Marshal(rule)
-	if err != nil {
-		return err
-	}
-	if n, err := r.conn(ctx).HLen(ctx, r.rulesKey(app)).Result(); err != nil {
-		return err
-	} else if n >= maxRules {
-		return errManyRules
-	}
-	return r.conn(ctx).HSet(ctx, r.rulesKey(app), rule.ID, data).Err()
-}
-
-// DeleteRule implements [room.Store].
-func (r *Redis) DeleteRule(ctx context.Context, app, id string) error {
-	return r.conn(ctx).HDel(ctx, r.rulesKey(app), id).Err()
-}
-
-// Rules implements [room.Store]. What has expired is taken out on the way. A node that
-// does not know the bans does not know what is forbidden: a login asks for both, and
-// has to be told to try again, not that its user is banned.
-func (r *Redis) Rules(ctx context.Context, app string) ([]room.Rule, error) {
-	if b := r.bans.Load(); b != nil {
-		if err := b.known(ctx); err != nil {
-			return nil, fmt.Errorf("read bans: %w", err)
-		}
-	}
-	all, err := r.hash(ctx, r.rulesKey(app))
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now().UnixMilli()
-	var list []room.Rule
-	var over []string
-	for id, value := range all {
-		var rule room.Rule
-		if json.Unmarshal([]byte(value), &rule) != nil || rule.Until <= now {
-			over = append(over, id)
-			continue
-		}
-		list = append(list, rule)
-	}
-	if len(over) > 0 {
-		_ = r.conn(ctx).HDel(ctx, r.rulesKey(app), over...).Err() // or the next time
-	}
-	return list, nil
-}
-
 // leaseMember is a lease's member in the sorted set.
 func leaseMember(node string, fence int64) string { return strconv.FormatInt(fence, 10) + "#" + node }
 

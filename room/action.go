@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"liverelay/auth"
 )
 
 // apiActions are the actions of the server API with their rates.
@@ -137,7 +139,7 @@ func (c *apiCall) describeUsers() (any, error) {
 }
 
 // describeUserList pages through the users in the order of their login. The marker
-// is the last user of the page before.
+// is where the page before ended, also when that user has left.
 func (c *apiCall) describeUserList() (any, error) {
 	key, err := c.key()
 	if err != nil {
@@ -151,28 +153,31 @@ func (c *apiCall) describeUserList() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	marker := c.str("Marker")
-	var users []User
-	if err := c.in(key, func(t *tx) error { users = t.st.roster(); return nil }); err != nil {
+	after, resumes := parsePlace(c.str("Marker"))
+	if c.str("Marker") != "" && !resumes {
+		return nil, apiFail(apiParam, "Marker: not one that was returned")
+	}
+	var page []place
+	if err := c.in(key, func(t *tx) error { page = t.st.places(); return nil }); err != nil {
 		return nil, err
 	}
 	if mode == 1 {
-		for i, j := 0, len(users)-1; i < j; i, j = i+1, j-1 {
-			users[i], users[j] = users[j], users[i]
-		}
+		slices.Reverse(page)
 	}
-	list, next := []object{}, ""
-	skip := marker != ""
-	for i, u := range users {
-		if skip {
-			skip = u.ID != marker
-			continue
-		}
-		if len(list) == int(limit) {
-			next = users[i-1].ID
-			break
-		}
-		list = append(list, object{"UserId": u.ID, "UserName": u.Name})
+	if resumes {
+		page = slices.DeleteFunc(page, func(p place) bool {
+			n := p.compare(after)
+			return n == 0 || n < 0 == (mode == 0)
+		})
+	}
+	next := ""
+	if len(page) > int(limit) {
+		page = page[:limit]
+		next = page[limit-1].String()
+	}
+	list := []object{}
+	for _, p := range page {
+		list = append(list, object{"UserId": p.user.ID, "UserName": p.user.Name})
 	}
 	return object{"UserList": list, "Marker": next}, nil
 }
@@ -210,6 +215,10 @@ func (c *apiCall) addStream() (any, error) {
 	name := c.str("UserName")
 	if name == "" {
 		name = user
+	}
+	who := auth.Subject{App: key.App, Room: key.Room, Stream: stream, User: user}
+	if e := c.svc.may(who, auth.MayPublish, CodePublishForbidden); e != nil && e.Code == CodePublishForbidden {
+		return nil, apiFail(apiParam, "StreamId, UserId: forbidden")
 	}
 	extra := c.str("ExtraInfo")
 	if len(extra) > 128 || len(name) > 256 {
@@ -277,7 +286,7 @@ func (c *apiCall) dispatch() (any, error) {
 	if r.User != "" && userRule.check(r.User) != nil || r.Room != "" && roomRule.check(r.Room) != nil || (r.Room == "") != (r.User == "") {
 		return nil, apiFail(apiParam, "RoomId, UserId: both or none")
 	}
-	u, err := c.svc.cfg.Sign(r)
+	u, err := c.svc.cfg.Access.Sign(r)
 	if err != nil {
 		c.svc.log.Error("sign media URL", "app", c.app.Name, "stream", stream, "err", err)
 		return nil, err

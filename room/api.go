@@ -1,11 +1,13 @@
 package room
 
 import (
+	"context"
 	"crypto/md5"
 	"crypto/subtle"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"liverelay/auth"
 )
 
 // OpenAPI is the description of the server API.
@@ -109,7 +113,7 @@ func (s *Service) call(w http.ResponseWriter, req *http.Request, limits *apiLimi
 	if !ok {
 		return nil, apiFail(apiNoAction, "unknown Action")
 	}
-	app, err := s.verifyCall(q.Get("AppId"), q.Get("SignatureNonce"), q.Get("Timestamp"), q.Get("Signature"))
+	app, err := s.verifyCall(req.Context(), q.Get("AppId"), q.Get("SignatureNonce"), q.Get("Timestamp"), q.Get("Signature"))
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +137,7 @@ func (s *Service) call(w http.ResponseWriter, req *http.Request, limits *apiLimi
 }
 
 // verifyCall finds the app and checks that the call is from its backend, now.
-func (s *Service) verifyCall(appID, nonce, timestamp, signature string) (App, error) {
+func (s *Service) verifyCall(ctx context.Context, appID, nonce, timestamp, signature string) (App, error) {
 	if appID == "" || nonce == "" || timestamp == "" || signature == "" {
 		return App{}, apiFail(apiMissing, "AppId, SignatureNonce, Timestamp and Signature are needed")
 	}
@@ -154,6 +158,16 @@ func (s *Service) verifyCall(appID, nonce, timestamp, signature string) (App, er
 	}
 	for _, secret := range app.Secrets {
 		if secret != "" && subtle.ConstantTimeCompare([]byte(signature), []byte(APISignature(appID, nonce, secret, timestamp))) == 1 {
+			// A call is good once: its signature covers neither action nor arguments.
+			fresh, err := s.cfg.Access.Spend(ctx, app.Name, nonce, time.Unix(sec, 0).Add(apiSkew+time.Second))
+			switch {
+			case errors.Is(err, auth.ErrFull):
+				return App{}, apiFail(apiRate, "too many calls")
+			case err != nil:
+				return App{}, err
+			case !fresh:
+				return App{}, apiFail(apiSignature, "SignatureNonce: used before")
+			}
 			return app, nil
 		}
 	}

@@ -49,10 +49,11 @@ func TestServerAPI(t *testing.T) {
 		`{"UserCountList":[{"AdminUserCount":0,"RoomId":"r1","UserCount":2},{"AdminUserCount":0,"RoomId":"r2","UserCount":0}]}`; got != want {
 		t.Error(got)
 	}
-	if got := call(t, n, "Action=DescribeUserList&RoomId=r1&Limit=1"); got != `{"Marker":"ann","UserList":[{"UserId":"ann","UserName":"ann"}]}` {
+	var page struct{ Marker string }
+	if got := call(t, n, "Action=DescribeUserList&RoomId=r1&Limit=1"); json.Unmarshal([]byte(got), &page) != nil || page.Marker == "" || !strings.HasSuffix(got, `"UserList":[{"UserId":"ann","UserName":"ann"}]}`) {
 		t.Error(got)
 	}
-	if got := call(t, n, "Action=DescribeUserList&RoomId=r1&Marker=ann"); got != `{"Marker":"","UserList":[{"UserId":"bob","UserName":"bob"}]}` {
+	if got := call(t, n, "Action=DescribeUserList&RoomId=r1&Marker="+page.Marker); got != `{"Marker":"","UserList":[{"UserId":"bob","UserName":"bob"}]}` {
 		t.Error(got)
 	}
 	if got := call(t, n, "Action=DescribeUserList&RoomId=r1&Mode=1&Limit=1"); !strings.Contains(got, `"bob"`) {
@@ -126,20 +127,174 @@ func TestForbidding(t *testing.T) {
 
 	call(t, n, "Action=SetForbidUserRule&RuleType=3&UserId=ann&DisabledPrivilege[]=2&EffectiveTime=60")
 	refused(t, ann, room.CodePublishForbidden, "publish", M{"stream": "b"})
-	call(t, n, "Action=SetForbidUserRule", `{"RuleType":1,"IP":"127.0.0.1","DisabledPrivilege":[1],"EffectiveTime":60}`)
-	refused(t, dial(t, n), room.CodeBanned, "login", creds("bob"))
-	if got := call(t, n, "Action=DescribeForbidUserRule"); strings.Count(got, "RuleId") != 2 {
-		t.Error(got)
-	}
-	call(t, n, "Action=DelForbidUserRule&RuleType=1&IP=127.0.0.1")
+	must(t, ann, "play", M{"stream": "b"})
 	call(t, n, "Action=DelForbidUserRule&RuleType=3&UserId=ann")
-	login(t, n, "bob")
 	must(t, ann, "publish", M{"stream": "b"})
 	call(t, n, "Action=SetForbidStreamRule&StreamId=c&DisableAudio=true&DisableVideo=true")
 	if got := call(t, n, "Action=DescribeForbidStreamRule"); !strings.Contains(got, `"StreamId":"c"`) {
 		t.Error(got)
 	}
 	call(t, n, "Action=DelForbidStreamRule&StreamId=c")
+	call(t, n, "Action=ForbidRTCStream&StreamId=cam")
+	if _, err := roomtest.Call(within(t), n, "Action=AddStream&RoomId=r1&StreamId=cam&UserId=door"); err == nil {
+		t.Error("a forbidden stream is announced")
+	}
+}
+
+// TestForbiddenIsThrownOut: a rule that takes the login from whom it names ends the
+// memberships that there are, and no others.
+func TestForbiddenIsThrownOut(t *testing.T) {
+	for rule, users := range map[string]string{
+		"RuleType=1&IP=127.0.0.1":                "ann bob cho",
+		"RuleType=1&IP=127.9.9.9/8":              "ann bob cho",
+		"RuleType=1&IP=::ffff:127.0.0.0/100":     "ann bob cho",
+		"RuleType=1&IP=128.0.0.0/8":              "",
+		"RuleType=2&RoomId=r1":                   "ann bob",
+		"RuleType=3&UserId=ann":                  "ann",
+		"RuleType=4&RoomId=r1&UserId=bob":        "bob",
+		"RuleType=4&RoomId=r1&UserId=cho":        "",
+		"RuleType=3&UserId=ann&RoomId=of+no+use": "ann",
+	} {
+		t.Run(rule, func(t *testing.T) {
+			n := node(t, nil)
+			clients := map[string]*roomtest.Client{"ann": login(t, n, "ann"), "bob": login(t, n, "bob"), "cho": dial(t, n)}
+			elsewhere := creds("cho")
+			elsewhere["room"] = "r2"
+			must(t, clients["cho"], "login", elsewhere)
+			call(t, n, "Action=AddStream&RoomId=r1&StreamId=cam&UserId=ann")
+			call(t, n, "Action=SetForbidUserRule&"+rule+"&DisabledPrivilege[]=1&EffectiveTime=60")
+			for user, c := range clients {
+				if !strings.Contains(users, user) {
+					continue
+				}
+				if f := event(t, c, "kicked", nil); f.Code != int(room.CodeKicked) {
+					t.Errorf("%s: %+v", user, f)
+				}
+				again := creds(user)
+				if user == "cho" {
+					again = elsewhere
+				}
+				refused(t, dial(t, n), room.CodeBanned, "login", again)
+			}
+			for user, c := range clients {
+				if !strings.Contains(users, user) {
+					must(t, c, "broadcast", M{"message": "still here"})
+				}
+			}
+			if users == "ann" {
+				event(t, clients["bob"], "streamUpdate", update("DELETE", "cam"))
+			}
+		})
+	}
+}
+
+// TestRulesOfAddresses (B-7): rules are kept in one form, and what is no address is refused.
+func TestRulesOfAddresses(t *testing.T) {
+	n := node(t, nil)
+	for ip, want := range map[string]string{
+		"203.0.113.7": "203.0.113.7", "::ffff:203.0.113.7": "203.0.113.7", "10.1.2.3/8": "10.0.0.0/8", "2001:DB8::1": "2001:db8::1", "2001:db8::1/40": "2001:db8::/40",
+		"nonsense": "", "": "", "10.0.0.0/40": "", "10.0.0.0/0": "", "10.0.0.0/8/8": "", "203.0.113.7:80": "",
+	} {
+		set := "RuleType=1&DisabledPrivilege[]=1&EffectiveTime=60&IP=" + ip
+		rep, err := roomtest.Call(within(t), n, "Action=SetForbidUserRule&"+set)
+		for err != nil && strings.HasPrefix(err.Error(), "206 ") { // 10 a second
+			time.Sleep(100 * time.Millisecond)
+			rep, err = roomtest.Call(within(t), n, "Action=SetForbidUserRule&"+set)
+		}
+		if want == "" {
+			if err == nil || err.Error() != "2 IP: want an address or a prefix" {
+				t.Errorf("%q: %v", ip, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", ip, err)
+			continue
+		}
+		var set1 struct{ RuleId string }
+		if err := json.Unmarshal(rep.Data, &set1); err != nil {
+			t.Fatal(err)
+		}
+		if got := call(t, n, "Action=DescribeForbidUserRule"); !strings.Contains(got, `"IP":"`+want+`"`) || strings.Count(got, "RuleId") != 1 || !strings.Contains(got, `"DisabledPrivilege":[1]`) {
+			t.Errorf("%q: %s", ip, got)
+		}
+		call(t, n, "Action=DelForbidUserRule&RuleId="+set1.RuleId)
+		if got := call(t, n, "Action=DescribeForbidUserRule"); strings.Contains(got, "RuleId") {
+			t.Errorf("%q: still there: %s", ip, got)
+		}
+	}
+	for _, id := range []string{"user/other/ann", "stream/live/a", "session/live/x", "ip//10.0.0.1", "rubbish"} {
+		if _, err := roomtest.Call(within(t), n, "Action=DelForbidUserRule&RuleId="+id); err == nil {
+			t.Errorf("%s: a rule that is not this app's, or none", id)
+		}
+	}
+}
+
+// TestNonceIsGoodOnce (C-4): a call that was captured does nothing a second time,
+// neither what it did nor anything else.
+func TestNonceIsGoodOnce(t *testing.T) {
+	n := node(t, nil)
+	now := fmt.Sprint(time.Now().Unix())
+	signed := "&AppId=1&SignatureNonce=once&Timestamp=" + now + "&Signature=" + room.APISignature("1", "once", roomtest.AppSecret, now)
+	code := func(query string) int {
+		resp, err := http.Get(n.API + "?" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		defer http.DefaultClient.CloseIdleConnections()
+		var rep roomtest.Reply
+		if err := json.NewDecoder(resp.Body).Decode(&rep); err != nil {
+			t.Fatal(err)
+		}
+		return rep.Code
+	}
+	for i, query := range []string{"Action=DescribeForbidUserRule", "Action=DescribeForbidUserRule", "Action=ForbidRTCStream&StreamId=a"} {
+		want := 100000005
+		if i == 0 {
+			want = 0
+		}
+		if got := code(query + signed); got != want {
+			t.Errorf("%s: code %d, want %d", query, got, want)
+		}
+	}
+}
+
+// TestUserListAfterAMarkerLeft: a page goes on after a user who is not there any more.
+func TestUserListAfterAMarkerLeft(t *testing.T) {
+	n := node(t, nil)
+	clients := map[string]*roomtest.Client{}
+	for _, user := range []string{"ann", "bob", "cho", "dan"} {
+		clients[user] = login(t, n, user)
+		time.Sleep(2 * time.Millisecond) // logins are told apart by the ms
+	}
+	type page struct {
+		Marker   string
+		UserList []struct{ UserId string }
+	}
+	list := func(query string) page {
+		var p page
+		if err := json.Unmarshal([]byte(call(t, n, "Action=DescribeUserList&RoomId=r1&Limit=2&"+query)), &p); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	up, down := list("Mode=0"), list("Mode=1")
+	if up.UserList[1].UserId != "bob" || down.UserList[1].UserId != "cho" {
+		t.Fatalf("%+v %+v", up, down)
+	}
+	must(t, clients["bob"], "logout", nil)
+	must(t, clients["cho"], "logout", nil)
+	up, down = list("Mode=0&Marker="+up.Marker), list("Mode=1&Marker="+down.Marker)
+	if len(up.UserList) != 1 || up.UserList[0].UserId != "dan" || up.Marker != "" {
+		t.Errorf("ascending: %+v", up)
+	}
+	if len(down.UserList) != 1 || down.UserList[0].UserId != "ann" || down.Marker != "" {
+		t.Errorf("descending: %+v", down)
+	}
+	if _, err := roomtest.Call(within(t), n, "Action=DescribeUserList&RoomId=r1&Marker=bob"); err == nil {
+		t.Error("a marker that was never given")
+	}
 }
 
 func TestServerAPIRefuses(t *testing.T) {
@@ -159,8 +314,11 @@ func TestServerAPIRefuses(t *testing.T) {
 	}
 	now := fmt.Sprint(time.Now().Unix())
 	old := fmt.Sprint(time.Now().Add(-11 * time.Minute).Unix())
+	nonces := 0
 	sign := func(at string) string {
-		return "&AppId=1&SignatureNonce=x&Timestamp=" + at + "&Signature=" + room.APISignature("1", "x", roomtest.AppSecret, at)
+		nonces++ // each is good once
+		nonce := fmt.Sprint("x", nonces)
+		return "&AppId=1&SignatureNonce=" + nonce + "&Timestamp=" + at + "&Signature=" + room.APISignature("1", nonce, roomtest.AppSecret, at)
 	}
 	for query, want := range map[string]int{
 		"Action=Dance" + sign(now):                      100000001,

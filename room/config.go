@@ -1,9 +1,7 @@
 package room
 
 import (
-	"errors"
 	"log/slog"
-	"net/netip"
 	"time"
 )
 
@@ -18,30 +16,6 @@ type App struct {
 	ExtraKeys      int    // room extra info keys per room; 0: 1
 }
 
-// Token is what a verified login token permits.
-type Token struct {
-	Login   bool
-	Publish bool
-	Streams []string // that may be published; empty: any
-	Expires time.Time
-}
-
-func (t Token) mayPublish(stream string) bool {
-	if !t.Publish {
-		return false
-	}
-	for _, s := range t.Streams {
-		if s == stream {
-			return true
-		}
-	}
-	return len(t.Streams) == 0
-}
-
-// ErrTokenExpired is what Config.Verify returns, with the Token, for one that is
-// genuine but too old.
-var ErrTokenExpired = errors.New("token expired")
-
 // URLRequest asks for signed media addresses.
 type URLRequest struct {
 	App, Stream string
@@ -52,7 +26,7 @@ type URLRequest struct {
 	Params      string        // the application's own query
 	Host        string        // as the client addressed this server: host[:port]
 	Secure      bool          // it came over TLS
-	TTL         time.Duration // 0: default
+	TTL         time.Duration // of the addresses
 }
 
 // URLs are signed media addresses, best first.
@@ -93,18 +67,14 @@ type Config struct {
 	// Origin says whether a web page from this origin may log in to an app, at the
 	// host that it asked. Optional: any.
 	Origin func(app, origin, host string) bool
-	Verify func(app App, token, user, room string, now time.Time) (Token, error)
-	Sign   func(URLRequest) (URLs, error)
-	// Revoke makes signed URLs worthless, by their ids. Optional. It has a goroutine.
-	Revoke func(app string, ids []string)
+	// Access decides on logins, publishes and plays.
+	Access Access
 	// EndStream ends a publisher on this node; EndPlayers ends a user's players of a
 	// stream (user "": all). Optional. They have a goroutine.
 	EndStream  func(StreamRef, Reason)
 	EndPlayers func(app, stream, user string)
 	// StreamLive reports whether a stream has media anywhere in the service. Optional.
 	StreamLive func(app, stream string) bool
-	// Banned is asked at login, besides the server API's rules. Optional.
-	Banned func(app, user, room string, remote netip.Addr) bool
 
 	Grace        time.Duration // how long a lost connection's session waits [90 s]
 	MediaGrace   time.Duration // how long a dead node's streams stay announced [10 s]

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"liverelay/auth"
 	"liverelay/cluster"
 	"liverelay/room"
 	"liverelay/room/roomtest"
@@ -26,6 +27,17 @@ func (g *gated) Commit(ctx context.Context, key room.Key, c *room.Commit) (int64
 	return g.Memory.Commit(ctx, key, c)
 }
 
+// noted tells who logs in.
+type noted struct {
+	room.Access
+	logins chan string
+}
+
+func (n noted) Login(ctx context.Context, l auth.Login) (auth.Token, error) {
+	n.logins <- l.User
+	return n.Access.Login(ctx, l)
+}
+
 // TestResumeAtTheEndOfTheGrace: the client is back, but before the room gets to it, the
 // grace ends. It is not thrown out.
 func TestResumeAtTheEndOfTheGrace(t *testing.T) {
@@ -35,11 +47,7 @@ func TestResumeAtTheEndOfTheGrace(t *testing.T) {
 	n, err := roomtest.NewNode(store, store.Bus(), func(c *room.Config) {
 		c.Tick, c.Heartbeat, c.LoginTimeout, c.StoreTimeout = 5*time.Millisecond, time.Hour, time.Hour, time.Hour
 		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-		verify := c.Verify
-		c.Verify = func(app room.App, token, user, id string, now time.Time) (room.Token, error) {
-			logins <- user
-			return verify(app, token, user, id, now)
-		}
+		c.Access = noted{c.Access, logins}
 	})
 	if err != nil {
 		t.Fatal(err)

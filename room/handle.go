@@ -180,9 +180,9 @@ func (c *Conn) urls(s *Session, req *request, publish bool) (URLs, *Error) {
 	case len(req.Params) > 1024:
 		return URLs{}, refuse(CodeParam, "params: more than 1024 bytes")
 	}
-	u, err := c.svc.cfg.Sign(URLRequest{
+	u, err := c.svc.cfg.Access.Sign(URLRequest{
 		App: s.room.key.App, Stream: req.Stream, Publish: publish, User: s.user.ID, Room: s.room.key.Room, Session: mediaSession(s.id),
-		Source: req.Source, Params: req.Params, Host: c.host, Secure: c.secure,
+		Source: req.Source, Params: req.Params, Host: c.host, Secure: c.secure, TTL: urlTTL,
 	})
 	if err != nil {
 		c.svc.log.Error("sign media URL", "room", s.room.key, "stream", req.Stream, "err", err)
@@ -202,12 +202,15 @@ func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
 	token := s.token
 	s.mu.Unlock()
 	switch {
-	case !token.Expires.IsZero() && !now.Before(token.Expires.Add(auth.Skew)): // as at login
+	case !token.Valid(now):
 		return refuse(CodeTokenExpired, "token expired")
-	case !token.mayPublish(req.Stream):
+	case token.MayPublish(req.Stream) != nil:
 		return refuse(CodePublishDenied, "the token does not permit this stream")
-	case c.svc.rules.forbids(s.room.key, s.user.ID, c.remote, privilegePublish), c.svc.rules.streamForbidden(s.room.key.App, req.Stream):
-		return refuse(CodePublishForbidden, "publishing is forbidden")
+	}
+	who := s.subject()
+	who.Stream = req.Stream
+	if err := c.svc.may(who, auth.MayPublish, CodePublishForbidden); err != nil {
+		return err
 	}
 	u, err := c.urls(s, req, true)
 	if err != nil {
@@ -270,8 +273,10 @@ func (c *Conn) play(s *Session, req *request, _ time.Time) *Error {
 	if err := checkStream(req.Stream); err != nil {
 		return err
 	}
-	if c.svc.rules.streamForbidden(s.room.key.App, req.Stream) {
-		return refuse(CodePlayForbidden, "playing is forbidden")
+	who := s.subject()
+	who.Stream = req.Stream
+	if err := c.svc.may(who, auth.MayPlay, CodePlayForbidden); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	if s.plays == nil {
@@ -310,13 +315,11 @@ func (c *Conn) stopPlay(s *Session, req *request, _ time.Time) *Error {
 }
 
 func (c *Conn) renewToken(s *Session, req *request, now time.Time) *Error {
-	app, ok := c.svc.cfg.App(0, s.room.key.App)
-	if !ok {
-		return refuse(CodeApp, "unknown app")
-	}
-	token, err := c.svc.cfg.Verify(app, req.Token, s.user.ID, s.room.key.Room, now)
+	token, err := c.svc.cfg.Access.Login(c.svc.ctx, auth.Login{
+		App: s.room.key.App, User: s.user.ID, Room: s.room.key.Room, Token: req.Token, Remote: c.remote,
+	})
 	if err != nil {
-		return tokenError(err)
+		return accessError(err)
 	}
 	s.mu.Lock()
 	s.token, s.warned = token, false

@@ -43,7 +43,6 @@ func (s *Service) keepHouse() {
 			renewed = now
 			s.renew(rooms)
 		}
-		s.rules.refresh(now)
 	}
 }
 

@@ -194,13 +194,6 @@ func (b *breakable) Commit(ctx context.Context, key room.Key, c *room.Commit) (i
 	return b.Memory.Commit(ctx, key, c)
 }
 
-func (b *breakable) Rules(ctx context.Context, app string) ([]room.Rule, error) {
-	if b.away.Load() {
-		return nil, errAway
-	}
-	return b.Memory.Rules(ctx, app)
-}
-
 // TestMergedUserEventsOutliveTheStore: a window that ends while the store is away tells
 // what was done before.
 func TestMergedUserEventsOutliveTheStore(t *testing.T) {

@@ -3,9 +3,10 @@ package room
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"math/rand/v2"
 	"time"
+
+	"liverelay/auth"
 )
 
 type loginReply struct {
@@ -21,18 +22,7 @@ type loginReply struct {
 	Snapshot    json.RawMessage `json:"snapshot,omitempty"`
 }
 
-func tokenError(err error) *Error {
-	var e *Error
-	switch {
-	case errors.As(err, &e):
-		return e
-	case errors.Is(err, ErrTokenExpired):
-		return refuse(CodeTokenExpired, "token expired")
-	}
-	return refuse(CodeToken, "token wrong") // why exactly is for the log of the verifier
-}
-
-func secondsLeft(t Token, now time.Time) *int {
+func secondsLeft(t auth.Token, now time.Time) *int {
 	if t.Expires.IsZero() {
 		return nil
 	}
@@ -65,31 +55,20 @@ func (c *Conn) login(req *request, now time.Time) *Error {
 	if c.origin != "" && c.svc.cfg.Origin != nil && !c.svc.cfg.Origin(app.Name, c.origin, c.host) {
 		return refuse(CodeOrigin, "origin not allowed")
 	}
-	token, verr := c.svc.cfg.Verify(app, req.Token, req.User, room, now)
-	switch {
-	case verr == nil:
-	case errors.Is(verr, ErrTokenExpired) && req.Resume != nil:
-	default:
-		return tokenError(verr)
-	}
-	if !token.Login {
-		return refuse(CodeLoginDenied, "the token does not permit this login")
+	token, err := c.svc.cfg.Access.Login(c.svc.ctx, auth.Login{
+		App: app.Name, User: req.User, Room: room, Token: req.Token, Remote: c.remote, Resume: req.Resume != nil,
+	})
+	if err != nil {
+		return accessError(err)
 	}
 	key := Key{app.Name, room}
-	if !c.svc.rules.known(app.Name) {
-		return refuse(CodeUnavailable, "the server cannot reach its store")
-	}
-	if c.svc.rules.forbids(key, req.User, c.remote, privilegeLogin) ||
-		c.svc.cfg.Banned != nil && c.svc.cfg.Banned(app.Name, req.User, room, c.remote) {
-		return refuse(CodeBanned, "banned")
-	}
 	if c.svc.full(key) {
 		return refuse(CodeRoomFull, "no more rooms here")
 	}
 	if err := c.join(app, req.User, room); err != nil {
 		return err
 	}
-	l := &login{c: c, req: req, key: key, token: token, expired: verr != nil, id: req.ID}
+	l := &login{c: c, req: req, key: key, token: token, expired: !token.Valid(now), id: req.ID}
 	return l.run()
 }
 
@@ -114,7 +93,7 @@ type login struct {
 	c       *Conn
 	req     *request
 	key     Key
-	token   Token
+	token   auth.Token
 	expired bool // the token: good for resuming only
 	id      int64
 

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"liverelay/auth"
 )
 
 // StreamEvent is what the media path tells of a publisher on this node.
@@ -198,8 +200,9 @@ func (r *Room) announce(t *tx, m *media) {
 		return
 	}
 	old := t.st.streams[m.Stream]
-	if old != nil && old.User.ID != m.User || r.svc.rules.streamForbidden(r.key.App, m.Stream) ||
-		r.svc.rules.forbids(r.key, m.User, m.Remote.Addr(), privilegePublish) {
+	who := auth.Subject{App: m.App, Room: m.Room, Stream: m.Stream, User: m.User, Grant: m.Grant, Session: m.Session, IP: m.Remote.Addr()}
+	if forbidden := r.svc.may(who, auth.MayPublish, CodePublishForbidden); old != nil && old.User.ID != m.User ||
+		forbidden != nil && forbidden.Code == CodePublishForbidden {
 		r.endMedia(m, ReasonRemoved)
 		return
 	}

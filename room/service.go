@@ -23,7 +23,6 @@ type Service struct {
 	stop  context.CancelFunc
 
 	callbacks *callbacks
-	rules     *rules
 	stats     stats
 	ids       atomic.Uint64
 	downUntil atomic.Int64 // unix ms: the store failed; do not ask before
@@ -51,8 +50,8 @@ type stats struct {
 // New makes a service and starts its housekeeping. Close ends it.
 func New(cfg Config) (*Service, error) {
 	cfg.defaults()
-	if cfg.Store == nil || cfg.Bus == nil || cfg.App == nil || cfg.Verify == nil || cfg.Sign == nil {
-		return nil, errors.New("room: Store, Bus, App, Verify and Sign must be set")
+	if cfg.Store == nil || cfg.Bus == nil || cfg.App == nil || cfg.Access == nil {
+		return nil, errors.New("room: Store, Bus, App and Access must be set")
 	}
 	if strings.ContainsFunc(cfg.Node, notInName) { // it stands in front of other things in the log and in leases
 		return nil, fmt.Errorf("room: Node %.40q is not letters, digits, '-', '_' or '.'", cfg.Node)
@@ -63,7 +62,6 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.callbacks = newCallbacks(s)
-	s.rules = newRules(s)
 	cfg.Bus.Start(s.receive)
 	s.outbox = make(chan outMessage, 1024)
 	s.spawn(s.sendOut)
@@ -289,34 +287,6 @@ func (s *Service) answersFor() time.Duration {
 	return s.now().Sub(time.UnixMilli(up))
 }
 
-// Kick ends a user's membership in a room, or (room "") in all rooms this node has in
-// use, with code 1002055: for an operator's ban.
-func (s *Service) Kick(app, room, user, text string) {
-	s.mu.Lock()
-	var keys []Key
-	for key := range s.rooms {
-		if key.App == app && (room == "" || key.Room == room) {
-			keys = append(keys, key)
-		}
-	}
-	s.mu.Unlock()
-	if room != "" && len(keys) == 0 {
-		keys = []Key{{app, room}}
-	}
-	for _, key := range keys {
-		for {
-			r := s.room(key)
-			if r == nil {
-				return
-			}
-			if r.do(r.kicking(user, text)) {
-				break
-			}
-			s.forget(r)
-		}
-	}
-}
-
 // kicking is the command that takes a user out; while the store is away, one who is here.
 func (r *Room) kicking(user, text string) command {
 	return command{
@@ -342,10 +312,4 @@ func (s *Service) retryLater(r *Room) {
 	s.mu.Lock()
 	s.retry[r] = struct{}{}
 	s.mu.Unlock()
-}
-
-func (s *Service) revoke(app string, ids []string) {
-	if s.cfg.Revoke != nil && len(ids) > 0 {
-		s.spawn(func() { s.cfg.Revoke(app, ids) })
-	}
 }

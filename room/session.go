@@ -3,8 +3,11 @@ package room
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"net/netip"
 	"sync"
 	"time"
+
+	"liverelay/auth"
 )
 
 // newID is 128 bits nobody can guess.
@@ -33,7 +36,8 @@ type Session struct {
 	conn     *Conn // nil: away
 	away     time.Time
 	ended    bool
-	token    Token
+	token    auth.Token
+	remote   netip.Addr          // of the latest connection
 	warned   bool                // of the token's end
 	plays    map[string]struct{} // streams asked for
 	messages bucket              // broadcasts
@@ -75,10 +79,10 @@ func (s *Session) sendLarge(frame []byte) {
 }
 
 // attach gives the session a connection; the one it had before loses it.
-func (s *Session) attach(c *Conn, token Token) bool {
+func (s *Session) attach(c *Conn, token auth.Token) bool {
 	s.mu.Lock()
 	old := s.conn
-	s.conn, s.token, s.warned = c, token, false
+	s.conn, s.token, s.remote, s.warned = c, token, c.remote, false
 	s.away = s.room.svc.now()
 	s.mu.Unlock()
 	if old != nil && old != c {

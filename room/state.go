@@ -229,36 +229,6 @@ func (st *state) fields() map[string]string {
 	return all
 }
 
-// roster is every user of the room, in the order of their login; devices last.
-func (st *state) roster() []User {
-	members := make([]*Member, 0, len(st.members))
-	for _, m := range st.members {
-		members = append(members, m)
-	}
-	sort.Slice(members, func(i, j int) bool {
-		if members[i].Login != members[j].Login {
-			return members[i].Login < members[j].Login
-		}
-		return members[i].User.ID < members[j].User.ID
-	})
-	users := make([]User, 0, st.users)
-	for _, m := range members {
-		users = append(users, m.User)
-	}
-	devices := map[string]User{}
-	for _, d := range st.devices {
-		if st.members[d.User.ID] == nil {
-			devices[d.User.ID] = d.User
-		}
-	}
-	n := len(users)
-	for _, u := range devices {
-		users = append(users, u)
-	}
-	sort.Slice(users[n:], func(i, j int) bool { return users[n+i].ID < users[n+j].ID })
-	return users
-}
-
 // live is every announced stream, in order of creation.
 func (st *state) live() []*Stream {
 	streams := make([]*Stream, 0, len(st.streams))

@@ -115,11 +115,6 @@ type Store interface {
 	Renew(ctx context.Context, node string, ttl time.Duration, h []Holding) ([]Standing, error)
 	// Release ends a lease of a node that has nothing in the room any more.
 	Release(ctx context.Context, key Key, node string, fence int64) error
-
-	// PutRule, DeleteRule and Rules keep what backends have forbidden in an app.
-	PutRule(ctx context.Context, app string, r Rule) error
-	DeleteRule(ctx context.Context, app, id string) error
-	Rules(ctx context.Context, app string) ([]Rule, error)
 }
 
 // NoticeKind says what a Notice is.

@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
-	"time"
 
 	"liverelay/auth"
 	"liverelay/cluster"
 	"liverelay/relay"
 	"liverelay/room"
 )
-
-// urlTTL is how long an address is good that a room gave to a member.
-const urlTTL = 24 * time.Hour
 
 // newRooms makes the rooms of this node. They hear of media by the relay's
 // hooks and speak to it through the two End functions.
@@ -28,13 +23,10 @@ func (s *server) newRooms(keeper *gatekeeper) (*room.Service, error) {
 		Log:          s.log,
 		App:          s.roomApp,
 		Origin:       keeper.Origin,
-		Verify:       room.Token04(s.auth.App),
-		Sign:         s.sign,
-		Revoke:       s.revoke,
+		Access:       access{s.auth, s},
 		EndStream:    s.endStream,
 		EndPlayers:   s.endPlayers,
 		StreamLive:   s.streamLive,
-		Banned:       s.banned,
 		Grace:        s.cfg.Room.Grace,
 		MaxMembers:   s.cfg.Room.MaxMembers,
 		MaxNodeRooms: s.cfg.Room.MaxRooms,
@@ -76,21 +68,24 @@ func (s *server) roomApp(id uint32, name string) (room.App, bool) {
 	return room.App{}, false
 }
 
-// sign makes the addresses that a member gets, all with one grant.
-func (s *server) sign(r room.URLRequest) (room.URLs, error) {
+// access is what rooms ask: the authorizer, and the addresses of this server.
+type access struct {
+	*auth.Authorizer
+	server *server
+}
+
+// Sign makes the addresses that a member gets, all with one grant.
+func (a access) Sign(r room.URLRequest) (room.URLs, error) {
+	s := a.server
 	app, ok := s.auth.App(r.App)
 	if !ok {
 		return room.URLs{}, errors.New("no such app")
-	}
-	ttl := r.TTL
-	if ttl <= 0 {
-		ttl = urlTTL
 	}
 	action, play := auth.ActionPlay, true
 	if r.Publish {
 		action, play = auth.ActionPublish, false
 	}
-	grant := auth.NewGrant(r.App, r.Stream, action, ttl)
+	grant := auth.NewGrant(r.App, r.Stream, action, r.TTL)
 	grant.User, grant.Room, grant.Session = r.User, r.Room, r.Session
 	query := ownQuery(r.Params)
 	if r.Source == "CDN" {
@@ -185,19 +180,6 @@ func (s *server) siteFor(host string, secure bool) auth.Site {
 	return site
 }
 
-func (s *server) revoke(app string, ids []string) {
-	for _, id := range ids {
-		if err := s.bans.Revoke(context.Background(), app, id, time.Now().Add(urlTTL), "left"); err != nil {
-			s.log.Warn("address not revoked", "app", app, "id", id, "error", err)
-		}
-	}
-}
-
-func (s *server) banned(app, user, roomID string, remote netip.Addr) bool {
-	_, found, err := s.bans.Check(context.Background(), auth.Keys(app, "", user, roomID, "", "", remote)...)
-	return found || err != nil
-}
-
 func (s *server) endStream(ref room.StreamRef, why room.Reason) {
 	s.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, func(session relay.Session) bool {
 		return session.Action == relay.ActionPublish && session.Epoch == ref.Epoch
@@ -222,65 +204,29 @@ func (s *server) endPlayers(app, stream, user string) {
 	}, why)
 }
 
-// watchBans ends what is running when it is banned or revoked.
-func (s *server) watchBans(ctx context.Context) {
-	err := s.auth.Watch(ctx, func(banned func(auth.Session) bool) {
+// watchBans ends the media that run here when they are banned or revoked.
+func (s *server) watchBans(ctx context.Context) error {
+	return s.auth.Watch(ctx, func(banned func(auth.Subject, auth.Privilege) bool) {
 		s.relay.End(func(session relay.Session) bool {
-			return banned(auth.Session{
+			privilege := auth.MayPlay
+			if session.Action == relay.ActionPublish {
+				privilege = auth.MayPublish
+			}
+			return banned(auth.Subject{
 				App:     session.Name.App,
 				Stream:  session.Name.Stream,
 				User:    session.Grant.User,
 				Room:    session.Grant.Room,
-				ID:      session.Grant.ID,
 				Session: session.Grant.Session,
+				Grant:   session.Grant.ID,
 				IP:      session.Remote.Addr(),
-			})
+			}, privilege)
 		}, ending("banned, or its address revoked")) // as a room does when a member leaves
 	})
-	if err != nil && ctx.Err() == nil {
-		s.log.Error("bans are not watched any more", "error", err)
-	}
 }
 
-// kickBanned takes banned users out of their rooms; auth ends only their media.
-// A store that may have told of some bans in vain is asked for all of them.
-func (s *server) kickBanned(ctx context.Context) {
-	known := map[auth.Key]bool{}
-	kick := func(key auth.Key) {
-		if key.Kind == auth.KindUser {
-			s.rooms.Kick(key.App, "", key.Value, "banned")
-		}
-	}
-	err := s.bans.Watch(ctx, func(e auth.Entry) {
-		if e.Kind != auth.KindResync {
-			kick(e.Key) // again, perhaps: the ban may be a new one of a user who was let in meanwhile
-			if e.Kind != auth.KindUser {
-				return
-			}
-			if known[e.Key] = true; len(known) <= maxBans {
-				return
-			}
-		}
-		list, err := s.bans.List(ctx, 0)
-		if err != nil {
-			s.log.Warn("bans not read", "error", err)
-			return
-		}
-		now := make(map[auth.Key]bool, len(list))
-		for _, e := range list {
-			if e.Kind != auth.KindUser {
-				continue
-			}
-			if now[e.Key] = true; !known[e.Key] {
-				kick(e.Key)
-			}
-		}
-		known = now
-	})
-	if err != nil && ctx.Err() == nil {
-		s.log.Error("bans are not watched any more", "error", err)
-	}
-}
+// watchRooms takes who is banned out of the rooms.
+func (s *server) watchRooms(ctx context.Context) error { return s.auth.WatchBans(ctx, s.rooms.End) }
 
 // hooks let the rooms know what really happens to the media.
 func (s *server) hooks() relay.Hooks {

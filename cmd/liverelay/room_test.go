@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -180,11 +179,11 @@ func testBanKicks(t *testing.T, redis []string) {
 	r.stderr.Write([]byte("msg=listening door=http.listen address=" + last.cfg.HTTP.Listen))
 	bob := r.join("bob")
 	key := auth.Key{Kind: auth.KindUser, App: "live", Value: "bob"}
-	if err := nodes[0].bans.Ban(t.Context(), key, time.Now().Add(time.Hour), "spam"); err != nil {
+	if err := nodes[0].bans.Ban(t.Context(), auth.Entry{Key: key, Until: time.Now().Add(time.Hour), Reason: "spam"}); err != nil {
 		t.Fatal(err)
 	}
 	bob.await(func(f map[string]any) bool { return f["type"] == "kicked" && f["code"] == 1002055.0 })
-	if !last.banned("live", "bob", "lobby", netip.Addr{}) {
+	if last.auth.Check(t.Context(), auth.Subject{App: "live", User: "bob", Room: "lobby"}, auth.MayLogin) == nil {
 		t.Error("may come back")
 	}
 }
@@ -253,8 +252,9 @@ func TestSignCDN(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
+	rooms := access{s.auth, s}
 	for _, publish := range []bool{false, true} {
-		urls, err := s.sign(room.URLRequest{App: "live", Stream: "s", Publish: publish, Source: "CDN", Params: "a=b"})
+		urls, err := rooms.Sign(room.URLRequest{App: "live", Stream: "s", Publish: publish, Source: "CDN", Params: "a=b"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,10 +265,10 @@ func TestSignCDN(t *testing.T) {
 			t.Errorf("publish %t: flv %v", publish, urls.FLV)
 		}
 	}
-	if _, err := s.sign(room.URLRequest{App: "none", Stream: "s"}); err == nil {
+	if _, err := rooms.Sign(room.URLRequest{App: "none", Stream: "s"}); err == nil {
 		t.Error("an address of no app was signed")
 	}
-	urls, err := s.sign(room.URLRequest{App: "live", Stream: "s", Params: "?name=50%;x&token=mine"})
+	urls, err := rooms.Sign(room.URLRequest{App: "live", Stream: "s", Params: "?name=50%;x&token=mine"})
 	if err != nil || !strings.HasSuffix(urls.RTMP[0], "&name=50%25%3Bx") {
 		t.Errorf("params with a stray percent sign: %v %v", urls.RTMP, err)
 	}

@@ -238,8 +238,13 @@ func (s *server) start() {
 			}
 		})
 	}
-	s.running.Go(func() { s.watchBans(ctx) })
-	s.running.Go(func() { s.kickBanned(ctx) })
+	for _, watch := range [...]func(context.Context) error{s.watchBans, s.watchRooms} {
+		s.running.Go(func() {
+			if err := watch(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("bans are not watched any more", "error", err)
+			}
+		})
+	}
 	if s.redis != nil {
 		s.running.Go(func() { s.redis.Watch(ctx, s.log) })
 	}

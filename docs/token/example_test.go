@@ -50,7 +50,7 @@ func TestExamples(t *testing.T) {
 			const user = `ü "quoted" \ 用户`
 			payload := auth.Payload("room 1", true, []string{"a", "b"})
 			token := run("token", "1234567890", user, secret, "3600", payload)
-			tok, _, err := authorizer.Login(ctx, auth.Login{AppID: app.ID, User: user, Room: "room 1", Token: token})
+			tok, err := authorizer.Login(ctx, auth.Login{App: app.Name, User: user, Room: "room 1", Token: token})
 			if err != nil {
 				t.Fatalf("token %s: %s", token, auth.Explain(err))
 			}

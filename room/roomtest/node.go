@@ -2,13 +2,13 @@ package roomtest
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"liverelay/auth"
 	"liverelay/room"
 )
 
@@ -22,6 +22,7 @@ const (
 // Node is one node of the service, with a media path that does as it is told.
 type Node struct {
 	Service *room.Service
+	Access  *Access
 	URL     string // of /signal
 	API     string // of /api/
 
@@ -30,37 +31,44 @@ type Node struct {
 	bus      room.Bus
 	done     chan struct{}
 
+	stop    context.CancelFunc // of the watch
+	watched chan struct{}
+
+	mu    sync.Mutex
+	ended []room.StreamRef
+}
+
+// Access decides as the server does, but for the tokens, which say themselves what they
+// are: "ok", or "user:NAME", "expired", "nopublish", "nologin", "soon", "streams:A,B".
+type Access struct {
+	*auth.Authorizer
+	now func() time.Time
+
 	mu      sync.Mutex
-	ended   []room.StreamRef
 	revoked []string
 }
 
-// NewNode starts a node on a free port of the loopback. tweak may change its
-// configuration. Login tokens are "ok", or "user:NAME", "expired", "nopublish".
+// NewNode starts a node on a free port of the loopback, with a list of bans of its own.
+// tweak may change its configuration.
 func NewNode(store room.Store, bus room.Bus, tweak func(*room.Config)) (*Node, error) {
-	n := &Node{bus: bus, done: make(chan struct{})}
+	return NewGuarded(store, bus, auth.NewMemory(0), tweak)
+}
+
+// NewGuarded is NewNode with a list of bans, which may be one of several nodes.
+func NewGuarded(store room.Store, bus room.Bus, bans auth.Store, tweak func(*room.Config)) (*Node, error) {
+	authorizer, err := auth.New(auth.Options{Apps: []auth.App{{Name: AppName, ID: AppID, Secrets: []string{AppSecret}}}, Store: bans})
+	if err != nil {
+		return nil, err
+	}
+	access := &Access{Authorizer: authorizer, now: time.Now}
+	n := &Node{Access: access, bus: bus, done: make(chan struct{}), watched: make(chan struct{})}
 	app := room.App{Name: AppName, ID: AppID, Secrets: []string{AppSecret}}
 	cfg := room.Config{
 		Store: store, Bus: bus,
 		App: func(id uint32, name string) (room.App, bool) {
 			return app, (id == 0 || id == AppID) && (name == "" || name == AppName)
 		},
-		Verify: verify,
-		Sign: func(r room.URLRequest) (room.URLs, error) {
-			id := r.Stream + "-" + time.Now().Format("150405.000000000")
-			tail := "/" + r.App + "/" + r.Stream
-			query := "?user=" + r.User + "&session=" + r.Session + "&id=" + id
-			u := room.URLs{ID: id, RTMP: []string{"rtmp://" + r.Host + tail + query}}
-			if !r.Publish {
-				u.FLV = []string{"http://" + r.Host + tail + ".flv" + query}
-			}
-			return u, nil
-		},
-		Revoke: func(_ string, ids []string) {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.revoked = append(n.revoked, ids...)
-		},
+		Access: access,
 		EndStream: func(ref room.StreamRef, _ room.Reason) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
@@ -70,7 +78,9 @@ func NewNode(store room.Store, bus room.Bus, tweak func(*room.Config)) (*Node, e
 	if tweak != nil {
 		tweak(&cfg)
 	}
-	var err error
+	if cfg.Now != nil {
+		access.now = cfg.Now
+	}
 	if n.Service, err = room.New(cfg); err != nil {
 		return nil, err
 	}
@@ -90,31 +100,60 @@ func NewNode(store room.Store, bus room.Bus, tweak func(*room.Config)) (*Node, e
 		defer close(n.done)
 		_ = n.server.Serve(n.listener)
 	}()
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	go func() {
+		defer close(n.watched)
+		_ = authorizer.WatchBans(ctx, n.Service.End)
+	}()
 	return n, nil
 }
 
-func verify(_ room.App, token, user, _ string, now time.Time) (room.Token, error) {
-	t := room.Token{Login: true, Publish: true, Expires: now.Add(time.Hour)}
-	switch {
-	case token == "ok", token == "user:"+user:
-		return t, nil
+// Login implements [room.Access].
+func (a *Access) Login(ctx context.Context, l auth.Login) (auth.Token, error) {
+	now := a.now()
+	t := auth.Token{AppID: AppID, User: l.User, Expires: now.Add(time.Hour)}
+	switch token := l.Token; {
+	case token == "ok", token == "user:"+l.User:
 	case token == "nopublish":
-		t.Publish = false
-		return t, nil
+		t.Privileges = map[string]int{auth.PrivilegePublish: 0}
 	case token == "nologin":
-		t.Login = false
-		return t, nil
+		return auth.Token{}, &auth.Refusal{Reason: auth.ReasonPrivilege}
 	case token == "soon":
 		t.Expires = now.Add(10 * time.Second)
-		return t, nil
 	case token == "expired":
-		t.Expires = now.Add(-time.Second)
-		return t, room.ErrTokenExpired
+		t.Expires = now.Add(-auth.Skew - time.Second)
+		if !l.Resume {
+			return auth.Token{}, &auth.Refusal{Reason: auth.ReasonExpired}
+		}
 	case strings.HasPrefix(token, "streams:"):
 		t.Streams = strings.Split(strings.TrimPrefix(token, "streams:"), ",")
-		return t, nil
+	default:
+		return auth.Token{}, &auth.Refusal{Reason: auth.ReasonDecrypt}
 	}
-	return room.Token{}, errors.New("wrong token")
+	return t, a.Check(ctx, auth.Subject{App: l.App, User: l.User, Room: l.Room, IP: l.Remote}, auth.MayLogin)
+}
+
+// Sign implements [room.Access].
+func (a *Access) Sign(r room.URLRequest) (room.URLs, error) {
+	id := r.Stream + "-" + time.Now().Format("150405.000000000")
+	tail := "/" + r.App + "/" + r.Stream
+	query := "?user=" + r.User + "&session=" + r.Session + "&id=" + id
+	u := room.URLs{ID: id, RTMP: []string{"rtmp://" + r.Host + tail + query}}
+	if !r.Publish {
+		u.FLV = []string{"http://" + r.Host + tail + ".flv" + query}
+	}
+	return u, nil
+}
+
+// Ban implements [room.Access].
+func (a *Access) Ban(ctx context.Context, e auth.Entry) error {
+	if e.Kind == auth.KindGrant {
+		a.mu.Lock()
+		a.revoked = append(a.revoked, e.Value)
+		a.mu.Unlock()
+	}
+	return a.Authorizer.Ban(ctx, e)
 }
 
 // Ended lists the publishers that the service wanted ended.
@@ -126,15 +165,17 @@ func (n *Node) Ended() []room.StreamRef {
 
 // Revoked lists the URLs that were made worthless.
 func (n *Node) Revoked() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return append([]string(nil), n.revoked...)
+	n.Access.mu.Lock()
+	defer n.Access.mu.Unlock()
+	return append([]string(nil), n.Access.revoked...)
 }
 
 // Close stops the node in order.
 func (n *Node) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	n.stop()
+	<-n.watched
 	_ = n.Service.Close(ctx)
 	_ = n.server.Close()
 	<-n.done
