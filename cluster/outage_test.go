@@ -87,6 +87,7 @@ func TestRedisAway(t *testing.T) {
 		if long < 30*time.Second {
 			tweak = func(c *room.Config) {
 				c.LeaseTTL, c.MediaGrace, c.Grace = 300*time.Millisecond, 2*time.Second, 3*time.Second
+				c.Heartbeat = 20 * time.Second // the clients here are silent
 			}
 		}
 		testRedisAway(t, s, tweak, long, s.Down, s.Up)
