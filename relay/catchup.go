@@ -130,18 +130,20 @@ func (s *Subscriber) setReceive(r *receive) {
 // begin places the cursor as the start mode wants it, and queues the headers.
 func (s *Subscriber) begin() {
 	o := s.options.Options
-	s.class = class{format: s.options.Format, form: o.Form, audio: o.Audio, video: o.Video, gate: gateVideo}
+	s.class = class{format: s.options.Format, clock: playerClock{closed: o.Gaps == GapsClosed}, form: o.Form, audio: o.Audio, video: o.Video, gate: gateVideo}
 	ring := s.stream.ring
 	var e *entry
 	e, s.cursor = s.stream.edge()
 	switch {
 	case s.early && ring.get(0) != nil:
 		s.cursor = 0 // it has waited for all of it
+		s.startClock()
 		return
 	case !o.Video || !e.cached || o.Start == StartLive: // sound at once, and video when a decoder can begin
 	case o.Start == StartFast:
 		if s.rewind(e, 0) {
-			for _, h := range e.headersAt(s.squeeze.next) {
+			gap := s.startClock()
+			for _, h := range e.headersAt(s.squeeze.next, gap) {
 				s.queue(h)
 			}
 			return
@@ -150,7 +152,22 @@ func (s *Subscriber) begin() {
 		s.cursor = e.keyframe
 		s.class.gate = gateOpen
 	}
+	s.startClock()
 	s.queueHeaders(e, true)
+}
+
+// startClock chooses the player's clock by the first message that it gets, and returns that one's gap.
+func (s *Subscriber) startClock() (gap int64) {
+	m := s.stream.ring.get(s.cursor)
+	if m == nil {
+		m = s.stream.ring.last()
+	}
+	if m == nil {
+		return 0
+	}
+	s.class.clock = s.class.clock.since(m)
+	s.clockEnd.Store(s.class.clock.end(m))
+	return m.gap
 }
 
 // squeeze is the video of a GOP on its way to one player, with timestamps of the player's own.
@@ -206,7 +223,7 @@ func (s *Subscriber) queueHeaders(e *entry, newcomer bool) {
 	if next == nil {
 		return
 	}
-	for _, h := range e.headersAt(next.DTS) {
+	for _, h := range e.headersAt(next.DTS, next.gap) {
 		if newcomer || h.Kind != flv.Script {
 			s.queue(h)
 		}
@@ -219,7 +236,7 @@ func (s *Subscriber) queue(m *Message) {
 		return
 	}
 	if m = m.inForm(s.class.form); m != nil {
-		s.pending = append(s.pending, m.wire(s.class.format))
+		s.pending = append(s.pending, m.wire(s.class.format, s.class.clock.shift(m)))
 	}
 }
 

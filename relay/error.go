@@ -18,5 +18,6 @@ var (
 	ErrIdle        = errors.New("no media for too long")
 	ErrStalled     = errors.New("peer takes no data") // write_timeout
 	ErrOverflow    = errors.New("too many control messages queued")
+	ErrClock       = errors.New("a clock of 31 bits is at its end") // after 12 days and more of one play
 	ErrClosed      = errors.New("relay is shutting down")
 )

@@ -33,7 +33,7 @@ func (s *countingSink) Write(bufs [][]byte, _ time.Duration) error {
 
 func (s *countingSink) Interrupt() {}
 
-var copyFormat = NewFormat("copy", func(m *Message) []byte { return append([]byte(nil), m.Payload...) })
+var copyFormat = NewFormat("copy", func(m *Message, _ uint32) []byte { return append([]byte(nil), m.Payload...) })
 
 func manySubscribers(t testing.TB, r *Relay, n int, sink func() Sink) []*Subscriber {
 	t.Helper()

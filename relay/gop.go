@@ -22,24 +22,25 @@ type entry struct {
 }
 
 type stampedHeaders struct {
-	dts      int64
+	dts, gap int64
 	messages []*Message
 }
 
-// headersAt returns the headers with the DTS of the first frame that follows
+// headersAt returns the headers with the DTS and gap of the first frame that follows
 // them; metadata first, at 0, since FFmpeg takes later metadata for subtitles. Newcomers
 // of one GOP share them, and so their wire forms.
-func (e *entry) headersAt(dts int64) []*Message {
-	if s := e.at.Load(); s != nil && s.dts == dts {
+func (e *entry) headersAt(dts, gap int64) []*Message {
+	if s := e.at.Load(); s != nil && s.dts == dts && s.gap == gap {
 		return s.messages
 	}
-	s := &stampedHeaders{dts: dts, messages: make([]*Message, len(e.headers))}
+	s := &stampedHeaders{dts: dts, gap: gap, messages: make([]*Message, len(e.headers))}
 	for i, h := range e.headers {
 		at := dts
 		if h.Kind == flv.Script {
 			at = 0
 		}
 		s.messages[i] = h.stamped(at)
+		s.messages[i].gap = gap
 	}
 	e.at.Store(s)
 	return s.messages

@@ -16,6 +16,7 @@ type Message struct {
 	Payload []byte
 	Header  flv.Header // what ParseHeader read of Payload
 
+	gap      int64  // ms of closed gaps before it (see playerClock)
 	position uint64 // in the ring
 	endless  bool   // video of a GOP so old that nobody waits for its end (see Stream.keyframeLocked)
 
@@ -44,12 +45,9 @@ func (m *Message) Place(before, after int) []byte {
 	return m.buffer[Headroom-before : len(m.buffer)-Tailroom+after]
 }
 
-// Timestamp returns the DTS as the wire carries it: its low 32 bits, which wrap after 49.7 days.
-func (m *Message) Timestamp() uint32 { return uint32(m.DTS) }
-
 // stamped returns a copy with another DTS and no wire forms yet; the payload is shared.
 func (m *Message) stamped(dts int64) *Message {
-	return &Message{Kind: m.Kind, DTS: dts, Payload: m.Payload, Header: m.Header, position: m.position}
+	return &Message{Kind: m.Kind, DTS: dts, Payload: m.Payload, Header: m.Header, gap: m.gap, position: m.position}
 }
 
 // startsGOP says whether a decoder of the main track can begin with the message.
@@ -64,7 +62,7 @@ func (m *Message) isMedia() bool {
 // one per form, for all its players.
 type Format struct {
 	name   string
-	encode func(*Message) []byte
+	encode func(m *Message, timestamp uint32) []byte
 
 	messages atomic.Uint64 // delivered in this form
 	bytes    atomic.Uint64
@@ -73,34 +71,35 @@ type Format struct {
 // Sent returns how many messages and bytes went out in this form, to all players of all streams.
 func (f *Format) Sent() (messages, bytes uint64) { return f.messages.Load(), f.bytes.Load() }
 
-// NewFormat makes a Format. encode's result is shared by all players of the
-// format, so that neither it nor the relay may ever change it, and nothing in it may
-// depend on the player. Encode runs once a message (twice when two cores need
+// NewFormat makes a Format. encode gets a message and the timestamp that it goes out with: the low 32 bits of a clock in ms. Its
+// result is shared by all players of the format on that clock, so that neither it nor the relay may ever change it, and
+// nothing in it may depend on the player. Encode runs once a message and clock (twice when two cores need
 // the form at the same instant; one result is kept).
-func NewFormat(name string, encode func(*Message) []byte) *Format {
+func NewFormat(name string, encode func(m *Message, timestamp uint32) []byte) *Format {
 	return &Format{name: name, encode: encode}
 }
 
 // wire is one made form; a message has a list of them, seldom more than two.
 type wire struct {
 	format *Format
+	shift  int64 // of the clock
 	bytes  []byte
 	next   *wire
 }
 
-// wire returns the message's form in f, made now if nobody needed it before.
-func (m *Message) wire(f *Format) []byte {
+// wire returns the message's form in f on a clock so far behind its own, made now if nobody needed it before.
+func (m *Message) wire(f *Format, shift int64) []byte {
 	var made *wire
 	for {
 		head := m.wires.Load()
 		for w := head; w != nil; w = w.next {
-			if w.format == f {
+			if w.format == f && w.shift == shift {
 				return w.bytes
 			}
 		}
 		if made == nil {
 			made = m.newWire()
-			made.format, made.bytes = f, f.encode(m)
+			made.format, made.shift, made.bytes = f, shift, f.encode(m, uint32(max(0, m.DTS-shift)))
 		}
 		made.next = head
 		if m.wires.CompareAndSwap(head, made) {

@@ -33,12 +33,13 @@ func ParseStartMode(s string) (StartMode, error) {
 // PlayOptions is what a player may choose in its URL.
 type PlayOptions struct {
 	Start StartMode
+	Gaps  Gaps
 	Form  flv.Form
 	Audio bool // wants audio
 	Video bool // wants video
 }
 
-// ParsePlayOptions reads start=gop|fast|live, only=audio|video, tracks=main|all and
+// ParsePlayOptions reads start=gop|fast|live, gaps=kept|closed, only=audio|video, tracks=main|all and
 // hevc=fourcc|12 from a player's query; start defaults to def. With tracks=all everything comes as it was published,
 // but for what hevc says.
 func ParsePlayOptions(q url.Values, def StartMode) (PlayOptions, error) {
@@ -49,6 +50,15 @@ func ParsePlayOptions(q url.Values, def StartMode) (PlayOptions, error) {
 			return o, err
 		}
 		o.Start = mode
+	}
+	switch v := q.Get("gaps"); v {
+	case "":
+	case "kept":
+		o.Gaps = GapsKept
+	case "closed":
+		o.Gaps = GapsClosed
+	default:
+		return o, fmt.Errorf("gaps %.20q: want kept or closed", v)
 	}
 	switch v := q.Get("only"); v {
 	case "":

@@ -6,6 +6,7 @@ import "liverelay/relay/flv"
 // subscribers of one class at one position share one batch.
 type class struct {
 	format *Format
+	clock  playerClock
 	form   flv.Form
 	audio  bool
 	video  bool
@@ -71,7 +72,7 @@ func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
 			continue
 		}
 		if m = m.inForm(c.form); m != nil {
-			p.batch.Bufs = append(p.batch.Bufs, m.wire(c.format))
+			p.batch.Bufs = append(p.batch.Bufs, m.wire(c.format, c.clock.shift(m)))
 		}
 	}
 	p.batch.prepare(len(sh.subscribers) >= bulkSubscribers)

@@ -36,7 +36,7 @@ func metadata() []byte {
 }
 
 // testFormat writes a line a message: kind, DTS, payload.
-var testFormat = NewFormat("test", func(m *Message) []byte {
+var testFormat = NewFormat("test", func(m *Message, _ uint32) []byte {
 	return fmt.Appendf(nil, "%d %d %x\n", m.Kind, m.DTS, m.Payload)
 })
 

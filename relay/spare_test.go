@@ -15,7 +15,7 @@ import (
 )
 
 // plainFormat sends payloads as they are, without a copy.
-var plainFormat = NewFormat("plain", func(m *Message) []byte { return m.Payload })
+var plainFormat = NewFormat("plain", func(m *Message, _ uint32) []byte { return m.Payload })
 
 const (
 	numberedHead = 5 + 4

@@ -60,6 +60,7 @@ type Stream struct {
 	lost        time.Time  // when the last publisher that had media was lost; zero: media came since
 	awaitKey    bool       // a later publisher's video waits for its keyframe
 	timeline    timeline
+	minute      int64 // of the newest DTS
 	firstDTS    int64
 	keyframe    int64 // DTS of the newest keyframe, or of the first frame of video; -1: none yet
 	promised    bool  // metadata names both tracks
@@ -100,6 +101,11 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 		st.awaitKey = false
 	}
 	m.DTS = st.timeline.dts(m.Kind, m.Header.Track, frame, timestamp, now)
+	m.gap = st.timeline.gap(m.DTS)
+	if minute := m.DTS / 60_000; minute != st.minute {
+		st.minute = minute
+		st.endClocksLocked(m.DTS)
+	}
 	if frame && m.Kind == flv.Video {
 		st.keyframeLocked(m)
 	}
@@ -125,6 +131,15 @@ func (st *Stream) keyframeLocked(m *Message) {
 		st.keyframe = m.DTS
 	}
 	m.endless = m.DTS-st.keyframe > st.ring.limits.time
+}
+
+// endClocksLocked sends away whose clock is at its end.
+func (st *Stream) endClocksLocked(dts int64) {
+	for s := range st.subscribers {
+		if end := s.clockEnd.Load(); end != 0 && dts >= end {
+			go s.end(ErrClock) // not under the lock
+		}
+	}
 }
 
 // edge returns where newcomers enter the stream, and its next position, as they are at one moment: a header is behind neither

@@ -51,6 +51,8 @@ type Subscriber struct {
 	joining atomic.Bool // in the inbox for the shard to take over
 	closing atomic.Bool // to be released by whoever owns it
 
+	clockEnd atomic.Int64 // DTS at which the player's clock is at its end; 0: it has none yet
+
 	// guarded by mu: what other goroutines ask for
 	mu       sync.Mutex
 	started  bool

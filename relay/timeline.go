@@ -17,6 +17,9 @@ const (
 )
 
 const (
+	leastGap  = 1000 // ms without any frame that are a gap, unless the stream is always so slow
+	knownCuts = 4    // gaps that a late track may still be before
+
 	clockLines = 4 // runs of one publisher's clock that are known beside each other
 	lineTracks = 4 // tracks of one kind that are told apart
 )
@@ -42,7 +45,13 @@ type timeline struct {
 	newest  int64     // the highest DTS given to a frame
 	floor   int64     // no DTS of this publisher lies below it
 	arrival time.Time // of the newest frame
+
+	closed int64 // ms of gaps so far that players' clocks may leave out
+	cuts   []cut // the newest of them, oldest first
 }
+
+// cut is a gap in the stream: nothing lies between.
+type cut struct{ from, to int64 } // DTS
 
 // clockLine is one run of a publisher's clock.
 type clockLine struct {
@@ -72,13 +81,17 @@ func (t *timeline) dts(kind flv.Kind, track uint8, frame bool, timestamp uint32,
 		k = &t.tracks[1][min(track, lineTracks-1)]
 	}
 	var line *clockLine
-	if t.fresh {
+	first, step := t.fresh, k.step
+	if first {
 		line = t.start(timestamp, now)
 	} else {
 		line = t.line(k, timestamp, now)
 	}
 	line.clock = line.unwrap(timestamp)
 	k.move(line, max(line.clock+line.offset, t.floor), now)
+	if gap := k.dts - t.newest; !first && gap >= leastGap && gap > 4*step {
+		t.close(k.dts)
+	}
 	t.newest, t.arrival = max(t.newest, k.dts), now
 	return k.dts
 }
@@ -102,6 +115,7 @@ func (t *timeline) start(timestamp uint32, now time.Time) *clockLine {
 	case t.ran:
 		t.floor = t.next(now)
 		l.offset = t.floor - l.clock
+		t.close(t.floor)
 	case timestamp >= 1<<31:
 		l.offset = t.newest - l.clock
 	}
@@ -148,6 +162,31 @@ func (l *clockLine) dts(timestamp uint32) int64 { return l.unwrap(timestamp) + l
 // next is where a stream that was interrupted goes on.
 func (t *timeline) next(now time.Time) int64 {
 	return t.newest + max(1, sinceMS(t.arrival, now))
+}
+
+// close notes that nothing lies between the newest frame and to.
+func (t *timeline) close(to int64) {
+	if to-t.newest <= shortGap {
+		return
+	}
+	t.cuts = append(t.cuts[max(0, len(t.cuts)-knownCuts+1):], cut{t.newest, to})
+	t.closed += to - t.newest - shortGap
+}
+
+// gap returns how many ms lie before dts that a clock without gaps leaves out.
+func (t *timeline) gap(dts int64) int64 {
+	if t.fresh && t.ran { // a header, before the publisher's first frame
+		return t.closed + max(0, dts-t.newest-shortGap)
+	}
+	closed := t.closed
+	for i := len(t.cuts) - 1; i >= 0 && dts < t.cuts[i].to; i-- { // a track that is late
+		c := t.cuts[i]
+		closed -= c.to - c.from - shortGap
+		if dts > c.from+shortGap {
+			return closed + dts - c.from - shortGap
+		}
+	}
+	return closed
 }
 
 // companion places what is not a frame: where it says if that is plausible, else beside the newest.

@@ -147,7 +147,7 @@ func TestTimelineNeverLeaps(t *testing.T) {
 			by := []int64{-3_600_000, 3_600_000, -at, 1 << 31, -1 << 31, 5000, -4000, random.Int64N(1 << 32)}[random.IntN(8)]
 			changes = append(changes, change{at, by, 1 + random.IntN(3)})
 		}
-		last, arrived := [2]int64{-1, -1}, [2]int64{}
+		last, arrived, closed := [2]int64{-1, -1}, [2]int64{}, [2]int64{}
 		next := [2]int{}
 		for now := int64(0); now < 120_000; now += 20 {
 			for i, kind := range []flv.Kind{flv.Audio, flv.Video} {
@@ -169,6 +169,11 @@ func TestTimelineNeverLeaps(t *testing.T) {
 					t.Fatalf("seed %d, lag %d of %v: at %d its clock goes from %d to %d", seed, lag, late, now, last[i], dts)
 				}
 				last[i], arrived[i] = dts, now
+				if live := dts - line.gap(dts); live < closed[i] {
+					t.Fatalf("seed %d, lag %d of %v: at %d the clock without gaps goes back from %d to %d", seed, lag, late, now, closed[i], live)
+				} else {
+					closed[i] = live
+				}
 			}
 		}
 	}
@@ -182,7 +187,7 @@ func FuzzTimeline(f *testing.F) {
 		line.begin()
 		now := time.Unix(1_700_000_000, 0)
 		var floor, newest int64
-		last := map[flv.Kind]int64{}
+		last, lastLive := map[flv.Kind]int64{}, map[flv.Kind]int64{}
 		for ; len(data) >= 5; data = data[5:] {
 			op, ts := data[0], uint32(data[1])<<24|uint32(data[2])<<16|uint32(data[3])<<8|uint32(data[4])
 			if op&4 != 0 {
@@ -203,9 +208,17 @@ func FuzzTimeline(f *testing.F) {
 			if dts < floor {
 				t.Fatalf("%d lies before the publisher's begin %d", dts, floor)
 			}
+			live := dts - line.gap(dts)
+			if live < 0 || live > dts {
+				t.Fatalf("%d without gaps is %d", dts, live)
+			}
 			if !frame {
 				continue
 			}
+			if old, ok := lastLive[kind]; ok && live < old {
+				t.Fatalf("without gaps it goes back from %d to %d", old, live)
+			}
+			lastLive[kind] = live
 			if old, ok := last[kind]; ok && dts < old {
 				t.Fatalf("goes back from %d to %d", old, dts)
 			}

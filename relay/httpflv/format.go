@@ -14,29 +14,29 @@ var (
 )
 
 // encodeTag makes an FLV tag with the PreviousTagSize behind it (FLV 10.1, E.3).
-func encodeTag(m *relay.Message) []byte {
+func encodeTag(m *relay.Message, timestamp uint32) []byte {
 	if b := place(m, 0); b != nil {
-		flv.PutTag(b, m.Kind, m.Timestamp())
+		flv.PutTag(b, m.Kind, timestamp)
 		return b
 	}
 	payload := tagPayload(m)
-	return flv.AppendTag(make([]byte, 0, flv.TagOverhead+len(payload)), m.Kind, m.Timestamp(), payload)
+	return flv.AppendTag(make([]byte, 0, flv.TagOverhead+len(payload)), m.Kind, timestamp, payload)
 }
 
 // encodeFrame makes one unmasked binary frame around the tag. A server's frames are
 // not masked (RFC 6455 §5.1), so that all players can share it.
-func encodeFrame(m *relay.Message) []byte {
+func encodeFrame(m *relay.Message, timestamp uint32) []byte {
 	payload := tagPayload(m)
 	n := flv.TagOverhead + len(payload)
 	var room [maxFrameHeader]byte
 	header := appendFrameHeader(room[:0], n)
 	if b := place(m, len(header)); b != nil {
 		copy(b, header)
-		flv.PutTag(b[len(header):], m.Kind, m.Timestamp())
+		flv.PutTag(b[len(header):], m.Kind, timestamp)
 		return b
 	}
 	b := append(make([]byte, 0, len(header)+n), header...)
-	return flv.AppendTag(b, m.Kind, m.Timestamp(), payload)
+	return flv.AppendTag(b, m.Kind, timestamp, payload)
 }
 
 // place returns the message's own bytes as room for its tag, with some bytes before it, if they are to be had.

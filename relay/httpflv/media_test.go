@@ -2,6 +2,7 @@ package httpflv
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,12 +12,19 @@ import (
 )
 
 // Every tag pushed is pulled, the same bytes with the same timestamp, over both
-// protocols at once, also where 24 bits of timestamp overflow.
+// protocols at once, also where 24 bits of timestamp overflow. A publisher's clock that is near 2^31 goes out lower: browsers'
+// players stand for good where theirs passes it.
 func TestBytesInBytesOut(t *testing.T) {
 	for _, first := range []uint32{0, 16_777_000, 1<<31 - 2000} {
 		t.Run(fmt.Sprint(first), func(t *testing.T) {
 			d := open(t, relay.Config{Backlog: time.Hour, PlayWait: patience}, nil, nil)
 			tags := sample(first, 200)
+			want := slices.Clone(tags)
+			if first > 1<<30 {
+				for i := range want {
+					want[i].Timestamp -= 1 << 30
+				}
+			}
 			var players sync.WaitGroup
 			for i := range 6 {
 				players.Go(func() {
@@ -29,7 +37,7 @@ func TestBytesInBytesOut(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-					compare(t, fmt.Sprint("player ", i), got, tags)
+					compare(t, fmt.Sprint("player ", i), got, want)
 					if !v.audio || !v.video {
 						t.Errorf("flags %v %v", v.audio, v.video)
 					}

@@ -51,6 +51,7 @@ var outcomes = []outcome{
 	{relay.ErrReplaced, 409, ws.StatusPolicyViolation, "replaced", "replaced by a new publisher"},
 	{relay.ErrLimit, 503, statusTryAgainLater, "limit", "limit reached"},
 	{relay.ErrClosed, 503, ws.StatusGoingAway, "closed", "server is shutting down"},
+	{relay.ErrClock, 503, statusServiceRestart, "clock", "play again: 31 bits of clock are over"},
 	{relay.ErrKicked, 403, ws.StatusPolicyViolation, "kicked", "ended by the server"},
 	{relay.ErrIdle, 408, ws.StatusPolicyViolation, "idle", "no media for too long"},
 	{errNoFLV, 408, ws.StatusPolicyViolation, "idle", "no FLV within the time allowed"},
@@ -70,8 +71,11 @@ var outcomes = []outcome{
 var internal = outcome{status: 500, code: ws.StatusInternalServerError, result: "error", text: "internal error"}
 
 const (
-	statusTryAgainLater ws.StatusCode = 1013 // registered with IANA after RFC 6455
-	noFarewell          ws.StatusCode = 0    // the peer would not get it
+	// Registered with IANA after RFC 6455.
+	statusServiceRestart ws.StatusCode = 1012
+	statusTryAgainLater  ws.StatusCode = 1013
+
+	noFarewell ws.StatusCode = 0 // the peer would not get it
 )
 
 func outcomeOf(err error) outcome {

@@ -48,6 +48,9 @@ type player struct {
 // play subscribes and takes the connection. It returns an error while a reply is still possible.
 func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Request, a relay.Access, grant relay.Grant, o options) error {
 	p := &player{h: h, name: a.Name, remote: a.Remote, user: strings.Clone(grant.User), ws: a.Protocol == ProtocolWS, started: time.Now()}
+	if o.Gaps == relay.GapsAsUsual { // most players are pages
+		o.Gaps = relay.GapsClosed
+	}
 	format := tagFormat
 	if p.ws {
 		format = frameFormat

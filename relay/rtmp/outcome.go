@@ -57,7 +57,7 @@ type outcome struct {
 // outcomes is the one table of replies. What err wraps is for the log only.
 var outcomes = []outcome{
 	{relay.ErrBadName, codePublishBadName, codePlayNotFound, "bad_request", "bad stream name: want app/stream, each 1 to 256 letters, digits, '-', '_', '.'"},
-	{errOptions, "", codePlayFailed, "bad_request", "bad play options: start=gop|fast|live, only=audio|video, tracks=main|all, hevc=fourcc|12"},
+	{errOptions, "", codePlayFailed, "bad_request", "bad play options: start=gop|fast|live, gaps=kept|closed, only=audio|video, tracks=main|all, hevc=fourcc|12"},
 	{relay.ErrDenied, codePublishDenied, codePlayFailed, "denied", "access denied"},
 	{relay.ErrExpired, codePublishDenied, codePlayFailed, "expired", "access expired"},
 	{relay.ErrBusy, codePublishBadName, codePlayFailed, "busy", "stream busy: somebody else publishes it"},
@@ -65,6 +65,7 @@ var outcomes = []outcome{
 	{relay.ErrLimit, codePublishDenied, codePlayFailed, "limit", "limit reached"},
 	{relay.ErrNotFound, codePublishDenied, codePlayNotFound, "not_found", "no such stream"},
 	{relay.ErrUnpublished, codeUnpublish, codePlayUnpublished, "ended", "stream ended"},
+	{relay.ErrClock, "", codePlayStop, "clock", "play again: 31 bits of clock are over"},
 	{relay.ErrKicked, codePublishDenied, codePlayFailed, "kicked", "ended by the server"},
 	{relay.ErrIdle, codePublishIdle, codePlayFailed, "idle", "no media for too long"},
 	{relay.ErrClosed, codeShutdown, codeShutdown, "closed", "server is shutting down"},

@@ -95,7 +95,7 @@ func (s *Server) init() {
 			s.Log = slog.New(slog.DiscardHandler)
 		}
 		size := s.ChunkSize
-		s.format = relay.NewFormat("rtmp", func(m *relay.Message) []byte { return encode(m, size) })
+		s.format = relay.NewFormat("rtmp", func(m *relay.Message, timestamp uint32) []byte { return encode(m, timestamp, size) })
 		s.context, s.cancel = context.WithCancelCause(context.Background())
 		s.idle = door.NewIdle()
 		s.loops = newLoops(s.Relay)
@@ -109,8 +109,8 @@ func (s *Server) init() {
 
 // encode makes a message's chunks, the same for every player: full header,
 // absolute time, fixed chunk stream ids, message stream id 1.
-func encode(m *relay.Message, chunkSize int) []byte {
-	kind, timestamp := typeOf(m.Kind), m.Timestamp()
+func encode(m *relay.Message, timestamp uint32, chunkSize int) []byte {
+	kind := typeOf(m.Kind)
 	if m.Kind == flv.Script && bytes.HasPrefix(m.Payload, onMetaData) {
 		// A newcomer gets it in the middle of the stream. ffmpeg takes it for a
 		// subtitle track, and waits for more of it, at any other time than 0.
