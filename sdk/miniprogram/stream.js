@@ -35,6 +35,8 @@ class WantedStream {
     this.failures = 0;
     this.turn = 0;
     this.timer = 0;
+    /** The native component is still trying. */
+    this.trying = false;
     this.engine = undefined;
     this.onStream = (result) => result.streamID === this.id && this.changed(result);
     this.onRoom = (roomID, state) => state === "CONNECTED" && this.back();
@@ -66,6 +68,7 @@ class WantedStream {
     const id = this.id;
     this.id = "";
     this.state = "";
+    this.trying = false;
     if (!id) return;
     this.show("");
     if (this.engine) this.end(id);
@@ -74,6 +77,7 @@ class WantedStream {
   /** Starts, or starts again with a fresh URL. */
   begin() {
     clearTimeout(this.timer);
+    this.trying = false;
     if (!this.engine) this.use(LiveRelayEngine.current);
     if (!this.engine) return this.tell("error", { code: 1000002, message: "no engine: create one before the component" });
     const turn = ++this.turn;
@@ -96,23 +100,31 @@ class WantedStream {
     this.timer = setTimeout(() => this.begin(), wait);
   }
 
-  /** The room is connected (again): what does not flow is started now. */
+  /** The room is connected (again): what does not flow, and does not try to by itself, is started now. */
   back() {
-    if (!this.id || this.state === this.working) return;
+    if (!this.id || this.state === this.working || this.trying) return;
     this.failures = 0;
     this.begin();
   }
 
+  /** The native component was stopped from outside, by a phone call or in the background: it tries nothing by itself. */
+  stopped() {
+    clearTimeout(this.timer);
+    this.state = "";
+    this.trying = false;
+  }
+
   changed(result) {
     this.state = result.state;
+    this.trying = result.errorCode === mediaLost;
     this.tell("state", result);
     const code = result.errorCode;
     if (result.state === this.working) {
       this.failures = 0;
       clearTimeout(this.timer);
     } else if (result.state.slice(0, 3) !== "NO_") return;
-    // The native component is still trying, and stopping it would be the end of that. It says itself when it gives up.
-    else if (code === mediaLost) {
+    // Stopping it would be the end of its own tries. It says itself when it gives up.
+    else if (this.trying) {
       clearTimeout(this.timer);
       if (this.retries > 0) this.timer = setTimeout(() => this.begin(), patience);
     }

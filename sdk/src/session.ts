@@ -101,11 +101,13 @@ export class Session {
           // A server that takes the connection and then drops it is no better than one that is down.
           if (error.code === code.networkBroken) this.server++;
           if (!network && !error.retryable) throw error;
+          const late = (): LiveRelayError => (network ? new LiveRelayError(code.loginTimeout, `login timed out: ${error.msg}`) : error);
+          if (now() + 10 >= end) throw late(); // a timer may be early
           if (network && ++failures >= rounds) throw new LiveRelayError(code.socketClosed, `no server can be reached: ${error.msg}`);
           pause = error.after || jitter(timing.pause * tries);
           // Another server is tried at once.
           if (error.code === code.networkBroken && this.servers.length > 1) pause = 0;
-          if (now() + pause >= end) throw network ? new LiveRelayError(code.loginTimeout, `login timed out: ${error.msg}`) : error;
+          if (now() + pause >= end) throw late();
         }
         await sleep(pause);
         room.check();

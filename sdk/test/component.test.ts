@@ -122,6 +122,9 @@ describe("live-push", () => {
     fire("onState", { code: 1102 });
     server.unpush("p1", 5, "r1", 1103051);
     await until(() => states(events).includes("NO_PUBLISH/1103051"));
+    server.cut("ann"); // the signalling comes back before the media does
+    await until(() => server.asked("login").length === 2);
+    await wait();
     expect(comp.data.url).toBe(url);
     expect(wx.calls).toEqual(["push start"]);
     server.push("p1");
@@ -187,7 +190,10 @@ describe("live-push", () => {
     comp.triggerPageLifeTime("show");
     await wait();
     expect(server.asked("publish")).toHaveLength(1);
+    server.push("p1");
     fire("onState", { code: 5001 });
+    server.unpush("p1", 5, "r1", 1103051);
+    await wait();
     comp.triggerPageLifeTime("show");
     await until(() => server.asked("publish").length === 2);
     comp.setData({ retries: 0 });

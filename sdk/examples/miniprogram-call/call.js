@@ -24,6 +24,7 @@ async function join(page) {
   try {
     page.listen(engine);
     engine.on("tokenWillExpire", (room) => renew(page, engine, room));
+    engine.on("renewTokenFailed", (room, code, message) => page.setData({ note: `renewToken ${code} ${message}` }));
     await privacy();
     const ready = await engine.checkSystemRequirements();
     if (left()) return false;

@@ -75,6 +75,7 @@ Component(streamComponent(kind, {
       // The push may have stopped in the background: about three minutes, or a phone call.
       if (this.stream && this.interrupted) {
         this.interrupted = false;
+        this.stream.stopped();
         this.stream.back();
       }
     },
@@ -90,7 +91,7 @@ Component(streamComponent(kind, {
       else if (code === 1103 && this.context) this.context.resume(); // the hardware encoder failed, go on with the other
       else if (code === 5000 || code === 5001) {
         this.interrupted = true;
-        this.stream.state = "";
+        this.stream.stopped();
       } else if (code === 1002) this.interrupted = false;
     },
     onError(event) {
