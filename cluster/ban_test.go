@@ -12,6 +12,7 @@ import (
 
 	"liverelay/auth"
 	"liverelay/cluster/redistest"
+	"liverelay/test/wait"
 )
 
 var alice = auth.Key{Kind: auth.KindUser, App: "live", Value: "alice/1"}
@@ -94,13 +95,7 @@ func testBans(t *testing.T, s auth.Store) {
 
 func eventually(t *testing.T, cond func() bool) {
 	t.Helper()
-	for range 4000 { // 40 s: the machine may be busy
-		if cond() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("not in time")
+	wait.For(t, "what the test waits for", cond)
 }
 
 // TestBansOfManyNodes: what one node bans all know, also after Redis was away.

@@ -25,6 +25,7 @@ import (
 	"liverelay/cluster"
 	"liverelay/cluster/redistest"
 	"liverelay/room"
+	"liverelay/test/wait"
 )
 
 // checked does what `liverelay check` and a node's start do.
@@ -35,7 +36,7 @@ func checked(t *testing.T, o cluster.RedisOptions) (string, error) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), redistest.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Long)
 	defer cancel()
 	return r.Check(ctx)
 }
@@ -173,7 +174,7 @@ func TestClusterByOneAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		redistest.Eventually(t, "the Cluster is known", func() bool {
+		wait.For(t, "the Cluster is known", func() bool {
 			_, err := r.Read(within(t), room.Key{App: "live", Room: fmt.Sprint(i)}, room.Position{})
 			return err == nil
 		})
@@ -276,7 +277,7 @@ func TestStateUntilReadOnce(t *testing.T) {
 	defer func() { cancel(); <-done }()
 	state := func(ready bool, reason string) {
 		t.Helper()
-		redistest.Eventually(t, fmt.Sprint(ready, " ", reason), func() bool {
+		wait.For(t, fmt.Sprint(ready, " ", reason), func() bool {
 			is, why := r.State()
 			return is == ready && strings.Contains(why, reason) && (why == "") == (reason == "")
 		})

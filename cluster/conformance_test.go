@@ -13,6 +13,7 @@ import (
 	"liverelay/cluster"
 	"liverelay/cluster/redistest"
 	"liverelay/room"
+	"liverelay/test/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,7 +38,7 @@ func both(t *testing.T, f func(t *testing.T, b backend)) {
 
 func newRedis(t testing.TB, s *redistest.Server) *cluster.Redis {
 	t.Helper()
-	r, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{s.Addr}})
+	r, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{s.Addr}, Timeout: 5 * time.Second}) // the machine may be busy
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,9 +53,7 @@ var (
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	return ctx
+	return wait.Context(t)
 }
 
 // step commits records a, b, … and a field after position at, as node n.
@@ -343,7 +342,7 @@ func TestBusTellsEveryNode(t *testing.T) {
 					if g.n.Kind == kind {
 						return g.n
 					}
-				case <-time.After(5 * time.Second):
+				case <-time.After(wait.Long):
 					t.Fatalf("node %d: no notice of kind %d", i, kind)
 				}
 			}

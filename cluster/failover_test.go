@@ -17,6 +17,7 @@ import (
 	"liverelay/cluster"
 	"liverelay/cluster/redistest"
 	"liverelay/room"
+	"liverelay/test/wait"
 )
 
 // listener is a node that listens to one room, and another that speaks in it.
@@ -54,7 +55,7 @@ func listen(t *testing.T, o cluster.RedisOptions) (*listener, *cluster.Redis) {
 	t.Cleanup(func() { _ = bus.Close() })
 	bus.Subscribe(key)
 	l.sender = other.Bus()
-	redistest.Eventually(t, "the room is subscribed to", func() bool { return l.resync.Load() > 0 })
+	wait.For(t, "the room is subscribed to", func() bool { return l.resync.Load() > 0 })
 	l.speak("before")
 	return l, other
 }
@@ -63,7 +64,7 @@ func listen(t *testing.T, o cluster.RedisOptions) (*listener, *cluster.Redis) {
 func (l *listener) speak(when string) {
 	l.t.Helper()
 	begin, from := time.Now(), l.sent
-	redistest.Eventually(l.t, "what is sent is heard "+when, func() bool {
+	wait.For(l.t, "what is sent is heard "+when, func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		l.sent++
@@ -90,7 +91,7 @@ func TestFrozenSentinelAndMaster(t *testing.T) {
 		defer func() { _ = s.Resume() }()
 	}
 	begin := time.Now()
-	redistest.Eventually(t, "Redis answers", func() bool {
+	wait.For(t, "Redis answers", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
 		return r.Ping(ctx) == nil
@@ -111,11 +112,11 @@ func TestPlannedFailover(t *testing.T) {
 	g.Failover(t)
 	replica := redis.NewClient(&redis.Options{Addr: g.Replica.Addr})
 	defer replica.Close()
-	redistest.Eventually(t, "the replica is the master", func() bool {
+	wait.For(t, "the replica is the master", func() bool {
 		role, err := replica.Do(context.Background(), "role").Slice()
 		return err == nil && role[0] == "master"
 	})
-	redistest.Eventually(t, "the node is told to read again", func() bool {
+	wait.For(t, "the node is told to read again", func() bool {
 		l.speak("after the failover")
 		return l.resync.Load() > before
 	})
@@ -166,7 +167,7 @@ func TestFrozenClusterMaster(t *testing.T) {
 		}
 		return n
 	}
-	redistest.Eventually(t, "all rooms are read", func() bool { return read() == len(rooms) })
+	wait.For(t, "all rooms are read", func() bool { return read() == len(rooms) })
 	if err := masters[0].Pause(); err != nil {
 		t.Fatal(err)
 	}
@@ -321,9 +322,9 @@ func TestBansSubscribeAnewWhenDeaf(t *testing.T) {
 		}
 		return n["liverelay:bans"]
 	}
-	redistest.Eventually(t, "both nodes listen", func() bool { return subscribers() == 2 })
+	wait.For(t, "both nodes listen", func() bool { return subscribers() == 2 })
 	p.deafen()
-	redistest.Eventually(t, "the deaf node listens anew", func() bool { return p.deafened() })
+	wait.For(t, "the deaf node listens anew", func() bool { return p.deafened() })
 	k, err := auth.NewKey(auth.KindUser, "live", "ann")
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +332,7 @@ func TestBansSubscribeAnewWhenDeaf(t *testing.T) {
 	if err := there.Ban(within(t), entry(k, time.Now().Add(time.Hour), "x")); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, "the ban is in force", func() bool {
+	wait.For(t, "the ban is in force", func() bool {
 		_, banned, err := here.Find(context.Background(), k)
 		return err == nil && banned
 	})

@@ -14,6 +14,7 @@ import (
 	"liverelay/cluster/redistest"
 	"liverelay/room"
 	"liverelay/room/roomtest"
+	"liverelay/test/wait"
 )
 
 type M = roomtest.M
@@ -221,7 +222,7 @@ func TestRedisHangs(t *testing.T) {
 func agree(t *testing.T, clients ...*roomtest.Client) {
 	t.Helper()
 	why := ""
-	for range 500 {
+	for end := time.Now().Add(wait.Long); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		why = ""
 		one := clients[0].View("r1").String() // the same for all
 		for _, c := range clients[1:] {
@@ -232,7 +233,6 @@ func agree(t *testing.T, clients ...*roomtest.Client) {
 		if why == "" {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Error("no agreement:", why)
 }
@@ -307,7 +307,7 @@ func TestSentinelFailover(t *testing.T) {
 	sentinel := redistest.StartSentinel(t, conf)
 	sc := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
 	defer sc.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*wait.Long)
 	defer cancel()
 	for { // until the sentinel knows the replica
 		if list, err := sc.Replicas(ctx, "rooms").Result(); err == nil && len(list) == 1 && list[0]["master-link-status"] == "ok" {

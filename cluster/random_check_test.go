@@ -8,6 +8,7 @@ import (
 
 	"liverelay/room"
 	"liverelay/room/roomtest"
+	"liverelay/test/wait"
 )
 
 // check holds a view to what may be said of it at any time.
@@ -37,7 +38,7 @@ func (r *run) settle() {
 			}
 		}
 	}
-	deadline := time.Now().Add(8 * time.Second)
+	deadline := time.Now().Add(wait.Long)
 	var why string
 	for time.Now().Before(deadline) {
 		if why = r.differs(); why == "" {

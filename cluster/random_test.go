@@ -17,6 +17,7 @@ import (
 	"liverelay/cluster/redistest"
 	"liverelay/room"
 	"liverelay/room/roomtest"
+	"liverelay/test/wait"
 )
 
 // TestRandomRuns: members log in, drop, resume, publish, die and are kicked, on
@@ -200,14 +201,14 @@ func (r *run) do() {
 }
 
 func (r *run) ctx() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), 3*time.Second)
+	return context.WithTimeout(context.Background(), wait.Long/2)
 }
 
 func (r *run) anyNode() int { return r.rnd.IntN(len(r.nodes)) }
 
 // login connects u, resuming if it can, and retries what is retryable.
 func (r *run) login(u *person, resume bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Long)
 	defer cancel()
 	for ctx.Err() == nil {
 		i := r.anyNode()

@@ -1,10 +1,10 @@
 package room_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,9 +159,7 @@ func TestRoomFull(t *testing.T) {
 
 // TestBadFrames: what persists has its numbered close.
 func TestBadFrames(t *testing.T) {
-	n := node(t, func(c *room.Config) {
-		c.LoginTimeout, c.Tick, c.Heartbeat = time.Second, 20*time.Millisecond, 500*time.Millisecond
-	})
+	n := node(t, nil)
 	ctx := within(t)
 	c := dial(t, n)
 	if err := c.SendBinary(ctx, []byte("{}")); err != nil {
@@ -180,9 +178,16 @@ func TestBadFrames(t *testing.T) {
 	c = dial(t, n)
 	_ = c.Send(ctx, `{"id":1,"type":"log","lines":["`+strings.Repeat("x", 64<<10)+`"]}`)
 	closed(t, c, 1009)
-	closed(t, dial(t, n), 4005)
-	c = login(t, n, "ann")
-	closed(t, c, 4008)
+	var ahead atomic.Int64 // no login in time, no heartbeat in time: as soon as both are there
+	n = node(t, func(c *room.Config) {
+		c.Tick, c.Heartbeat, c.LoginTimeout = 20*time.Millisecond, time.Hour, time.Hour
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	late, silent := dial(t, n), login(t, n, "ann")
+	ahead.Store(int64(2 * time.Hour))
+	closed(t, late, 4005)
+	ahead.Store(int64(24 * time.Hour)) // three heartbeats and more
+	closed(t, silent, 4008)
 	bad, err := roomtest.Dial(ctx, n.URL+"?v=2")
 	if err != nil {
 		t.Fatal(err)
@@ -368,8 +373,7 @@ func TestClose(t *testing.T) {
 		t.Errorf("within %d", f.Within)
 	}
 	closed(t, c, 4001)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
+	ctx := within(t)
 	if err := n.Service.Close(ctx); err != nil {
 		t.Error(err)
 	}

@@ -45,7 +45,7 @@ func serve() {
 		if !full() { // its clock is fast: 200 logins/s take their time, and so does the grace
 			start := time.Now()
 			c.Now = func() time.Time { return start.Add(4 * time.Since(start)) }
-			c.Grace, c.MergeFor, c.Heartbeat = 4*time.Second, time.Second, time.Hour
+			c.Grace, c.MergeFor, c.Heartbeat = 4*time.Second, time.Second, 24*time.Hour
 		}
 	})
 	if err != nil {

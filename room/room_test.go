@@ -9,6 +9,7 @@ import (
 	"liverelay/cluster"
 	"liverelay/room"
 	"liverelay/room/roomtest"
+	"liverelay/test/wait"
 )
 
 type M = roomtest.M
@@ -27,9 +28,7 @@ func node(t *testing.T, tweak func(*room.Config)) *roomtest.Node {
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	t.Cleanup(cancel)
-	return ctx
+	return wait.Context(t)
 }
 
 func dial(t *testing.T, n *roomtest.Node) *roomtest.Client {

@@ -6,13 +6,11 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
-)
 
-// Patience is how long a test may wait for a server; the machine may be busy.
-const Patience = 60 * time.Second
+	"liverelay/test/wait"
+)
 
 // Group is a master, its replica and three Sentinels that watch them by the name rooms.
 type Group struct {
@@ -30,7 +28,7 @@ func StartGroup(t testing.TB) *Group {
 		g.Sentinels = append(g.Sentinels, StartSentinel(t, conf))
 	}
 	for _, s := range g.Sentinels {
-		Eventually(t, "the Sentinels find each other and the replica", func() bool {
+		wait.For(t, "the Sentinels find each other and the replica", func() bool {
 			client := redis.NewSentinelClient(&redis.Options{Addr: s.Addr})
 			defer client.Close()
 			others, err := client.Sentinels(context.Background(), "rooms").Result()
@@ -54,7 +52,7 @@ func (g *Group) Addrs() []string {
 func (g *Group) Watched(t testing.TB) *Server {
 	t.Helper()
 	var found *Server
-	Eventually(t, "a client listens to a Sentinel", func() bool {
+	wait.For(t, "a client listens to a Sentinel", func() bool {
 		for _, s := range g.Sentinels {
 			client := redis.NewSentinelClient(&redis.Options{Addr: s.Addr})
 			cmd := redis.NewStringCmd(context.Background(), "client", "list")
@@ -77,7 +75,7 @@ func (g *Group) Failover(t testing.TB) {
 	t.Helper()
 	client := redis.NewSentinelClient(&redis.Options{Addr: g.Sentinels[0].Addr})
 	defer client.Close()
-	Eventually(t, "the Sentinel begins a failover", func() bool {
+	wait.For(t, "the Sentinel begins a failover", func() bool {
 		return client.Failover(context.Background(), "rooms").Err() == nil
 	})
 }
@@ -95,7 +93,7 @@ func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Ser
 		bus[s] = port
 		return s
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Long)
 	defer cancel()
 	do := func(s *Server, what ...any) string {
 		t.Helper()
@@ -118,7 +116,7 @@ func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Ser
 		do(s, "cluster", "meet", "127.0.0.1", masters[2].Port, bus[masters[2]])
 	}
 	for _, s := range all {
-		Eventually(t, "the Cluster is complete", func() bool {
+		wait.For(t, "the Cluster is complete", func() bool {
 			client := redis.NewClient(&redis.Options{Addr: s.Addr})
 			defer client.Close()
 			nodes, err := client.ClusterShards(ctx).Result()
@@ -132,21 +130,11 @@ func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Ser
 		})
 	}
 	do(replica, "cluster", "replicate", do(masters[0], "cluster", "myid"))
-	Eventually(t, "the replica follows", func() bool {
+	wait.For(t, "the replica follows", func() bool {
 		client := redis.NewClient(&redis.Options{Addr: replica.Addr})
 		defer client.Close()
 		role, err := client.Do(ctx, "role").Slice()
 		return err == nil && len(role) > 3 && role[0] == "slave" && role[3] == "connected"
 	})
 	return masters, replica
-}
-
-// Eventually waits until something is so.
-func Eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(Patience); !so(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", Patience, what)
-		}
-	}
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"liverelay/test/wait"
 )
 
 // Server is a redis-server on a port of the loopback. It keeps nothing on disk
@@ -95,7 +97,7 @@ func (s *Server) Up() error {
 		_ = cmd.Wait()
 		close(exit)
 	}(s.cmd, s.exit)
-	for range 3000 { // 30 s: the machine may be busy
+	for end := time.Now().Add(wait.Long); time.Now().Before(end); {
 		select {
 		case <-s.exit:
 			return errors.New("redis-server ended at once")

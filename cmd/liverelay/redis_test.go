@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"liverelay/cluster/redistest"
+	"liverelay/test/wait"
 )
 
 // TestReadyOnceRedisWasRead: a load balancer sends nobody to a node that would refuse
@@ -19,7 +20,7 @@ func TestReadyOnceRedisWasRead(t *testing.T) {
 	t.Setenv("LIVERELAY_ADMIN_LISTEN", r.address("admin.listen"))
 	is := func(code int, begin string) {
 		t.Helper()
-		redistest.Eventually(t, begin, func() bool {
+		wait.For(t, begin, func() bool {
 			resp, body := get(t, "http://"+r.address("admin.listen")+"/readyz", "")
 			return resp.StatusCode == code && strings.HasPrefix(body, begin) && strings.Count(body, "\n") == 1
 		})

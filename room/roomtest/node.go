@@ -65,6 +65,7 @@ func NewGuarded(store room.Store, bus room.Bus, bans auth.Store, tweak func(*roo
 	app := room.App{Name: AppName, ID: AppID, Secrets: []string{AppSecret}}
 	cfg := room.Config{
 		Store: store, Bus: bus,
+		LoginTimeout: time.Hour, StoreTimeout: 10 * time.Second, // the machine may be busy
 		App: func(id uint32, name string) (room.App, bool) {
 			return app, (id == 0 || id == AppID) && (name == "" || name == AppName)
 		},
@@ -172,7 +173,7 @@ func (n *Node) Revoked() []string {
 
 // Close stops the node in order.
 func (n *Node) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	n.stop()
 	<-n.watched
