@@ -54,19 +54,19 @@ func (s *Service) may(who auth.Subject, p auth.Privilege, banned Code) *Error {
 	return refuse(banned, "forbidden")
 }
 
-// revoke makes signed addresses worthless, by their ids.
-func (s *Service) revoke(app string, ids []string) {
-	if len(ids) == 0 {
-		return
-	}
+// revoke makes signed addresses worthless: those of one id, or of a session.
+func (s *Service) revoke(key auth.Key) {
 	s.spawn(func() {
-		for _, id := range ids {
-			key := auth.Key{Kind: auth.KindGrant, App: app, Value: id}
-			if err := s.cfg.Access.Ban(s.ctx, auth.Entry{Key: key, Until: s.now().Add(urlTTL), Reason: "left"}); err != nil {
-				s.log.Warn("address not revoked", "app", app, "id", id, "err", err)
-			}
+		if err := s.cfg.Access.Ban(s.ctx, auth.Entry{Key: key, Until: s.now().Add(urlTTL), Reason: "left"}); err != nil {
+			s.log.Warn("address not revoked", "app", key.App, "kind", key.Kind, "id", key.Value, "err", err)
 		}
 	})
+}
+
+// thrownOut reports whether a session was ended for good: its client may not go on with it.
+func (s *Service) thrownOut(app, session string) bool {
+	e := s.may(auth.Subject{App: app, Session: mediaSession(session)}, auth.MayLogin, CodeKicked)
+	return e != nil && e.Code == CodeKicked
 }
 
 // End takes out of the rooms who may not be in them any more, and withdraws streams

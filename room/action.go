@@ -57,9 +57,9 @@ func (c *apiCall) kickoutUser() (any, error) {
 	}})
 }
 
-// kick takes a user out, with the streams of its devices too; the nodes that have
-// their media end it.
+// kick takes a user out, with its devices; the nodes that have their media end it.
 func (t *tx) kick(user, text string) {
+	t.out(user, ReasonKicked)
 	if m := t.st.members[user]; m != nil {
 		t.leave(m, ReasonKicked, CodeKicked, text)
 	}
@@ -80,14 +80,12 @@ func (c *apiCall) closeRoom() (any, error) {
 		return nil, apiFail(apiParam, "CustomReason: more than 256 bytes")
 	}
 	return object{}, c.in(key, func(t *tx) error {
+		t.out("", ReasonRemoved)
 		for _, m := range t.st.members {
 			t.leave(m, ReasonRemoved, CodeKicked, text)
 		}
 		for _, s := range t.st.streams {
 			t.unstream(s, ReasonRemoved)
-		}
-		for _, d := range t.st.devices {
-			t.undevice(d)
 		}
 		t.room.quietClose = !c.bool("RoomCloseCallback")
 		return nil

@@ -37,7 +37,7 @@ type Stream struct {
 	Created int64  `json:"t"`           // ms; of the last start when live
 	Manual  bool   `json:"m,omitempty"` // added by the server API: not tied to media
 
-	Grants []string `json:"g,omitempty"` // ids of the push URLs given out, the latest ones
+	Grant string `json:"j,omitempty"` // id of all its push URLs, until it ceases
 }
 
 // Extra is one key of the room's extra info.
@@ -64,6 +64,7 @@ type Op string
 const (
 	OpMember    Op = "member"    // Member is there now: new, resumed, replaced, renamed
 	OpLeave     Op = "leave"     // Member is gone
+	OpOut       Op = "out"       // Member.User was thrown out, no id: everybody: what is theirs anywhere ends
 	OpDevice    Op = "device"    // Device is there now
 	OpUndevice  Op = "undevice"  // Device is gone
 	OpStream    Op = "stream"    // Stream is so now

@@ -27,6 +27,7 @@ type URLRequest struct {
 	Host        string        // as the client addressed this server: host[:port]
 	Secure      bool          // it came over TLS
 	TTL         time.Duration // of the addresses
+	ID          string        // of the grant in them; empty: a new one
 }
 
 // URLs are signed media addresses, best first.
@@ -69,10 +70,10 @@ type Config struct {
 	Origin func(app, origin, host string) bool
 	// Access decides on logins, publishes and plays.
 	Access Access
-	// EndStream ends a publisher on this node; EndPlayers ends a user's players of a
-	// stream (user "": all). Optional. They have a goroutine.
+	// EndStream ends a publisher on this node, EndPlayers what a user of a room plays
+	// here. Optional. They have a goroutine.
 	EndStream  func(StreamRef, Reason)
-	EndPlayers func(app, stream, user string)
+	EndPlayers func(PlayersRef, Reason)
 	// StreamLive reports whether a stream has media anywhere in the service. Optional.
 	StreamLive func(app, stream string) bool
 

@@ -2,7 +2,6 @@ package room
 
 import (
 	"log/slog"
-	"slices"
 	"strconv"
 	"time"
 
@@ -79,8 +78,6 @@ func (c *Conn) reply(r *reply) {
 	}
 }
 
-// maxGrants is how many push URLs of one stream are remembered for revocation.
-const maxGrants = 8
 
 // handle does one request. What it returns refuses it; else the reply is sent, now
 // or when the room has done it.
@@ -173,16 +170,22 @@ func (s *Service) waitFor(done <-chan struct{}) {
 	}
 }
 
-func (c *Conn) urls(s *Session, req *request, publish bool) (URLs, *Error) {
+// checkMedia checks what publish and play have in common.
+func checkMedia(req *request) *Error {
 	switch {
 	case req.Source != "" && req.Source != "BGP" && req.Source != "CDN":
-		return URLs{}, refuse(CodeParam, "source: BGP or CDN")
+		return refuse(CodeParam, "source: BGP or CDN")
 	case len(req.Params) > 1024:
-		return URLs{}, refuse(CodeParam, "params: more than 1024 bytes")
+		return refuse(CodeParam, "params: more than 1024 bytes")
 	}
+	return checkStream(req.Stream)
+}
+
+// urls signs addresses for a session; all of one grant when that has an id.
+func (c *Conn) urls(s *Session, req *request, publish bool, grant string) (URLs, error) {
 	u, err := c.svc.cfg.Access.Sign(URLRequest{
 		App: s.room.key.App, Stream: req.Stream, Publish: publish, User: s.user.ID, Room: s.room.key.Room, Session: mediaSession(s.id),
-		Source: req.Source, Params: req.Params, Host: c.host, Secure: c.secure, TTL: urlTTL,
+		Source: req.Source, Params: req.Params, Host: c.host, Secure: c.secure, TTL: urlTTL, ID: grant,
 	})
 	if err != nil {
 		c.svc.log.Error("sign media URL", "room", s.room.key, "stream", req.Stream, "err", err)
@@ -192,7 +195,7 @@ func (c *Conn) urls(s *Session, req *request, publish bool) (URLs, *Error) {
 }
 
 func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
-	if err := checkStream(req.Stream); err != nil {
+	if err := checkMedia(req); err != nil {
 		return err
 	}
 	if req.ExtraInfo != nil && len(*req.ExtraInfo) > 128 {
@@ -212,11 +215,10 @@ func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
 	if err := c.svc.may(who, auth.MayPublish, CodePublishForbidden); err != nil {
 		return err
 	}
-	u, err := c.urls(s, req, true)
-	if err != nil {
-		return err
-	}
+	var u URLs
 	answer := c.then(req.ID, func() *reply { return &reply{Stream: req.Stream, URL: u.first(), URLs: &u} })
+	fresh := newID()
+	grant := fresh
 	return c.do(s, command{
 		message: true,
 		apply: func(t *tx) error {
@@ -228,8 +230,10 @@ func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
 				*st = *old
 				st.Session, st.User = s.id, s.user
 			}
-			st.Grants = append(slices.Clone(st.Grants), u.ID)
-			st.Grants = st.Grants[max(0, len(st.Grants)-maxGrants):]
+			if st.Grant == "" { // else it is in addresses that were given out
+				st.Grant = fresh
+			}
+			grant = st.Grant
 			if m := t.st.members[s.user.ID]; m == nil || m.Session != s.id {
 				return refuse(CodeNotInRoom, "not logged in to this room")
 			}
@@ -242,6 +246,9 @@ func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
 		done: func(err error) {
 			if err != nil && asError(err).Code == CodeUnavailable {
 				err = nil // existing sessions go on; the stream is announced when the store is back
+			}
+			if err == nil {
+				u, err = c.urls(s, req, true, grant)
 			}
 			answer(err)
 		},
@@ -270,7 +277,7 @@ func (c *Conn) stopPublish(s *Session, req *request, _ time.Time) *Error {
 }
 
 func (c *Conn) play(s *Session, req *request, _ time.Time) *Error {
-	if err := checkStream(req.Stream); err != nil {
+	if err := checkMedia(req); err != nil {
 		return err
 	}
 	who := s.subject()
@@ -291,9 +298,9 @@ func (c *Conn) play(s *Session, req *request, _ time.Time) *Error {
 	if full {
 		return refuse(CodePlayLimit, "more than %d plays", c.svc.cfg.MaxPlays)
 	}
-	u, err := c.urls(s, req, false)
+	u, err := c.urls(s, req, false, "")
 	if err != nil {
-		return err
+		return asError(err)
 	}
 	c.reply(&reply{ID: req.ID, Stream: req.Stream, URL: u.first(), URLs: &u})
 	return nil
@@ -307,8 +314,10 @@ func (c *Conn) stopPlay(s *Session, req *request, _ time.Time) *Error {
 	_, known := s.plays[req.Stream]
 	delete(s.plays, req.Stream)
 	s.mu.Unlock()
-	if known && c.svc.cfg.EndPlayers != nil {
-		c.svc.cfg.EndPlayers(s.room.key.App, req.Stream, s.user.ID)
+	if known {
+		c.svc.endPlayers(PlayersRef{
+			App: s.room.key.App, Room: s.room.key.Room, User: s.user.ID, Stream: req.Stream, Session: mediaSession(s.id),
+		}, ReasonStopped)
 	}
 	c.reply(&reply{ID: req.ID})
 	return nil

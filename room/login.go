@@ -172,6 +172,9 @@ func (l *login) apply(r *Room, t *tx) error {
 	if want := l.req.Resume; want != nil && want.Only {
 		return refuse(CodeNotInRoom, "nothing to resume")
 	}
+	if want := l.req.Resume; want != nil && r.svc.thrownOut(r.key.App, want.Session) {
+		return refuse(CodeKicked, "%s", kickText(CodeKicked)) // while its client was away
+	}
 	if l.expired {
 		return refuse(CodeTokenExpired, "token expired")
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/netip"
-	"slices"
 	"time"
 
 	"liverelay/auth"
@@ -21,17 +20,6 @@ type StreamEvent struct {
 	Epoch       uint64 // of the publisher; a later one has a higher number
 	Grant       string // id of the signed URL
 	Reason      Reason // StreamEnded: why
-}
-
-// PlayerEvent is what the media path tells of a player on this node.
-type PlayerEvent struct {
-	App, Stream string
-	User, Room  string
-	Session     string
-	Protocol    string
-	Remote      netip.AddrPort
-	ID          uint64 // of the player on this node
-	Code        Code   // PlayerEnded: 0 as asked, else CodePlayInterrupted, CodePlayForbidden
 }
 
 // media is a publisher on this node. Owned by the room's goroutine.
@@ -57,9 +45,6 @@ func (s *Service) StreamPublished(ev StreamEvent) {
 			return
 		}
 		r.media[ev.Stream] = &media{StreamEvent: ev, since: s.now()}
-		if ev.Session == "" {
-			r.deviceUp(ev.User, "publish/"+ev.Stream)
-		}
 	})
 }
 
@@ -68,9 +53,6 @@ func (s *Service) StreamEnded(ev StreamEvent) {
 	s.streamEvent(ev, func(r *Room) {
 		if m := r.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
 			delete(r.media, ev.Stream)
-			if m.Session == "" {
-				r.deviceDown(m.User, "publish/"+ev.Stream)
-			}
 		}
 	})
 }
@@ -103,81 +85,6 @@ func (s *Service) streamEvent(ev StreamEvent, note func(*Room)) {
 			}
 		},
 	})
-}
-
-// PlayerStarted is told when a player gets its stream, PlayerEnded when it has gone.
-func (s *Service) PlayerStarted(ev PlayerEvent) { s.playerEvent(ev, true) }
-
-// PlayerEnded is told when a player has gone.
-func (s *Service) PlayerEnded(ev PlayerEvent) { s.playerEvent(ev, false) }
-
-func (s *Service) playerEvent(ev PlayerEvent, playing bool) {
-	if ev.Room == "" || ev.User == "" {
-		return
-	}
-	key := Key{ev.App, ev.Room}
-	if ev.Session != "" {
-		s.tellPlayer(key, ev, playing)
-		return
-	}
-	id := "play/" + string(encode(ev.ID))
-	note := func(r *Room) {
-		if playing {
-			r.deviceUp(ev.User, id)
-		} else {
-			r.deviceDown(ev.User, id)
-		}
-	}
-	s.do(key, command{
-		must: true,
-		apply: func(t *tx) error {
-			r := t.room
-			note(r)
-			r.device(t, ev.User)
-			return nil
-		},
-		done: func(err error) {
-			if r := s.loaded(key); err != nil && err != errClosed && r != nil {
-				note(r)
-			}
-		},
-	})
-}
-
-// playerKey is what one member plays.
-type playerKey struct {
-	room         Key
-	user, stream string
-}
-
-// tellPlayer tells a member of its player's media connection. One that is replaced
-// by a newer one of the same member ends unnoticed.
-func (s *Service) tellPlayer(key Key, ev PlayerEvent, playing bool) {
-	k := playerKey{key, ev.User, ev.Stream}
-	s.mu.Lock()
-	ids := slices.DeleteFunc(s.players[k], func(id uint64) bool { return id == ev.ID })
-	if playing {
-		ids = append(ids, ev.ID)
-	}
-	if len(ids) == 0 {
-		delete(s.players, k)
-	} else {
-		s.players[k] = ids
-	}
-	s.mu.Unlock()
-	if !playing && len(ids) > 0 {
-		return
-	}
-	if r := s.loaded(key); r != nil {
-		if own := r.session(ev.User); own != nil {
-			if !playing && !own.asksFor(ev.Stream) {
-				ev.Code = 0 // it was stopped
-			}
-			own.send(playerEvent(ev.Room, ev.Stream, playing, ev.Code).frame())
-			return
-		}
-	}
-	s.sendToNodes(key, &transient{To: ev.User, Frame: playerEvent(ev.Room, ev.Stream, playing, ev.Code).frame()})
 }
 
 // session is a user's session on this node; any goroutine.
@@ -218,13 +125,16 @@ func (r *Room) announce(t *tx, m *media) {
 			}
 			return // its user is on the way, or its time is running out
 		}
-		st.Session = member.Session
+		st.Session, st.Grant = member.Session, m.Grant
 	} else {
 		r.device(t, m.User)
 	}
 	m.announced = true
 	if old != nil {
-		st.Extra, st.Grants = old.Extra, old.Grants
+		st.Extra = old.Extra
+		if old.Grant != "" {
+			st.Grant = old.Grant
+		}
 		if old.Live {
 			if old.Node == st.Node && old.Epoch == st.Epoch && old.Session == st.Session {
 				return
@@ -235,13 +145,14 @@ func (r *Room) announce(t *tx, m *media) {
 	t.stream(st, 0)
 }
 
-// expireMedia ends publishers whose user did not come.
+// expireMedia ends publishers and players whose user did not come.
 func (r *Room) expireMedia(now time.Time) {
+	r.expirePlayers(now)
 	for _, m := range r.media {
 		if !m.announced && !m.ended && now.Sub(m.since) > r.svc.cfg.Grace {
 			r.endMedia(m, ReasonHeartbeat)
 			if m.Grant != "" {
-				r.svc.revoke(r.key.App, []string{m.Grant})
+				r.svc.revoke(auth.Key{Kind: auth.KindGrant, App: r.key.App, Value: m.Grant})
 			}
 		}
 	}
@@ -263,31 +174,6 @@ func (r *Room) endMedia(m *media, why Reason) {
 func (r *Room) stopMedia(stream, user string) {
 	if m := r.media[stream]; m != nil && m.User == user {
 		r.endMedia(m, ReasonStopped)
-	}
-}
-
-func (r *Room) deviceUp(user, id string) {
-	if r.devices[user] == nil {
-		r.devices[user] = map[string]struct{}{}
-	}
-	r.devices[user][id] = struct{}{}
-}
-
-func (r *Room) deviceDown(user, id string) {
-	delete(r.devices[user], id)
-	if len(r.devices[user]) == 0 {
-		delete(r.devices, user)
-	}
-}
-
-// device makes the room say whether a user is there by media connections to this node.
-func (r *Room) device(t *tx, user string) {
-	known := t.st.devices[deviceField(user, r.svc.node)]
-	switch here := r.devices[user] != nil; {
-	case here && known == nil:
-		t.device(&Device{User: User{user, user}, Node: r.svc.node})
-	case !here && known != nil:
-		t.undevice(known)
 	}
 }
 

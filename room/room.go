@@ -44,7 +44,8 @@ type Room struct {
 	lastFence  int64
 	assertOwn  bool // compare what this node owns with the copy
 	media      map[string]*media
-	devices    map[string]map[string]struct{} // user -> its media connections without a session
+	players    map[string]map[uint64]PlayerEvent // by user and player
+	stranded   map[string]time.Time              // users with players here who are not in the room, since when
 	expired    []expired                      // nodes that seem dead
 	orphans    map[string]time.Time           // nodes without a lease, since when
 	snapshots  bool                           // the copy was replaced: sessions need a snapshot, not changes
@@ -97,7 +98,7 @@ type leaving struct {
 func newRoom(svc *Service, key Key) *Room {
 	r := &Room{
 		svc: svc, key: key, st: newState(),
-		media: map[string]*media{}, devices: map[string]map[string]struct{}{}, gone: map[string]leaving{},
+		media: map[string]*media{}, players: map[string]map[uint64]PlayerEvent{}, stranded: map[string]time.Time{}, gone: map[string]leaving{},
 		sessions: map[string]*Session{},
 	}
 	r.broadcasts, r.barrages = newBucket(10, 10), newBucket(20, 20)
@@ -209,7 +210,7 @@ func (r *Room) run() {
 
 // idleLocked: nothing of this node is in the room.
 func (r *Room) idleLocked() bool {
-	return len(r.sessions) == 0 && len(r.media) == 0 && len(r.devices) == 0 && len(r.gone) == 0
+	return len(r.sessions) == 0 && len(r.media) == 0 && len(r.players) == 0 && len(r.gone) == 0
 }
 
 // unload forgets the room; its lease ends.
@@ -311,6 +312,7 @@ func (r *Room) begin() *tx {
 func (r *Room) commit(t *tx) error {
 	rejoin := r.fence == 0 && r.owns() && t.st.exists()
 	if len(t.changes) == 0 && len(t.expired) == 0 && !rejoin {
+		r.position() // what this node has may have changed
 		return nil
 	}
 	c, err := t.commit(r)
@@ -359,7 +361,7 @@ func (r *Room) commit(t *tx) error {
 func (r *Room) position() {
 	r.mu.Lock()
 	r.pos, r.held, r.userCount = r.st.Position, r.fence, r.st.users
-	r.haveOrphans, r.pendingMedia = len(r.orphans) > 0, false
+	r.haveOrphans, r.pendingMedia = len(r.orphans) > 0, len(r.stranded) > 0
 	for _, m := range r.media {
 		r.pendingMedia = r.pendingMedia || !m.announced
 	}

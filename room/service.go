@@ -35,7 +35,6 @@ type Service struct {
 	// guarded by mu
 	mu       sync.Mutex
 	rooms    map[Key]*Room
-	players  map[playerKey][]uint64 // of sessions, on this node
 	retry    map[*Room]struct{}
 	closing  bool // no new connections
 	closed   bool // no new goroutines
@@ -58,7 +57,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, node: cfg.Node, store: cfg.Store, log: cfg.Log,
-		rooms: map[Key]*Room{}, players: map[playerKey][]uint64{}, retry: map[*Room]struct{}{},
+		rooms: map[Key]*Room{}, retry: map[*Room]struct{}{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.callbacks = newCallbacks(s)
@@ -296,6 +295,9 @@ func (r *Room) kicking(user, text string) command {
 			return nil
 		},
 		done: func(err error) {
+			if err != nil {
+				r.putOut(user, ReasonKicked)
+			}
 			if s := r.sessions[user]; err != nil && s != nil {
 				r.gone[user] = leaving{s.id, ReasonKicked} // the store will be told when it is back
 				r.drop(s)

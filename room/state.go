@@ -65,7 +65,7 @@ func parseState(v View) (*state, error) {
 // back from outside the process.
 func (c *Change) complete() bool {
 	switch c.Op {
-	case OpMember, OpLeave:
+	case OpMember, OpLeave, OpOut:
 		return c.Member != nil
 	case OpDevice, OpUndevice:
 		return c.Device != nil

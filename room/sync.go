@@ -68,7 +68,7 @@ func (r *Room) over() {
 
 // owns reports whether this node has anything in the room.
 func (r *Room) owns() bool {
-	return len(r.sessions) > 0 || len(r.media) > 0 || len(r.devices) > 0
+	return len(r.sessions) > 0 || len(r.media) > 0 || len(r.players) > 0
 }
 
 // restore gives the store this node's copy, with a sequence ahead of any that was
@@ -204,14 +204,7 @@ func (r *Room) assert(t *tx) {
 			t.leave(m, why, 0, "")
 		}
 	}
-	for _, d := range t.st.devices {
-		if d.Node == me && r.devices[d.User.ID] == nil {
-			t.undevice(d)
-		}
-	}
-	for user := range r.devices {
-		r.device(t, user)
-	}
+	r.assertDevices(t)
 	for _, s := range t.st.streams {
 		if md := r.media[s.ID]; s.Node == me && s.Live && !s.Manual && (md == nil || md.ended || md.Epoch != s.Epoch) {
 			t.silence(s, ReasonLost)

@@ -1,5 +1,7 @@
 package room
 
+import "liverelay/auth"
+
 // tell brings changes that were just applied to this node's sessions and media, in
 // order, and, when this node made them, to the app's backend. It only queues.
 func (r *Room) tell(changes []*Change, own bool) {
@@ -19,9 +21,15 @@ func (r *Room) tell(changes []*Change, own bool) {
 					s.end(nil)
 				}
 			}
+			r.left(ch)
+			if own && ch.Code != 0 {
+				r.svc.revoke(auth.Key{Kind: auth.KindSession, App: r.key.App, Value: mediaSession(ch.Member.Session)})
+			}
 			if ch.Shown {
 				r.users.add(ch.Member.User, "DELETE", "", ch.Seq)
 			}
+		case OpOut:
+			r.putOut(ch.Member.User.ID, ch.Reason)
 		case OpDevice:
 			if ch.Shown {
 				r.users.add(ch.Device.User, "ADD", "", ch.Seq)
@@ -66,6 +74,7 @@ func (r *Room) memberCame(ch *Change) {
 			s.moved()
 		}
 	}
+	r.came(m)
 	if ch.Shown {
 		r.users.add(m.User, "ADD", ch.Was, ch.Seq)
 	}
@@ -100,8 +109,8 @@ func (r *Room) streamChanged(ch *Change, own bool) {
 			own.send(publisherEvent(r.key.Room, s.ID, true, 0).frame())
 		}
 	}
-	if own && ch.Op == OpUnstream && ch.Reason != ReasonHeartbeat && ch.Reason != ReasonLost {
-		r.svc.revoke(r.key.App, s.Grants)
+	if own && ch.Op == OpUnstream && s.Grant != "" && ch.Reason != ReasonHeartbeat && ch.Reason != ReasonLost {
+		r.svc.revoke(auth.Key{Kind: auth.KindGrant, App: r.key.App, Value: s.Grant})
 	}
 	md := r.media[s.ID]
 	if md == nil {

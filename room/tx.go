@@ -65,6 +65,20 @@ func (t *tx) sessionStreams(m *Member, why Reason) {
 	}
 }
 
+// out has every node end what a user (empty: everybody) publishes and plays there. It comes
+// before what that changes in the room.
+func (t *tx) out(user string, why Reason) {
+	if !t.st.exists() {
+		return
+	}
+	t.add(&Change{Op: OpOut, Member: &Member{User: User{ID: user}}, Reason: why})
+	for _, d := range t.st.devices {
+		if user == "" || d.User.ID == user {
+			t.undevice(d)
+		}
+	}
+}
+
 func (t *tx) device(d *Device) {
 	known := t.st.present(d.User.ID)
 	t.add(&Change{Op: OpDevice, Device: d, Shown: !known})

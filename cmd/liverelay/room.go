@@ -87,6 +87,9 @@ func (a access) Sign(r room.URLRequest) (room.URLs, error) {
 	}
 	grant := auth.NewGrant(r.App, r.Stream, action, r.TTL)
 	grant.User, grant.Room, grant.Session = r.User, r.Room, r.Session
+	if r.ID != "" {
+		grant.ID = r.ID
+	}
 	query := ownQuery(r.Params)
 	if r.Source == "CDN" {
 		return s.signCDN(app, grant, query)
@@ -193,15 +196,18 @@ func (s *server) streamLive(app, stream string) bool {
 	return ok && state.Live
 }
 
-// endPlayers ends the players of a user who stopped; all for an operator.
-func (s *server) endPlayers(app, stream, user string) {
-	why := relay.ErrKicked
-	if user != "" {
-		why = endingOf(room.ReasonStopped)
+// endPlayers ends what a user of a room plays here.
+func (s *server) endPlayers(ref room.PlayersRef, why room.Reason) {
+	match := func(session relay.Session) bool {
+		g := &session.Grant
+		return session.Action == relay.ActionPlay && session.Name.App == ref.App && g.User == ref.User && g.Room == ref.Room &&
+			(ref.Session == "" || g.Session == ref.Session)
 	}
-	s.relay.EndIn(relay.Name{App: app, Stream: stream}, func(session relay.Session) bool {
-		return session.Action == relay.ActionPlay && (user == "" || session.Grant.User == user)
-	}, why)
+	if ref.Stream != "" {
+		s.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, match, endingOf(why))
+	} else {
+		s.relay.End(match, endingOf(why))
+	}
 }
 
 // watchBans ends the media that run here when they are banned or revoked.
@@ -240,6 +246,7 @@ func (s *server) hooks() relay.Hooks {
 			Protocol: e.Protocol,
 			Remote:   e.Remote,
 			ID:       e.ID,
+			Grant:    e.Grant.ID,
 			Code:     playCodeOf(e.Err),
 		}
 	}

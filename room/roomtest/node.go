@@ -34,8 +34,9 @@ type Node struct {
 	stop    context.CancelFunc // of the watch
 	watched chan struct{}
 
-	mu    sync.Mutex
-	ended []room.StreamRef
+	mu      sync.Mutex
+	ended   []room.StreamRef
+	players []room.PlayersRef
 }
 
 // Access decides as the server does, but for the tokens, which say themselves what they
@@ -74,6 +75,11 @@ func NewGuarded(store room.Store, bus room.Bus, bans auth.Store, tweak func(*roo
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.ended = append(n.ended, ref)
+		},
+		EndPlayers: func(ref room.PlayersRef, _ room.Reason) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.players = append(n.players, ref)
 		},
 	}
 	if tweak != nil {
@@ -137,7 +143,10 @@ func (a *Access) Login(ctx context.Context, l auth.Login) (auth.Token, error) {
 
 // Sign implements [room.Access].
 func (a *Access) Sign(r room.URLRequest) (room.URLs, error) {
-	id := r.Stream + "-" + time.Now().Format("150405.000000000")
+	id := r.ID
+	if id == "" {
+		id = r.Stream + "-" + time.Now().Format("150405.000000000")
+	}
 	tail := "/" + r.App + "/" + r.Stream
 	query := "?user=" + r.User + "&session=" + r.Session + "&id=" + id
 	u := room.URLs{ID: id, RTMP: []string{"rtmp://" + r.Host + tail + query}}
@@ -162,6 +171,13 @@ func (n *Node) Ended() []room.StreamRef {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]room.StreamRef(nil), n.ended...)
+}
+
+// EndedPlayers lists the players that the service wanted ended.
+func (n *Node) EndedPlayers() []room.PlayersRef {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]room.PlayersRef(nil), n.players...)
 }
 
 // Revoked lists the URLs that were made worthless.

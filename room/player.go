@@ -1,0 +1,237 @@
+package room
+
+import (
+	"net/netip"
+	"time"
+
+	"liverelay/auth"
+)
+
+// PlayerEvent is what the media path tells of a player on this node.
+type PlayerEvent struct {
+	App, Stream string
+	User, Room  string
+	Session     string // URLRequest.Session; empty: a device
+	Protocol    string
+	Remote      netip.AddrPort
+	ID          uint64 // of the player on this node
+	Grant       string // id of the signed URL
+	Code        Code   // PlayerEnded: 0 as asked, else CodePlayInterrupted, CodePlayForbidden
+}
+
+// PlayersRef is what a user of a room plays on this node, for Config.EndPlayers.
+type PlayersRef struct {
+	App, Room, User string
+	Stream          string // empty: every one
+	Session         string // as in PlayerEvent; empty: of every session, and a device's
+}
+
+// PlayerStarted is told when a player gets its stream, PlayerEnded when it has gone. Neither blocks.
+func (s *Service) PlayerStarted(ev PlayerEvent) { s.playerEvent(ev, true) }
+
+// PlayerEnded is told when a player has gone.
+func (s *Service) PlayerEnded(ev PlayerEvent) { s.playerEvent(ev, false) }
+
+func (s *Service) playerEvent(ev PlayerEvent, playing bool) {
+	if ev.Room == "" || ev.User == "" {
+		return
+	}
+	key := Key{ev.App, ev.Room}
+	s.do(key, command{
+		must: true,
+		apply: func(t *tx) error {
+			r := t.room
+			r.notePlayer(ev, playing)
+			if ev.Session == "" {
+				r.device(t, ev.User)
+			} else if playing && t.st.members[ev.User] == nil {
+				r.strand(ev.User)
+			}
+			return nil
+		},
+		done: func(err error) {
+			r := s.loaded(key)
+			if r == nil || err == errClosed {
+				return
+			}
+			if err != nil {
+				r.notePlayer(ev, playing) // asserted when the store is back
+			}
+			if ev.Session != "" {
+				r.tellPlayer(ev, playing)
+			}
+		},
+	})
+}
+
+func (r *Room) notePlayer(ev PlayerEvent, playing bool) {
+	of := r.players[ev.User]
+	if playing {
+		if of == nil {
+			of = map[uint64]PlayerEvent{}
+			r.players[ev.User] = of
+		}
+		of[ev.ID] = ev
+		return
+	}
+	delete(of, ev.ID)
+	if len(of) == 0 {
+		delete(r.players, ev.User)
+		delete(r.stranded, ev.User)
+	}
+}
+
+// tellPlayer tells a member of its player's media connection. One that is replaced
+// by a newer one of the same member ends unnoticed.
+func (r *Room) tellPlayer(ev PlayerEvent, playing bool) {
+	if !playing {
+		for _, p := range r.players[ev.User] {
+			if p.Stream == ev.Stream && p.Session != "" {
+				return
+			}
+		}
+	}
+	own := r.session(ev.User)
+	if own != nil && !playing && !own.asksFor(ev.Stream) {
+		ev.Code = 0 // it was stopped
+	}
+	frame := playerEvent(ev.Room, ev.Stream, playing, ev.Code).frame()
+	if own != nil {
+		own.send(frame)
+	} else {
+		r.svc.sendToNodes(r.key, &transient{To: ev.User, Frame: frame})
+	}
+}
+
+// strand notes that a user plays here by the address of a session, and is not in the room: he may be on
+// his way back, for the grace.
+func (r *Room) strand(user string) {
+	if _, known := r.stranded[user]; !known {
+		r.stranded[user] = r.svc.now()
+	}
+}
+
+// left ends what a member who has left plays here: at once, or, when it was only lost, after the grace.
+func (r *Room) left(ch *Change) {
+	user := ch.Member.User.ID
+	switch {
+	case ch.Code != 0: // see putOut
+	case ch.Reason == ReasonHeartbeat && r.players[user] != nil:
+		r.strand(user)
+	default:
+		r.endPlayers(user, ch.Reason, func(session string) bool { return session == mediaSession(ch.Member.Session) })
+	}
+}
+
+// came ends what is still played here by a session that the user's new one has replaced, unless it is
+// of the same client.
+func (r *Room) came(m *Member) {
+	delete(r.stranded, m.User.ID)
+	r.endPlayers(m.User.ID, ReasonRelogin, func(session string) bool {
+		return session != mediaSession(m.Session) && (m.Previous == "" || session != mediaSession(m.Previous))
+	})
+}
+
+// expirePlayers ends what is played by users who did not come back.
+func (r *Room) expirePlayers(now time.Time) {
+	for user, since := range r.stranded {
+		if now.Sub(since) > r.svc.cfg.Grace {
+			delete(r.stranded, user)
+			r.endPlayers(user, ReasonHeartbeat, func(string) bool { return true })
+		}
+	}
+}
+
+// endPlayers has the relay end a user's players of some sessions.
+func (r *Room) endPlayers(user string, why Reason, which func(session string) bool) {
+	ended := map[string]bool{}
+	for _, p := range r.players[user] {
+		if p.Session == "" || ended[p.Session] || !which(p.Session) {
+			continue
+		}
+		ended[p.Session] = true
+		r.svc.endPlayers(PlayersRef{App: r.key.App, Room: r.key.Room, User: user, Session: p.Session}, why)
+	}
+}
+
+func (s *Service) endPlayers(ref PlayersRef, why Reason) {
+	if end := s.cfg.EndPlayers; end != nil {
+		s.spawn(func() { end(ref, why) })
+	}
+}
+
+// putOut ends all that a user who was thrown out (empty: everybody, for the room was closed) publishes
+// and plays here, also as a device and from sessions that the room does not know any more, and
+// makes the addresses worthless that it came by.
+func (r *Room) putOut(user string, why Reason) {
+	revoked := map[auth.Key]bool{}
+	revoke := func(session, grant string) {
+		switch {
+		case session != "":
+			revoked[auth.Key{Kind: auth.KindSession, App: r.key.App, Value: session}] = true
+		case grant != "":
+			revoked[auth.Key{Kind: auth.KindGrant, App: r.key.App, Value: grant}] = true
+		}
+	}
+	for _, m := range r.media {
+		if user == "" || user == m.User {
+			r.endMedia(m, why)
+			revoke(m.Session, m.Grant)
+		}
+	}
+	for u, of := range r.players {
+		if user != "" && user != u {
+			continue
+		}
+		for _, p := range of {
+			revoke(p.Session, p.Grant)
+		}
+		delete(r.players, u)
+		delete(r.stranded, u)
+		r.svc.endPlayers(PlayersRef{App: r.key.App, Room: r.key.Room, User: u}, why)
+	}
+	for key := range revoked {
+		r.svc.revoke(key)
+	}
+}
+
+// here reports whether a user is in the room by media connections to this node that no session asked for.
+func (r *Room) here(user string) bool {
+	for _, m := range r.media {
+		if m.User == user && m.Session == "" && !m.ended {
+			return true
+		}
+	}
+	for _, p := range r.players[user] {
+		if p.Session == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// device makes the room say whether a user is there by media connections to this node.
+func (r *Room) device(t *tx, user string) {
+	known := t.st.devices[deviceField(user, r.svc.node)]
+	switch here := r.here(user); {
+	case here && known == nil:
+		t.device(&Device{User: User{user, user}, Node: r.svc.node})
+	case !here && known != nil:
+		t.undevice(known)
+	}
+}
+
+// assertDevices is device for everybody who may be one.
+func (r *Room) assertDevices(t *tx) {
+	for _, d := range t.st.devices {
+		if d.Node == r.svc.node {
+			r.device(t, d.User.ID)
+		}
+	}
+	for _, m := range r.media {
+		r.device(t, m.User)
+	}
+	for user := range r.players {
+		r.device(t, user)
+	}
+}
