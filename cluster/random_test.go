@@ -230,7 +230,7 @@ func (r *run) login(u *person, resume bool) {
 		c.Drop()
 		if err == nil && !f.Error.Retryable {
 			r.logf("%s is refused at %d: %d", u.name, i, f.Error.Code)
-			if f.Error.Code == int(room.CodeReplaced) {
+			if f.Error.Code == int(room.CodeReplaced) || f.Error.Code == int(room.CodeKicked) { // while he was away
 				u.view = nil
 				return
 			}

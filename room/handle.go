@@ -78,7 +78,6 @@ func (c *Conn) reply(r *reply) {
 	}
 }
 
-
 // handle does one request. What it returns refuses it; else the reply is sent, now
 // or when the room has done it.
 func (c *Conn) handle(req *request, now time.Time) *Error {

@@ -169,11 +169,11 @@ func (l *login) apply(r *Room, t *tx) error {
 		t.member(s.member(r.svc.node))
 		return nil
 	}
-	if want := l.req.Resume; want != nil && want.Only {
-		return refuse(CodeNotInRoom, "nothing to resume")
-	}
 	if want := l.req.Resume; want != nil && r.svc.thrownOut(r.key.App, want.Session) {
 		return refuse(CodeKicked, "%s", kickText(CodeKicked)) // while its client was away
+	}
+	if want := l.req.Resume; want != nil && want.Only {
+		return refuse(CodeNotInRoom, "nothing to resume")
 	}
 	if l.expired {
 		return refuse(CodeTokenExpired, "token expired")

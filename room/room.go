@@ -46,10 +46,10 @@ type Room struct {
 	media      map[string]*media
 	players    map[string]map[uint64]PlayerEvent // by user and player
 	stranded   map[string]time.Time              // users with players here who are not in the room, since when
-	expired    []expired                      // nodes that seem dead
-	orphans    map[string]time.Time           // nodes without a lease, since when
-	snapshots  bool                           // the copy was replaced: sessions need a snapshot, not changes
-	seen       []string                       // commits of the latest read
+	expired    []expired                         // nodes that seem dead
+	orphans    map[string]time.Time              // nodes without a lease, since when
+	snapshots  bool                              // the copy was replaced: sessions need a snapshot, not changes
+	seen       []string                          // commits of the latest read
 	gone       map[string]leaving
 	unsaid     unsaid    // … and messages before them
 	users      userMerge // user events not told yet
