@@ -278,7 +278,7 @@ func (c *apiCall) dispatch() (any, error) {
 		return nil, apiFail(apiParam, "Type: push or pull")
 	}
 	r := URLRequest{
-		App: c.app.Name, Stream: stream, Publish: kind == "push", Host: c.req.Host, Secure: c.req.TLS != nil,
+		App: c.app.Name, Stream: stream, Publish: kind == "push", Host: c.req.Host, Secure: c.svc.cfg.Secure(c.req),
 		User: c.str("UserId"), Room: c.str("RoomId"), TTL: 2 * time.Hour,
 	}
 	if r.User != "" && userRule.check(r.User) != nil || r.Room != "" && roomRule.check(r.Room) != nil || (r.Room == "") != (r.User == "") {

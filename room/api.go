@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -94,6 +95,9 @@ func (s *Service) API() http.Handler {
 		rep := apiReply{Message: "success", RequestID: newID()}
 		data, err := s.call(w, req, limits)
 		if err != nil {
+			if req.ContentLength != 0 {
+				w.Header().Set("Connection", "close") // net/http would read what is left of the body before it replies
+			}
 			rep.Code, rep.Message = apiUnavailable, "temporarily unavailable"
 			if e, ok := err.(*apiError); ok {
 				rep.Code, rep.Message = e.code, e.msg
@@ -177,8 +181,11 @@ func (s *Service) verifyCall(ctx context.Context, appID, nonce, timestamp, signa
 // readBody adds the fields of a JSON body. The signed ones stay those of the query.
 func (c *apiCall) readBody(body io.Reader) error {
 	data, err := io.ReadAll(body)
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return apiFail(apiParam, "body: more than %d bytes", e.Limit)
+	}
 	if err != nil {
-		return apiFail(apiParam, "body: more than %d bytes", maxAPIBody)
+		return apiFail(apiParam, "body: not all of it came in time")
 	}
 	if len(strings.TrimSpace(string(data))) == 0 {
 		return nil
@@ -229,6 +236,9 @@ func (c *apiCall) num(name string, def, low, high int64) (int64, error) {
 		return def, nil
 	}
 	n, err := strconv.ParseInt(v, 10, 64)
+	if f, ferr := strconv.ParseFloat(v, 64); err != nil && ferr == nil && math.Abs(f) < 1<<53 {
+		n, err = int64(math.Floor(f)), nil // as many languages write all their numbers
+	}
 	if err != nil || n < low || n > high {
 		return 0, apiFail(apiParam, "%s: %d to %d", name, low, high)
 	}

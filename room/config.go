@@ -2,6 +2,7 @@ package room
 
 import (
 	"log/slog"
+	"net/http"
 	"time"
 )
 
@@ -68,6 +69,8 @@ type Config struct {
 	// Origin says whether a web page from this origin may log in to an app, at the
 	// host that it asked. Optional: any.
 	Origin func(app, origin, host string) bool
+	// Secure says whether a client came over TLS, to us or to a proxy in front. Optional: to us.
+	Secure func(*http.Request) bool
 	// Access decides on logins, publishes and plays.
 	Access Access
 	// EndStream ends a publisher on this node, EndPlayers what a user of a room plays
@@ -128,6 +131,9 @@ func (c *Config) defaults() {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Secure == nil {
+		c.Secure = func(r *http.Request) bool { return r.TLS != nil }
 	}
 	if c.Node == "" {
 		c.Node = newID()

@@ -72,7 +72,7 @@ func (s *Service) accept(w http.ResponseWriter, req *http.Request) {
 	ws.SetReadLimit(maxFrame)
 	now := s.now()
 	c := &Conn{
-		svc: s, ws: ws, host: strings.Clone(req.Host), secure: req.TLS != nil || req.Header.Get("X-Forwarded-Proto") == "https",
+		svc: s, ws: ws, host: strings.Clone(req.Host), secure: s.cfg.Secure(req),
 		origin: strings.Clone(req.Header.Get("Origin")), idle: now,
 		rate: newBucket(50, 100), logs: newBucket(1, 5),
 	}

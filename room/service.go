@@ -83,9 +83,12 @@ func (s *Service) Close(ctx context.Context) error {
 		k.(*Conn).close(closeShutdown, "shutting down")
 		return true
 	})
-	for s.admitted.Load() > 0 && ctx.Err() == nil {
+	farewell := time.After(farewellTimeout) // for clients to answer
+	for waiting := true; waiting && s.admitted.Load() > 0 && ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
+		case <-farewell:
+			waiting = false
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -97,6 +100,22 @@ func (s *Service) Close(ctx context.Context) error {
 	s.stop()
 	s.wait.Wait()
 	return ctx.Err()
+}
+
+// farewellTimeout is how long Close waits for clients to answer that they are going.
+const farewellTimeout = time.Second
+
+// Busy says whether a client that is connected is in a room.
+func (s *Service) Busy() bool {
+	busy := false
+	s.conns.Range(func(k, _ any) bool {
+		c := k.(*Conn)
+		c.mu.Lock()
+		busy = len(c.sessions) > 0
+		c.mu.Unlock()
+		return !busy
+	})
+	return busy
 }
 
 // Drain tells all clients to connect elsewhere within the given time, and closes

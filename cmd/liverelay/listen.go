@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
-	"time"
+	"strings"
 
 	"liverelay/relay/door"
 	"liverelay/relay/httpflv"
@@ -24,11 +22,7 @@ type bound struct {
 
 // listen opens every configured address.
 func (s *server) listen(ctx context.Context) error {
-	trusted, err := door.ParseTrusted(s.cfg.Proxy.Trusted)
-	if err != nil {
-		return fmt.Errorf("proxy_protocol.trusted: %w", err)
-	}
-	plain := door.Options{Gate: s.gate, Trusted: trusted, Log: s.log}
+	plain := door.Options{Gate: s.gate, Trusted: s.trusted, Log: s.log}
 	secure := func(protocols ...string) door.Options {
 		options := plain
 		if s.cert != nil {
@@ -76,13 +70,15 @@ func boundAddress(configured string, actual net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-// newPublic returns the HTTP server for everybody: media and, beside it, pages
-// and signalling. Media takes its connections over, so there is no HTTP/2 here.
-func newPublic(flv *httpflv.Handler, rooms *room.Service, log *slog.Logger) *http.Server {
+// newPublic returns what everybody reaches by HTTP: media and, beside it, pages
+// and signalling.
+func newPublic(flv *httpflv.Handler, rooms *room.Service) http.Handler {
 	mux := http.NewServeMux()
 	signal := rooms.Signal()
 	mux.HandleFunc("/signal", func(w http.ResponseWriter, r *http.Request) {
-		boundWrites(r)
+		if conn := door.ConnOf(r); conn != nil {
+			_ = conn.SetWriteBuffer(signalBuffer)
+		}
 		signal.ServeHTTP(w, r)
 	})
 	mux.Handle("/api/", rooms.API())
@@ -95,42 +91,21 @@ func newPublic(flv *httpflv.Handler, rooms *room.Service, log *slog.Logger) *htt
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusNotFound, "application/json", `{"error":"not found"}`)
 	})
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if httpflv.Match(r) { // before the mux, which would tidy up paths that must be refused
-				flv.ServeHTTP(w, r)
-				return
-			}
-			mux.ServeHTTP(w, r)
-		}),
-		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
-		Protocols:         protocols,
-		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		MaxHeaderBytes:    16 << 10,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       60 * time.Second,
-	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 && r.Header.Get("Upgrade") == "" && !strings.HasPrefix(r.URL.Path, "/api/") {
+			w.Header().Set("Connection", "close") // net/http would read a body that nobody wants before it replies
+		}
+		if httpflv.Match(r) { // before the mux, which would tidy up paths that must be refused
+			flv.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
-
-// connKey is where a request's context has its connection.
-type connKey struct{}
 
 // signalBuffer is what the kernel may hold for a member. By default it hides megabytes
 // of a client that does not read, and so from the limits that room has for it.
 const signalBuffer = 64 << 10
-
-func boundWrites(r *http.Request) {
-	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = secure.NetConn()
-	}
-	if tcp, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
-		_ = tcp.SetWriteBuffer(signalBuffer)
-	}
-}
 
 func answer(w http.ResponseWriter, status int, contentType, body string) {
 	w.Header().Set("Content-Type", contentType)

@@ -10,6 +10,7 @@ import (
 	"liverelay/auth"
 	"liverelay/cluster"
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/room"
 )
 
@@ -23,6 +24,7 @@ func (s *server) newRooms(keeper *gatekeeper) (*room.Service, error) {
 		Log:          s.log,
 		App:          s.roomApp,
 		Origin:       keeper.Origin,
+		Secure:       door.Secure,
 		Access:       access{s.auth, s},
 		EndStream:    s.endStream,
 		EndPlayers:   s.endPlayers,

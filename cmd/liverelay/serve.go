@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -104,8 +105,10 @@ type server struct {
 	bus   room.Bus
 	redis *cluster.Redis // nil: in memory
 	rooms *room.Service
-	http  *http.Server
+	http  *door.Server
 	admin *admin.Server
+
+	trusted []netip.Prefix // proxies that are believed
 
 	listeners []bound
 
@@ -203,7 +206,10 @@ func (s *server) build() error {
 		Start:          start,
 		Log:            s.log,
 	}
-	s.http = newPublic(s.flv, s.rooms, s.log)
+	if s.trusted, err = door.ParseTrusted(cfg.Proxy.Trusted); err != nil {
+		return fmt.Errorf("proxy_protocol.trusted: %w", err)
+	}
+	s.http = door.NewServer(newPublic(s.flv, s.rooms), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
 	s.admin, err = admin.New(admin.Config{
 		Relay:   view{s},
 		Ready:   s.ready,

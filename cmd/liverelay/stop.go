@@ -56,7 +56,7 @@ func (s *server) drain(ctx context.Context, signals <-chan os.Signal) {
 
 // busy says whether anybody publishes, plays or is in a room.
 func (s *server) busy() bool {
-	if s.rooms.Stats().Connections > 0 {
+	if s.rooms.Busy() {
 		return true
 	}
 	for _, stream := range s.relay.Streams() {
@@ -100,8 +100,9 @@ func (s *server) close() {
 	if s.rooms != nil {
 		end("rooms", s.rooms.Close)
 	}
-	if s.http != nil {
-		end("http", s.http.Shutdown)
+	doors.Wait()
+	if s.http != nil { // with what is left: requests that are neither media nor signalling
+		end("http", s.http.Close)
 	}
 	doors.Wait()
 	if s.relay != nil {

@@ -24,6 +24,7 @@ type Conn struct {
 	readUntil  time.Time
 	writeUntil time.Time
 	closed     bool
+	client     func()   // gives back the place of the client that a proxy's connection carries; nil: none
 	idle       *Idle    // that it was last awaited by; nil: none
 	awaited    net.Conn // to be served: this one, or TLS above it
 	awaiting   Hear     // to be told, see Idle.Serve; nil: somebody reads, or nobody ever will
@@ -139,10 +140,30 @@ func (c *Conn) Close() error {
 	}
 	first := !c.closed
 	c.closed = true
+	client := c.client
+	c.client = nil
 	c.wakeLocked()
 	c.mu.Unlock()
 	if first {
 		c.release()
 	}
+	if client != nil {
+		client()
+	}
 	return err
+}
+
+// carry has the connection hold a client's place, in exchange for the one before,
+// until Close; nil: no more.
+func (c *Conn) carry(client func()) {
+	c.mu.Lock()
+	before := c.client
+	c.client = client
+	if c.closed {
+		before, c.client = client, nil
+	}
+	c.mu.Unlock()
+	if before != nil {
+		before()
+	}
 }

@@ -117,6 +117,23 @@ func (g *Gate) enterAddr(a netip.Addr) (release func(), ok bool) {
 	return g.release(a, tracked), true
 }
 
+// enterClient takes a place for a client behind an HTTP proxy, whose connection is counted
+// in all already; release gives the client's back.
+func (g *Gate) enterClient(a netip.Addr) (release func(), ok bool) {
+	a = customer(a)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	tracked, ok := g.enterAddrLocked(a)
+	if !tracked || !ok {
+		return func() {}, ok
+	}
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.leaveAddrLocked(a)
+	}, true
+}
+
 // release returns what gives a place back, for the address too if it was counted.
 func (g *Gate) release(a netip.Addr, tracked bool) func() {
 	if !tracked {

@@ -211,12 +211,14 @@ func (l *Listener) proxied(c *net.TCPConn) {
 	conn := &Conn{TCPConn: c, remote: net.TCPAddrFromAddrPort(addrPort(c.RemoteAddr())), rest: h.rest, release: gate.leave}
 	if h.source.IsValid() {
 		conn.remote = net.TCPAddrFromAddrPort(h.source)
-		release, ok := gate.enterAddr(h.source.Addr())
-		if !ok {
-			l.refuse(c)
-			return
+		if !l.trusts(h.source.Addr()) { // another proxy before this one: the limits are not for it, either
+			release, ok := gate.enterAddr(h.source.Addr())
+			if !ok {
+				l.refuse(c)
+				return
+			}
+			conn.release = release
 		}
-		conn.release = release
 	}
 	l.deliver(conn)
 }
@@ -236,14 +238,7 @@ func (l *Listener) deliver(c *Conn) {
 	}
 }
 
-func (l *Listener) trusts(a netip.Addr) bool {
-	for _, p := range l.opts.Trusted {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
+func (l *Listener) trusts(a netip.Addr) bool { return within(l.opts.Trusted)(a) }
 
 // refuse closes at once with a reset: a flood must not fill the table of
 // connections in TIME_WAIT, nor the log.

@@ -53,8 +53,6 @@ type Handler struct {
 	// Origins are the pages that may use the app, which may be unknown or empty.
 	// Optional: only those from the host that is asked.
 	Origins func(app string) door.Origins
-	// Remote returns the peer of a request. Optional: Request.RemoteAddr.
-	Remote func(*http.Request) netip.AddrPort
 
 	Start          relay.StartMode // of players that choose none
 	MaxTag         int             // largest payload of a publisher's tag, in bytes [8 MiB]
@@ -173,7 +171,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 	defer cancel()
 	defer context.AfterFunc(h.base, cancel)()
 
-	access := relay.Access{Name: name, Protocol: ProtocolHTTP, Query: query, Remote: h.remote(r)}
+	access := relay.Access{Name: name, Protocol: ProtocolHTTP, Query: query, Remote: remote(r)}
 	websocket := isWebSocket(r)
 	if websocket {
 		access.Protocol = ProtocolWS
@@ -260,7 +258,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // life is what the log says of a request that was refused: nothing is known of it but what it asked for.
 func (h *Handler) life(r *http.Request) door.Life {
 	l := door.Life{Log: h.log, Role: door.RolePlayer, Stream: shorten(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), ".flv")),
-		Remote: h.remote(r), Protocol: ProtocolHTTP}
+		Remote: remote(r), Protocol: ProtocolHTTP}
 	if isWebSocket(r) {
 		l.Protocol = ProtocolWS
 	}
@@ -277,10 +275,7 @@ func shorten(s string) string {
 	return s
 }
 
-func (h *Handler) remote(r *http.Request) netip.AddrPort {
-	if h.Remote != nil {
-		return h.Remote(r)
-	}
+func remote(r *http.Request) netip.AddrPort {
 	a, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.AddrPort{}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -109,6 +110,7 @@ func refuse(w http.ResponseWriter, status int, text string) {
 	}{text})
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // the request may have waited for a stream
 	w.WriteHeader(status)
 	w.Write(append(body, '\n'))
 }
