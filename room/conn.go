@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -27,6 +28,7 @@ const (
 type Conn struct {
 	svc    *Service        // static
 	ws     *websocket.Conn // static
+	tcp    net.Conn        // static; under ws
 	remote netip.Addr      // static
 	host   string          // static; as the client addressed us
 	secure bool            // static
@@ -63,8 +65,9 @@ func (s *Service) accept(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "too many connections", http.StatusServiceUnavailable)
 		return
 	}
+	taken := &slim{ResponseWriter: w}
 	// Origins are per app, and the app is known at login only.
-	ws, err := websocket.Accept(slim{w}, req, &websocket.AcceptOptions{InsecureSkipVerify: true, Subprotocols: offered(req)})
+	ws, err := websocket.Accept(taken, req, &websocket.AcceptOptions{InsecureSkipVerify: true, Subprotocols: offered(req)})
 	if err != nil {
 		s.dismiss(nil)
 		return // Accept has answered
@@ -72,7 +75,7 @@ func (s *Service) accept(w http.ResponseWriter, req *http.Request) {
 	ws.SetReadLimit(maxFrame)
 	now := s.now()
 	c := &Conn{
-		svc: s, ws: ws, host: strings.Clone(req.Host), secure: s.cfg.Secure(req),
+		svc: s, ws: ws, tcp: taken.conn, host: strings.Clone(req.Host), secure: s.cfg.Secure(req),
 		origin: strings.Clone(req.Header.Get("Origin")), idle: now,
 		rate: newBucket(50, 100), logs: newBucket(1, 5),
 	}

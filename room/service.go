@@ -92,7 +92,7 @@ func (s *Service) Close(ctx context.Context) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	s.conns.Range(func(k, _ any) bool { _ = k.(*Conn).ws.CloseNow(); return true })
+	s.conns.Range(func(k, _ any) bool { _ = k.(*Conn).tcp.Close(); return true }) // ws may still wait for their answers
 	s.callbacks.drain(ctx)
 	s.mu.Lock()
 	s.closed = true

@@ -12,10 +12,13 @@ const connBuffer = 1 << 10 // of each direction; most frames are smaller
 
 // slim hands a connection over with small buffers: those of the HTTP server are
 // 4 KiB each, and a session waits most of its time.
-type slim struct{ http.ResponseWriter }
+type slim struct {
+	http.ResponseWriter
+	conn net.Conn // once it is handed over
+}
 
 // Hijack implements [http.Hijacker].
-func (w slim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (w *slim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
@@ -36,5 +39,6 @@ func (w slim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 			return nil, nil, err
 		}
 	}
+	w.conn = conn
 	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, connBuffer)), nil
 }

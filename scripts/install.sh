@@ -17,8 +17,9 @@ ffprobe|ffmpeg|comparing what arrives
 ip|iproute2|a publisher whose network is cut
 rtmpdump|rtmpdump|playing with librtmp
 redis-server|redis-server|the store of several nodes
-nginx|nginx|pushing to and pulling from another server
+nginx|nginx|a proxy in front; pushing to and pulling from another server
 /usr/lib/nginx/modules/ngx_rtmp_module.so|libnginx-mod-rtmp|pushing to and pulling from another server
+haproxy|haproxy|a load balancer in front, and its health checks
 chromium|chromium|pages in a real browser
 node|nodejs npm|the client SDK
 npm|nodejs npm|the client SDK
