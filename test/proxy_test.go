@@ -216,6 +216,7 @@ func TestBehindNginx(t *testing.T) {
 	n := startApps(t, hooked, fmt.Sprintf(`
 proxy_protocol: {trusted: ["127.0.0.1"]}
 limits: {per_ip: 2}
+log: {level: debug}
 hooks: {authorize: %q}
 `, hook.URL))
 	onAir(t, "rtmp://"+n.rtmp+"/hooked/cam")
