@@ -106,7 +106,7 @@ func (s *Subscriber) setReceive(r *receive) {
 		s.offFrom = min(s.offFrom, s.cursor)
 	}
 	if newest := s.stream.ring.last(); was.video && !s.class.video && newest != nil {
-		s.offDTS = newest.DTS // or less
+		s.offDTS = newest.DTS - newest.gap // or less
 	}
 	back := s.class.video && !was.video
 	if !back && (was.audio || !s.class.audio) {
@@ -142,8 +142,8 @@ func (s *Subscriber) begin() {
 	case !o.Video || !e.cached || o.Start == StartLive: // sound at once, and video when a decoder can begin
 	case o.Start == StartFast:
 		if s.rewind(e, 0) {
-			gap := s.startClock()
-			for _, h := range e.headersAt(s.squeeze.next, gap) {
+			s.startClock()
+			for _, h := range e.headersAt(s.squeeze.next, s.squeeze.gap) {
 				s.queue(h)
 			}
 			return
@@ -156,18 +156,17 @@ func (s *Subscriber) begin() {
 	s.queueHeaders(e, true)
 }
 
-// startClock chooses the player's clock by the first message that it gets, and returns that one's gap.
-func (s *Subscriber) startClock() (gap int64) {
+// startClock chooses the player's clock by the first message that it gets.
+func (s *Subscriber) startClock() {
 	m := s.stream.ring.get(s.cursor)
 	if m == nil {
 		m = s.stream.ring.last()
 	}
 	if m == nil {
-		return 0
+		return
 	}
 	s.class.clock = s.class.clock.since(m)
 	s.clockEnd.Store(s.class.clock.end(m))
-	return m.gap
 }
 
 // squeeze is the video of a GOP on its way to one player, with timestamps of the player's own.
@@ -175,26 +174,27 @@ type squeeze struct {
 	until uint64 // the position behind its last frame
 	next  int64  // DTS of the next frame
 	edge  int64  // and of the last: none lies behind it
+	gap   int64  // the last frame's: with them all on one clock, gaps between them do not count
 }
 
 // rewind sends s back from its cursor to the keyframe of e, for the video since: with timestamps that end at the last frame's,
-// and none before floor. That is the live edge of the picture, which may lie behind that of the sound, and which the next
+// and none before floor, on a clock without gaps. That is the live edge of the picture, which may lie behind that of the sound, and which the next
 // frame follows: so the player shows that frame at once. It returns false if the ring does not have all of it.
 func (s *Subscriber) rewind(e *entry, floor int64) bool {
-	frames, edge := int64(0), int64(0)
+	frames, edge, gap := int64(0), int64(0), int64(0)
 	for position := e.keyframe; position < s.cursor; position++ {
 		m := s.stream.ring.get(position)
 		if m == nil { // evicted meanwhile
 			return false
 		}
 		if m.Kind == flv.Video && m.inForm(s.class.form) != nil {
-			frames, edge = frames+1, m.DTS
+			frames, edge, gap = frames+1, m.DTS, m.gap
 		}
 	}
 	if frames == 0 { // the keyframe lies ahead
 		return false
 	}
-	s.squeeze = squeeze{until: s.cursor, next: max(edge-frames+1, min(floor, edge)), edge: edge}
+	s.squeeze = squeeze{until: s.cursor, next: max(edge-frames+1, min(floor+gap, edge)), edge: edge, gap: gap}
 	s.cursor = e.keyframe
 	s.class.gate = gateOpen
 	return true
@@ -209,7 +209,9 @@ func (s *Subscriber) queueSqueezed(m *Message) {
 		return
 	}
 	q := &s.squeeze
-	s.queue(m.stamped(q.next))
+	m = m.stamped(q.next)
+	m.gap = q.gap
+	s.queue(m)
 	q.next = min(q.next+1, q.edge)
 }
 

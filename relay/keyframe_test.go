@@ -270,3 +270,26 @@ func TestGOPOf4KIsKept(t *testing.T) {
 		s.Close()
 	}
 }
+
+// A pause of the publisher within a GOP: whoever begins with it squeezed, on a clock without gaps, sees that clock go forward only.
+func TestStartFastAcrossAGap(t *testing.T) {
+	for _, gaps := range []Gaps{GapsKept, GapsClosed} {
+		r, p := live(t, Config{})
+		p.stream.passed(5000)
+		for i := range 5 {
+			mustWrite(t, p, flv.Video, 5600+40*uint32(i), interframe(16+i))
+		}
+		s, sink := playClock(t, r, PlayOptions{Audio: true, Video: true, Start: StartFast, Gaps: gaps}, nil)
+		await(t, "headers and GOP", func() bool { return len(sink.messages(t)) == 3+6+5 })
+		mustWrite(t, p, flv.Video, 5800, interframe(21))
+		await(t, "live", func() bool { return len(sink.messages(t)) == 3+6+5+1 })
+		last := int64(0)
+		for i, m := range sink.messages(t) {
+			if m.dts < last {
+				t.Errorf("gaps %v, message %d: the clock goes back from %d to %d", gaps, i, last, m.dts)
+			}
+			last = m.dts
+		}
+		s.Close()
+	}
+}

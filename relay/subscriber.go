@@ -45,7 +45,7 @@ type Subscriber struct {
 	begun   bool
 	behind  bool   // counted in stream.behind
 	offFrom uint64 // since this position a track that it could have is off; the highest there is: none
-	offDTS  int64  // the newest when video was turned off
+	offDTS  int64  // the newest when video was turned off, on a clock without gaps
 
 	index   int         // in the shard; -1: not there. Of the shard's runner
 	joining atomic.Bool // in the inbox for the shard to take over
