@@ -21,8 +21,9 @@ const (
 	GapsClosed              // the clock goes on at once: for players that would play the gap, and be late by it from then on
 )
 
-// shortGap is what is left of a closed gap, in ms: less than a frame, so that media players see none.
-const shortGap = 20
+// shortGap is what is left of a closed gap, in ms: browsers stand at a hole of more than two frames, and some players lose one or
+// two where the picture changes its size.
+const shortGap = 1
 
 // playerClock is how a player's clock follows from the stream's. Zero is the stream's own.
 type playerClock struct {

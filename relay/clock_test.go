@@ -74,10 +74,10 @@ func TestGapIsKeptOrClosed(t *testing.T) {
 	if all := timestamps(keptSink.messages(t))[15:]; all[0] < 5600 || all[1] < 5600 || all[2] != all[1]+20 {
 		t.Errorf("kept: %v", all)
 	}
-	if all := timestamps(closedSink.messages(t))[15:]; !slices.Equal(all, []int64{620, 620, 640}) {
+	if all := timestamps(closedSink.messages(t))[15:]; !slices.Equal(all, []int64{601, 601, 621}) {
 		t.Errorf("closed: %v", all)
 	}
-	if all := timestamps(lateSink.messages(t)); !slices.Equal(all, []int64{0, 620, 620, 620}) {
+	if all := timestamps(lateSink.messages(t)); !slices.Equal(all, []int64{0, 601, 601, 601}) {
 		t.Errorf("a newcomer: %v", all)
 	}
 }
@@ -87,7 +87,7 @@ func TestGapWithALateTrack(t *testing.T) {
 	a, v := audioAt, videoAt
 	var line timeline
 	place(&line, []timed{v(0), a(0), v(40).later(40), a(20), v(5040).later(5000)})
-	for dts, want := range map[int64]int64{20: 0, 40: 0, 60: 0, 1000: 940, 5040: 4980, 5080: 4980} {
+	for dts, want := range map[int64]int64{20: 0, 40: 0, 41: 0, 1000: 959, 5040: 4999, 5080: 4999} {
 		if got := line.gap(dts); got != want {
 			t.Errorf("%d: gap %d, want %d", dts, got, want)
 		}

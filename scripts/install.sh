@@ -20,7 +20,9 @@ redis-server|redis-server|the store of several nodes
 nginx|nginx|a proxy in front; pushing to and pulling from another server
 /usr/lib/nginx/modules/ngx_rtmp_module.so|libnginx-mod-rtmp|pushing to and pulling from another server
 haproxy|haproxy|a load balancer in front, and its health checks
-chromium|chromium|pages in a real browser
+chromium|chromium|pages and web players in a real browser
+gst-launch-1.0|gstreamer1.0-tools|playing with GStreamer
+GStreamer plugins|gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav|playing with GStreamer
 node|nodejs npm|the client SDK
 npm|nodejs npm|the client SDK
 python3 cryptography|python3-cryptography|the example of a Python backend
@@ -37,6 +39,7 @@ have() {
 	/*) [ -e "$1" ] ;;
 	"Node.js 20") node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' ;;
 	"python3 cryptography") python3 -c 'import cryptography' ;;
+	"GStreamer plugins") gst-inspect-1.0 rtmp2src && gst-inspect-1.0 souphttpsrc && gst-inspect-1.0 flvdemux && gst-inspect-1.0 avdec_h264 ;;
 	chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
 	*) command -v "$1" ;;
 	esac >/dev/null 2>&1

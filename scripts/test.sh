@@ -50,6 +50,7 @@ vet() {
 unit() { go test $race -p 1 -timeout 30m $(packages); }
 # npm before 11 misses peers in the lock file that nothing here needs.
 sdk() { (cd sdk && npm ci --no-audit --no-fund --loglevel=error && npm test); }
+players() { (cd test/players && npm ci --ignore-scripts --loglevel=error && npm test); }
 sdk_end_to_end() { (cd sdk && npm run test:e2e); }
 
 part "programs for the tests" scripts/install.sh
@@ -63,6 +64,11 @@ part "unit${race:+ and race}" unit
 part "fuzz" scripts/fuzz.sh 5s
 # They build the server as a program of its own, so Go does not see that it has changed and would keep an old result.
 part "end to end" go test -count=1 -timeout 30m ./test/...
+if ! command -v npm >/dev/null 2>&1 || ! command -v ffmpeg >/dev/null 2>&1 || [ "$(node -p 'parseInt(process.versions.node)')" -lt 20 ]; then
+	skip "real players" "it needs npm, ffmpeg and Node.js 20"
+else
+	part "real players" players
+fi
 if [ ! -f sdk/package.json ]; then
 	skip "client SDK" "there is no sdk/package.json"
 elif ! command -v npm >/dev/null 2>&1; then
