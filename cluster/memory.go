@@ -18,7 +18,9 @@ type Memory struct {
 	mu    sync.Mutex
 	rooms map[room.Key]*memoryRoom
 	ended []memoryEnd // oldest first
-	buses map[*MemoryBus]struct{}
+	// claims by app and stream: Room of the key is empty
+	claims map[room.Claim]memoryClaim
+	buses  map[*MemoryBus]struct{}
 }
 
 // memoryRoom is one room as the store has it. Guarded by Memory.mu.
@@ -28,6 +30,12 @@ type memoryRoom struct {
 	log    []room.Record // the last is that of pos.Seq
 	leases map[string]room.Lease
 	fence  int64
+}
+
+// memoryClaim is a room that has a stream.
+type memoryClaim struct {
+	room string
+	over time.Time
 }
 
 // memoryEnd is what is kept of a room that was dropped.
@@ -45,7 +53,7 @@ var (
 // NewMemory makes an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		now: time.Now, rooms: map[room.Key]*memoryRoom{}, buses: map[*MemoryBus]struct{}{},
+		now: time.Now, rooms: map[room.Key]*memoryRoom{}, claims: map[room.Claim]memoryClaim{}, buses: map[*MemoryBus]struct{}{},
 	}
 }
 
@@ -236,6 +244,39 @@ func (m *Memory) Renew(_ context.Context, node string, ttl time.Duration, holdin
 		}
 	}
 	return standing, nil
+}
+
+// Claim implements [room.Store].
+func (m *Memory) Claim(_ context.Context, claims []room.Claim, ttl time.Duration) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	rooms := make([]string, len(claims))
+	for i, c := range claims {
+		key := room.Claim{App: c.App, Stream: c.Stream}
+		has, ok := m.claims[key]
+		switch {
+		case ok && has.over.After(now) && (has.room != c.Room || ttl == 0):
+			rooms[i] = has.room
+		case ttl > 0:
+			m.claims[key] = memoryClaim{c.Room, now.Add(ttl)}
+			rooms[i] = c.Room
+		case ok:
+			delete(m.claims, key)
+		}
+	}
+	return rooms, nil
+}
+
+// Unclaim implements [room.Store].
+func (m *Memory) Unclaim(_ context.Context, c room.Claim) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := room.Claim{App: c.App, Stream: c.Stream}
+	if m.claims[key].room == c.Room {
+		delete(m.claims, key)
+	}
+	return nil
 }
 
 // Release implements [room.Store].

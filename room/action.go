@@ -284,6 +284,9 @@ func (c *apiCall) dispatch() (any, error) {
 	if r.User != "" && userRule.check(r.User) != nil || r.Room != "" && roomRule.check(r.Room) != nil || (r.Room == "") != (r.User == "") {
 		return nil, apiFail(apiParam, "RoomId, UserId: both or none")
 	}
+	if r.Publish && r.Room != "" && c.svc.taken(Claim{r.App, r.Stream, r.Room}) {
+		return nil, apiFail(apiParam, "StreamId: live in another room")
+	}
 	u, err := c.svc.cfg.Access.Sign(r)
 	if err != nil {
 		c.svc.log.Error("sign media URL", "app", c.app.Name, "stream", stream, "err", err)

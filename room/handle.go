@@ -214,6 +214,9 @@ func (c *Conn) publish(s *Session, req *request, now time.Time) *Error {
 	if err := c.svc.may(who, auth.MayPublish, CodePublishForbidden); err != nil {
 		return err
 	}
+	if c.svc.taken(Claim{s.room.key.App, req.Stream, s.room.key.Room}) {
+		return refuse(CodeStreamTaken, "the stream is another room's")
+	}
 	var u URLs
 	answer := c.then(req.ID, func() *reply { return &reply{Stream: req.Stream, URL: u.first(), URLs: &u} })
 	fresh := newID()

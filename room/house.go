@@ -42,6 +42,7 @@ func (s *Service) keepHouse() {
 		if now.Sub(renewed) >= renewEvery {
 			renewed = now
 			s.renew(rooms)
+			s.keepClaims()
 		}
 	}
 }

@@ -46,6 +46,7 @@ type Room struct {
 	media      map[string]*media
 	players    map[string]map[uint64]PlayerEvent // by user and player
 	stranded   map[string]time.Time              // users with players here who are not in the room, since when
+	claims     map[string]struct{}               // ids of streams that are live here
 	expired    []expired                         // nodes that seem dead
 	orphans    map[string]time.Time              // nodes without a lease, since when
 	snapshots  bool                              // the copy was replaced: sessions need a snapshot, not changes
@@ -98,7 +99,7 @@ type leaving struct {
 func newRoom(svc *Service, key Key) *Room {
 	r := &Room{
 		svc: svc, key: key, st: newState(),
-		media: map[string]*media{}, players: map[string]map[uint64]PlayerEvent{}, stranded: map[string]time.Time{}, gone: map[string]leaving{},
+		media: map[string]*media{}, players: map[string]map[uint64]PlayerEvent{}, stranded: map[string]time.Time{}, claims: map[string]struct{}{}, gone: map[string]leaving{},
 		sessions: map[string]*Session{},
 	}
 	r.broadcasts, r.barrages = newBucket(10, 10), newBucket(20, 20)

@@ -32,7 +32,10 @@ type Service struct {
 	outbox    chan outMessage
 	admitted  atomic.Int64
 
+	claiming sync.Mutex // one step at the store's claims at a time
+
 	// guarded by mu
+	claims   map[Claim]struct{} // of streams that are live here
 	mu       sync.Mutex
 	rooms    map[Key]*Room
 	retry    map[*Room]struct{}
@@ -57,7 +60,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, node: cfg.Node, store: cfg.Store, log: cfg.Log,
-		rooms: map[Key]*Room{}, retry: map[*Room]struct{}{},
+		rooms: map[Key]*Room{}, claims: map[Claim]struct{}{}, retry: map[*Room]struct{}{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.callbacks = newCallbacks(s)

@@ -113,6 +113,11 @@ type Store interface {
 	Commit(ctx context.Context, key Key, c *Commit) (fence int64, err error)
 	// Renew prolongs a node's leases, and says where the rooms are.
 	Renew(ctx context.Context, node string, ttl time.Duration, h []Holding) ([]Standing, error)
+	// Claim gives streams to rooms for the ttl, but for those that another room has, and returns which
+	// has each. With ttl 0 it gives nothing and only says ("": none).
+	Claim(ctx context.Context, claims []Claim, ttl time.Duration) (rooms []string, err error)
+	// Unclaim gives up a claim, if the room still has it.
+	Unclaim(ctx context.Context, c Claim) error
 	// Release ends a lease of a node that has nothing in the room any more.
 	Release(ctx context.Context, key Key, node string, fence int64) error
 }

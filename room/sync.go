@@ -205,6 +205,7 @@ func (r *Room) assert(t *tx) {
 		}
 	}
 	r.assertDevices(t)
+	r.assertClaims(t.st)
 	for _, s := range t.st.streams {
 		if md := r.media[s.ID]; s.Node == me && s.Live && !s.Manual && (md == nil || md.ended || md.Epoch != s.Epoch) {
 			t.silence(s, ReasonLost)

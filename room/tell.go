@@ -95,6 +95,11 @@ func kickText(code Code) string {
 func (r *Room) streamChanged(ch *Change, own bool) {
 	s := ch.Stream
 	live := s.Live && ch.Op == OpStream
+	if ch.Op == OpUnstream {
+		r.claim(&Stream{ID: s.ID})
+	} else {
+		r.claim(s)
+	}
 	if ch.Shown {
 		r.broadcast(ch.Seq, streamEvent(r.key.Room, ch).frame(), nil)
 		if own := r.sessions[s.User.ID]; own != nil {

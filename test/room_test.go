@@ -18,7 +18,7 @@ import (
 // The call as the seed tells it: who pushes and plays is a program of its own, who
 // signals speaks room/PROTOCOL.md.
 
-// member is one user in the room "call".
+// member is one user in a room.
 type member struct {
 	*roomtest.Client
 	t    *testing.T
@@ -27,6 +27,11 @@ type member struct {
 }
 
 func join(t *testing.T, n *node, user string) *member {
+	t.Helper()
+	return joinRoom(t, n, "call", user)
+}
+
+func joinRoom(t *testing.T, n *node, room, user string) *member {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	t.Cleanup(cancel)
@@ -40,7 +45,7 @@ func join(t *testing.T, n *node, user string) *member {
 	}
 	t.Cleanup(c.Drop)
 	m := &member{c, t, ctx, user}
-	m.do("login", roomtest.M{"appID": 1, "room": "call", "user": user, "token": token, "config": roomtest.M{"userUpdate": true}})
+	m.do("login", roomtest.M{"appID": 1, "room": room, "user": user, "token": token, "config": roomtest.M{"userUpdate": true}})
 	return m
 }
 
@@ -111,21 +116,32 @@ func (m *member) hearsEnd(stream string, code int) {
 	}
 }
 
-// streamState asks the server API, as the app's backend does.
-func (n *node) streamState(stream string) string {
+// call calls the server API, as the app's backend does.
+func (n *node) call(query string, data any) {
 	n.t.Helper()
-	now := fmt.Sprint(time.Now().Unix())
-	reply, err := http.Get("http://" + n.http + "/api/?Action=DescribeRTCStreamState&StreamId=" + stream + "&AppId=1&SignatureNonce=n&Timestamp=" + now +
-		"&SignatureVersion=2.0&Signature=" + room.APISignature("1", "n", appSecret, now))
+	now, nonce := fmt.Sprint(time.Now().Unix()), auth.NewID()
+	reply, err := http.Get("http://" + n.http + "/api/?Action=" + query + "&AppId=1&SignatureNonce=" + nonce + "&Timestamp=" + now +
+		"&SignatureVersion=2.0&Signature=" + room.APISignature("1", nonce, appSecret, now))
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	defer reply.Body.Close()
-	var body struct{ Data struct{ State string } }
-	if err := json.NewDecoder(reply.Body).Decode(&body); err != nil {
-		n.t.Fatal(err)
+	body := struct {
+		Code    int
+		Message string
+		Data    any
+	}{Data: data}
+	if err := json.NewDecoder(reply.Body).Decode(&body); err != nil || body.Code != 0 {
+		n.t.Fatalf("%s: %v %d %s", query, err, body.Code, body.Message)
 	}
-	return body.Data.State
+}
+
+// streamState is what the server API says of a stream.
+func (n *node) streamState(stream string) string {
+	n.t.Helper()
+	var data struct{ State string }
+	n.call("DescribeRTCStreamState&StreamId="+stream, &data)
+	return data.State
 }
 
 func TestCallOfTwo(t *testing.T) {

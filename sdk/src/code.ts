@@ -72,7 +72,7 @@ export const code = {
   internal: 1002099,
   /** Publishing forbidden by the operator. @zh 后台禁止推流。 */
   publishForbidden: 1003025,
-  /** The stream belongs to another user: choose a stream id that holds the userID. @zh 流 ID 已属于他人，建议流 ID 中带上 userID。 */
+  /** The stream belongs to another user, or is live in another room: choose a stream id that holds the userID. @zh 流 ID 已属于他人，或正在另一房间直播，建议流 ID 中带上 userID。 */
   streamTaken: 1003028,
   /** Extra info is not a string. @zh 附加信息不是字符串。 */
   extraInfoNull: 1003050,
