@@ -31,6 +31,8 @@ type Access struct {
 	Protocol string         // "rtmp", "rtmps", "http-flv", "ws-flv", …: the label in metrics too
 	Query    url.Values     // of the stream name or URL, decoded once; holds token=…; never logged
 	Remote   netip.AddrPort // the peer, behind a trusted proxy the real one
+
+	UserAgent string // see [UserAgent]
 }
 
 // Grant is what an [Authorizer] permits for one [Access].

@@ -19,6 +19,11 @@ func (s *Subscriber) fallBehind(rest [][]byte) {
 
 // setBehind has the stream keep more while s may need it.
 func (s *Subscriber) setBehind(behind bool) {
+	if behind {
+		s.at.Store(s.cursor + 1)
+	} else {
+		s.at.Store(0)
+	}
 	if s.behind == behind {
 		return
 	}
@@ -49,6 +54,7 @@ func (s *Subscriber) catchUp() {
 			ended := st.ended.Load() // before the head: all that came before the end is due
 			head := st.ring.head.Load()
 			if s.cursor != head {
+				s.at.Store(s.cursor + 1)
 				s.collect(head)
 				continue
 			}
@@ -70,12 +76,14 @@ func (s *Subscriber) catchUp() {
 			return
 		}
 		st.count(s.options.Format, uint64(len(bufs)), size)
+		s.saw(int(size))
 	}
 }
 
 // handBack gives s, which is at head, to its shard.
 func (s *Subscriber) handBack(head uint64) {
 	st := s.stream
+	s.at.Store(0)
 	s.joining.Store(true)
 	s.shard.post(s)
 	// What happened since has kicked a shard that did not have s yet.
@@ -283,6 +291,7 @@ func (s *Subscriber) skip(lost bool) {
 		s.class.gate = max(s.class.gate, gateVideo)
 	}
 	s.stream.relay.dropped[dropBacklog].Add(s.cursor - from)
+	s.skipped.Add(s.cursor - from)
 	if e.changedAt >= from {
 		s.queueHeaders(e, false)
 	}

@@ -20,6 +20,9 @@ const (
 	loadWindow = 100 * time.Millisecond // over which it is measured
 )
 
+// sampleEvery is of how many messages one is timed, from its arrival until a shard has written it.
+const sampleEvery = 16
+
 // shardSubscribers is for how many subscribers a stream takes another shard. One core writes a message to as many in some 2 ms. For
 // fewer, waking another core costs more than those who would wait gain.
 const shardSubscribers = 512
@@ -63,6 +66,7 @@ type shard struct {
 	began       time.Time     // this tick
 	busy        time.Duration // that ticks took since measured
 	measured    time.Time     // load
+	sampled     uint64        // the position at which the next message is timed
 }
 
 func newShard(st *Stream) *shard {
@@ -135,6 +139,7 @@ func (sh *shard) settle(d *delivery) {
 	s, p := d.s, d.plan
 	s.cursor, s.class = p.to, p.next
 	p.bytes += uint64(d.n)
+	s.saw(d.n)
 	switch {
 	case d.err != nil:
 		sh.leave(s.index)
@@ -150,6 +155,7 @@ func (sh *shard) settle(d *delivery) {
 
 // finish ends the tick. It returns false when another is asked for.
 func (sh *shard) finish() bool {
+	sh.sample() // before its memory may be used again
 	sh.reached.Store(sh.head)
 	if !sh.small() {
 		sh.measure(time.Now())
@@ -158,6 +164,17 @@ func (sh *shard) finish() bool {
 		sh.end(*sh.ended)
 	}
 	return sh.requests.CompareAndSwap(sh.seen, 0)
+}
+
+// sample measures how long the newest message took, now and then.
+func (sh *shard) sample() {
+	if sh.head < sh.sampled || len(sh.subscribers) == 0 {
+		return
+	}
+	sh.sampled = sh.head + sampleEvery
+	if m := sh.stream.ring.get(sh.head - 1); m != nil {
+		sh.stream.relay.fanOut.Observe(time.Since(m.arrived))
+	}
 }
 
 // measure takes account of a tick for the load.

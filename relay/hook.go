@@ -32,6 +32,7 @@ type Hooks struct {
 	Published     func(StreamEvent) // the first frame of an epoch arrived
 	Unpublished   func(StreamEvent) // the stream ended for good, or is another user's or room's from now on
 	Idle          func(StreamEvent, bool)
+	Alert         func(e StreamEvent, a Alert, begins bool) // what is sent has a fault, or no more
 	PlayerStarted func(PlayerEvent)
 	PlayerEnded   func(PlayerEvent)
 }
@@ -85,6 +86,13 @@ func (q *hookQueue) run() {
 	q.running = false
 	q.idle.Broadcast()
 	q.mu.Unlock()
+}
+
+// missed returns how many calls were dropped.
+func (q *hookQueue) missed() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.dropped
 }
 
 // drain waits until all calls made so far have returned.

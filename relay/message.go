@@ -2,6 +2,7 @@ package relay
 
 import (
 	"sync/atomic"
+	"time"
 
 	"liverelay/relay/flv"
 )
@@ -15,6 +16,8 @@ type Message struct {
 	DTS     int64 // ms on the stream's 64-bit timeline
 	Payload []byte
 	Header  flv.Header // what ParseHeader read of Payload
+
+	arrived time.Time // from the publisher
 
 	gap      int64  // ms of closed gaps before it (see playerClock)
 	position uint64 // in the ring

@@ -9,8 +9,8 @@ import (
 
 // Name is a stream's name: the app it belongs to and its own id within it.
 type Name struct {
-	App    string
-	Stream string
+	App    string `json:"app" example:"live"`
+	Stream string `json:"stream" example:"demo"`
 }
 
 // instance is what old clients put between app and stream for "no particular

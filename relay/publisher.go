@@ -13,6 +13,8 @@ type PublishOptions struct {
 	Protocol string
 	Remote   netip.AddrPort
 
+	UserAgent string // see [UserAgent]
+
 	// OnEnd is called at most once, on its own goroutine, when the relay ends the
 	// publication: ErrReplaced, ErrKicked, ErrIdle, ErrExpired, ErrClosed. The door then
 	// closes the connection.
@@ -68,7 +70,7 @@ func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byt
 	}
 	p.arrival = now
 	m := st.spare.message()
-	m.Kind, m.Payload, m.Header, m.buffer = kind, payload, header, buffer
+	m.Kind, m.Payload, m.Header, m.buffer, m.arrived = kind, payload, header, buffer, now
 	written := st.appendLocked(m, timestamp, now)
 	if written && !st.announced && m.isMedia() {
 		st.announceLocked()

@@ -9,8 +9,10 @@ package relay
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,12 +87,18 @@ const (
 type Relay struct {
 	config Config
 	hooks  *hookQueue
+	run    string // of this relay alone, in front of its players' ids
 
-	subscriberID atomic.Uint64
-	epochs       atomic.Uint64
-	dropped      [dropReasons]atomic.Uint64 // messages
-	kept         atomic.Int64               // bytes in all rings, a moment ago
-	cuts         atomic.Uint64              // rings cut to fit Config.RingMemory
+	subscriberID  atomic.Uint64
+	epochs        atomic.Uint64
+	dropped       [dropReasons]atomic.Uint64 // messages
+	kept          atomic.Int64               // bytes in all rings, a moment ago
+	takeovers     atomic.Uint64
+	firstKeyframe Histogram
+	fanOut        Histogram
+
+	alerts [len(Alerts)]atomic.Uint64 // raised
+	cuts   atomic.Uint64              // rings cut to fit Config.RingMemory
 
 	stop    chan struct{}
 	stopped chan struct{} // the ticker has ended
@@ -108,6 +116,7 @@ func New(config Config) *Relay {
 	r := &Relay{
 		config:  config,
 		hooks:   newHookQueue(config.Hooks),
+		run:     strings.ToLower(rand.Text()[:8]),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
 		streams: make(map[Name]*Stream),
@@ -257,6 +266,7 @@ type Session struct {
 	Protocol string
 	Remote   netip.AddrPort
 	Epoch    uint64 // of a publisher: another one after each takeover; no two of this relay have the same
+	ID       uint64 // of a subscriber
 }
 
 // End ends every session that matches, with the reason err, and returns how many.
@@ -301,12 +311,12 @@ func (st *Stream) sessions(match func(Session) bool) (*Publisher, []*Subscriber)
 	if p == nil && st.resume != nil {
 		p = st.last
 	}
-	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, p.epoch}) {
+	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, p.epoch, 0}) {
 		p = nil
 	}
 	var matched []*Subscriber
 	for s := range st.subscribers {
-		if o := &s.options; match(Session{ActionPlay, st.name, o.Grant, o.Protocol, o.Remote, 0}) {
+		if o := &s.options; match(Session{ActionPlay, st.name, o.Grant, o.Protocol, o.Remote, 0, s.id}) {
 			matched = append(matched, s)
 		}
 	}
@@ -347,6 +357,10 @@ func (st *Stream) watch(now time.Time) {
 	var idle *Publisher
 	st.mu.Lock()
 	st.meter.remember(now)
+	st.watchQualityLocked(now)
+	for s := range st.subscribers {
+		s.rate.measure(s.taken.Load())
+	}
 	if p := st.publisher; p != nil {
 		quiet := now.Sub(p.arrival)
 		if quiet > st.relay.config.IdleAfter && !p.idle && st.announced {

@@ -1,41 +1,51 @@
 package relay
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
 	"liverelay/relay/flv"
 )
 
-// StreamState is what an operator sees of a stream at one moment.
+// StreamState is what an operator sees of a stream at one moment. It holds no token and no secret.
 type StreamState struct {
-	Name      Name
-	Live      bool // it has a publisher
-	Idle      bool // which is silent
-	Epoch     uint64
-	Publisher PublisherState // the present one or the last
-	Audio     TrackState
-	Video     TrackState
-	Viewers   map[string]int // by protocol
-	BytesIn   uint64
-	BytesOut  uint64
+	Name
+	State     string         `json:"state" enum:"live,idle,waiting" doc:"live: media arrives; idle: the publisher is there and silent; waiting: it is lost and may come back"`
+	Epoch     uint64         `json:"epoch" doc:"Counts the publishers that the node has had"`
+	Publisher PublisherState `json:"publisher" doc:"The present one, or while the stream waits the last"`
+	Video     TrackState     `json:"video,omitzero"`
+	Audio     TrackState     `json:"audio,omitzero"`
+	Kbps      int            `json:"bitrate_kbps" doc:"What arrives"`
+	GOP       int64          `json:"gop_ms,omitempty" doc:"From keyframe to keyframe, the last time"`
+	Drift     int64          `json:"drift_ms" doc:"How far audio is ahead of video"`
+	Alerts    []AlertState   `json:"alerts" nullable:"false" doc:"What is wrong with what arrives"`
+	Viewers   int            `json:"viewers"`
+	Protocols map[string]int `json:"protocols" doc:"Viewers by protocol"`
+	BytesIn   uint64         `json:"bytes_in" doc:"Media from its publishers"`
+	BytesOut  uint64         `json:"bytes_out" doc:"Media to its players"`
+
+	Live bool `json:"-"` // it has a publisher
+	Idle bool `json:"-"` // which is silent
 }
 
 // PublisherState describes a publisher.
 type PublisherState struct {
-	User     string
-	Room     string
-	Protocol string
-	Remote   netip.AddrPort
-	Since    time.Time
+	User      string         `json:"user,omitempty" doc:"From the signed URL"`
+	Room      string         `json:"room,omitempty" doc:"From the signed URL"`
+	Protocol  string         `json:"protocol" example:"rtmp"`
+	Remote    netip.AddrPort `json:"remote,omitzero" example:"192.0.2.1:50000"`
+	UserAgent string         `json:"user_agent,omitempty" doc:"What the publisher says that it is"`
+	Since     time.Time      `json:"since" doc:"When this connection began to publish"`
 }
 
 // TrackState describes what the audio or the video carried lately; of several tracks, the main one, and the bitrate of all.
 type TrackState struct {
-	Codec         string // FourCC; "" while there is no such track
-	Width, Height int    // of video, 0 if unknown
-	FrameRate     float64
-	Kbps          float64
+	Codec     string  `json:"codec" example:"avc1"` // FourCC; "" while there is no such track
+	Width     int     `json:"width,omitempty" doc:"Of video, where it is known"`
+	Height    int     `json:"height,omitempty" doc:"Of video, where it is known"`
+	FrameRate float64 `json:"frame_rate,omitempty" doc:"Frames per second, measured over the last seconds"`
+	Kbps      float64 `json:"bitrate_kbps" doc:"Of all tracks of the kind, measured over the last seconds"`
 }
 
 // Rates are taken over so many seconds.
@@ -104,8 +114,8 @@ func (t *meter) track(i int) TrackState {
 	newest := t.history[(t.next-1)%len(t.history)]
 	oldest := t.history[max(0, t.next-len(t.history))%len(t.history)]
 	if seconds := newest.at.Sub(oldest.at).Seconds(); seconds > 0 {
-		s.FrameRate = float64(newest.frames[i]-oldest.frames[i]) / seconds
-		s.Kbps = float64(newest.bytes[i]-oldest.bytes[i]) * 8 / 1000 / seconds
+		s.FrameRate = tenths(float64(newest.frames[i]-oldest.frames[i]) / seconds)
+		s.Kbps = tenths(float64(newest.bytes[i]-oldest.bytes[i]) * 8 / 1000 / seconds)
 	}
 	return s
 }
@@ -140,23 +150,42 @@ func (st *Stream) snapshot() (StreamState, bool) {
 		return StreamState{}, false
 	}
 	s := StreamState{
-		Name:     st.name,
-		Live:     st.publisher != nil,
-		Epoch:    p.epoch,
-		Audio:    st.meter.track(0),
-		Video:    st.meter.track(1),
-		Viewers:  make(map[string]int),
-		BytesIn:  st.meter.bytes[0] + st.meter.bytes[1],
-		BytesOut: st.sent.Load(),
+		Name:      st.name,
+		Live:      st.publisher != nil,
+		State:     "live",
+		Epoch:     p.epoch,
+		Audio:     st.meter.track(0),
+		Video:     st.meter.track(1),
+		Alerts:    st.quality.list(),
+		GOP:       st.quality.gop,
+		Viewers:   len(st.subscribers),
+		Protocols: make(map[string]int),
+		BytesIn:   st.meter.bytes[0] + st.meter.bytes[1],
+		BytesOut:  st.sent.Load(),
+	}
+	s.Kbps = int(s.Audio.Kbps + s.Video.Kbps)
+	if st.meter.codecs[0] != 0 && st.meter.codecs[1] != 0 {
+		s.Drift = st.quality.newest[0] - st.quality.newest[1]
 	}
 	o := &p.options
 	s.Idle = st.publisher == p && p.idle
-	s.Publisher = PublisherState{User: o.Grant.User, Room: o.Grant.Room, Protocol: o.Protocol, Remote: o.Remote, Since: p.since}
+	switch {
+	case !s.Live:
+		s.State = "waiting"
+	case s.Idle:
+		s.State = "idle"
+	}
+	s.Publisher = PublisherState{
+		User: o.Grant.User, Room: o.Grant.Room, Protocol: o.Protocol, Remote: o.Remote, UserAgent: o.UserAgent, Since: p.since,
+	}
 	for sub := range st.subscribers {
-		s.Viewers[sub.options.Protocol]++
+		s.Protocols[sub.options.Protocol]++
 	}
 	return s, true
 }
+
+// tenths keeps one digit after the point: nobody measures closer.
+func tenths(f float64) float64 { return math.Round(f*10) / 10 }
 
 // Drops returns how many messages were left out since the start, by reason:
 // "backlog", a player was too far behind; "keyframe", a new publisher's video before its

@@ -70,6 +70,7 @@ type Stream struct {
 	takeovers   [maxTakeovers]time.Time
 	takeover    int
 	meter       meter
+	quality     quality
 	spare       spare
 }
 
@@ -105,6 +106,9 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 	if minute := m.DTS / 60_000; minute != st.minute {
 		st.minute = minute
 		st.endClocksLocked(m.DTS)
+	}
+	if frame {
+		st.quality.note(m, st.keyframe)
 	}
 	if frame && m.Kind == flv.Video {
 		st.keyframeLocked(m)
@@ -267,6 +271,7 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 		stream:  st,
 		shard:   least,
 		options: o,
+		since:   time.Now(),
 		early:   early,
 		gone:    make(chan struct{}),
 		behind:  true,

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // SubscribeOptions says who subscribes, and how.
@@ -11,8 +12,11 @@ type SubscribeOptions struct {
 	Grant    Grant
 	Protocol string
 	Remote   netip.AddrPort
-	Format   *Format     // the door's wire form
-	Options  PlayOptions // what the player chose
+
+	UserAgent string // see [UserAgent]
+
+	Format  *Format     // the door's wire form
+	Options PlayOptions // what the player chose
 
 	// OnEnd is called at most once, on its own goroutine, when the relay ends
 	// the subscription: ErrUnpublished, ErrStalled, ErrKicked, ErrExpired, ErrClosed or
@@ -33,6 +37,7 @@ type Subscriber struct {
 	stream  *Stream
 	shard   *shard
 	options SubscribeOptions
+	since   time.Time     // it could have had its first message
 	early   bool          // came before the stream's first message
 	gone    chan struct{} // closed once the sink is no longer touched
 
@@ -46,6 +51,13 @@ type Subscriber struct {
 	behind  bool   // counted in stream.behind
 	offFrom uint64 // since this position a track that it could have is off; the highest there is: none
 	offDTS  int64  // the newest when video was turned off, on a clock without gaps
+
+	pictured bool // it was sent a picture
+
+	taken   atomic.Uint64 // bytes that it was sent
+	skipped atomic.Uint64 // messages that it jumped over
+	at      atomic.Uint64 // while it is behind: 1 + where it is, or was when a write began; 0: it is up to date
+	rate    rate
 
 	index   int         // in the shard; -1: not there. Of the shard's runner
 	joining atomic.Bool // in the inbox for the shard to take over

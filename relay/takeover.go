@@ -57,6 +57,7 @@ func (st *Stream) publishLocked(p *Publisher, now time.Time) (*Stream, error) {
 		*oldest = now
 		st.takeover++
 		old.endLocked(ErrReplaced)
+		st.relay.takeovers.Add(1)
 	}
 	if how == anew {
 		st.publisher = nil
@@ -85,6 +86,7 @@ func (st *Stream) takeLocked(p *Publisher, now time.Time) {
 	st.announced = false
 	st.awaitKey = st.ran
 	st.timeline.begin()
+	st.quality.begin(st.timeline.jumps)
 	st.gop.begin()
 }
 

@@ -46,6 +46,8 @@ type timeline struct {
 	floor   int64     // no DTS of this publisher lies below it
 	arrival time.Time // of the newest frame
 
+	jumps uint64 // how often a publisher's clock began anew while it ran
+
 	closed int64 // ms of gaps so far that players' clocks may leave out
 	cuts   []cut // the newest of them, oldest first
 }
@@ -146,6 +148,9 @@ func (t *timeline) line(k *clockTrack, timestamp uint32, now time.Time) *clockLi
 	}
 	if best != nil {
 		return best
+	}
+	if k.line != nil {
+		t.jumps++
 	}
 	l := &clockLine{clock: int64(timestamp), offset: expected - int64(timestamp)}
 	t.lines = append([]*clockLine{l}, t.lines[:min(len(t.lines), clockLines-1)]...)

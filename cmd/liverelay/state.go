@@ -36,9 +36,10 @@ func viewOf(s relay.StreamState) admin.Stream {
 	out := admin.Stream{
 		App:       s.Name.App,
 		Stream:    s.Name.Stream,
-		State:     "live",
-		Kbps:      int(s.Video.Kbps + s.Audio.Kbps),
-		Protocols: s.Viewers,
+		State:     s.State,
+		Kbps:      s.Kbps,
+		Viewers:   s.Viewers,
+		Protocols: s.Protocols,
 		BytesIn:   s.BytesIn,
 		BytesOut:  s.BytesOut,
 		Publisher: &admin.Publisher{
@@ -52,26 +53,14 @@ func viewOf(s relay.StreamState) admin.Stream {
 	if s.Publisher.Remote.IsValid() { // not so for what the program makes itself
 		out.Publisher.Remote = s.Publisher.Remote.String()
 	}
-	switch {
-	case !s.Live:
-		out.State = "waiting"
-	case s.Idle:
-		out.State = "idle"
-	}
-	for _, n := range s.Viewers {
-		out.Viewers += n
-	}
 	if v := s.Video; v.Codec != "" {
-		out.Video = &admin.Video{Codec: v.Codec, Width: v.Width, Height: v.Height, FPS: round(v.FrameRate), Kbps: int(v.Kbps)}
+		out.Video = &admin.Video{Codec: v.Codec, Width: v.Width, Height: v.Height, FPS: v.FrameRate, Kbps: int(v.Kbps)}
 	}
 	if a := s.Audio; a.Codec != "" {
 		out.Audio = &admin.Audio{Codec: a.Codec, Kbps: int(a.Kbps)}
 	}
 	return out
 }
-
-// round keeps one digit after the point: 29.97 is 30.0, and nobody measures closer.
-func round(f float64) float64 { return float64(int(f*10+0.5)) / 10 }
 
 // Counters gathers what the doors, the gate in front of them and the relay counted.
 func (v view) Counters() admin.Counters {

@@ -60,7 +60,7 @@ func (s *server) busy() bool {
 		return true
 	}
 	for _, stream := range s.relay.Streams() {
-		if stream.Live || len(stream.Viewers) > 0 {
+		if stream.Live || stream.Viewers > 0 {
 			return true
 		}
 	}

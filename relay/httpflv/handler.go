@@ -171,7 +171,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 	defer cancel()
 	defer context.AfterFunc(h.base, cancel)()
 
-	access := relay.Access{Name: name, Protocol: ProtocolHTTP, Query: query, Remote: remote(r)}
+	access := relay.Access{Name: name, Protocol: ProtocolHTTP, Query: query, Remote: remote(r), UserAgent: relay.UserAgent(r.UserAgent())}
 	websocket := isWebSocket(r)
 	if websocket {
 		access.Protocol = ProtocolWS

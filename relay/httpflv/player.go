@@ -59,9 +59,12 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		Grant:    grant,
 		Protocol: a.Protocol,
 		Remote:   a.Remote,
-		Format:   format,
-		Options:  o.PlayOptions,
-		OnEnd:    p.onEnd,
+
+		UserAgent: a.UserAgent,
+
+		Format:  format,
+		Options: o.PlayOptions,
+		OnEnd:   p.onEnd,
 	})
 	if err != nil {
 		return err

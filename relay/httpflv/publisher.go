@@ -125,7 +125,10 @@ func (p *publisher) ingest(a relay.Access) error {
 		Grant:    p.grant,
 		Protocol: a.Protocol,
 		Remote:   a.Remote,
-		OnEnd:    p.end,
+
+		UserAgent: a.UserAgent,
+
+		OnEnd: p.end,
 	})
 	if err != nil {
 		return err

@@ -342,7 +342,7 @@ func TestRTMPS(t *testing.T) {
 	b.received(t, "a", want)
 	player := dialTest(t, DialPlay, url, config)
 	first := readTags(t, player, 1)
-	if st, _ := b.relay.Stream(relay.Name{App: "live", Stream: "a"}); st.Publisher.Protocol != ProtocolRTMPS || st.Viewers[ProtocolRTMPS] != 1 {
+	if st, _ := b.relay.Stream(relay.Name{App: "live", Stream: "a"}); st.Publisher.Protocol != ProtocolRTMPS || st.Protocols[ProtocolRTMPS] != 1 {
 		t.Errorf("%+v", st)
 	}
 	plain := dialTest(t, DialPlay, b.url("live/a"), ClientConfig{})

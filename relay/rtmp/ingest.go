@@ -43,7 +43,7 @@ func (s *session) publish(c command) error {
 		return s.refuse(c.name, err)
 	}
 	s.name = name
-	access := relay.Access{Action: relay.ActionPublish, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote}
+	access := relay.Access{Action: relay.ActionPublish, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote, UserAgent: s.agent}
 	grant, err := s.server.authorize(s.server.context, access)
 	if err != nil {
 		return s.refuse(c.name, err)
@@ -57,7 +57,10 @@ func (s *session) publish(c command) error {
 		Grant:    grant,
 		Protocol: s.protocol,
 		Remote:   s.remote,
-		OnEnd:    func(why error) { s.end(epoch, why) },
+
+		UserAgent: s.agent,
+
+		OnEnd: func(why error) { s.end(epoch, why) },
 	})
 	if err != nil {
 		return s.refuse(c.name, err)

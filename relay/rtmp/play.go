@@ -81,7 +81,7 @@ func (s *session) play(c command) error {
 	s.deadline(0)
 	s.server.stats.players.Add(1)
 	go p.listen()
-	p.begin(ctx, relay.Access{Action: relay.ActionPlay, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote}, options)
+	p.begin(ctx, relay.Access{Action: relay.ActionPlay, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote, UserAgent: s.agent}, options)
 	return errPlaying
 }
 
@@ -151,9 +151,12 @@ func (p *player) subscribe(ctx context.Context, access relay.Access, options rel
 		Grant:    grant,
 		Protocol: access.Protocol,
 		Remote:   access.Remote,
-		Format:   p.server.format,
-		Options:  options,
-		OnEnd:    p.end,
+
+		UserAgent: access.UserAgent,
+
+		Format:  p.server.format,
+		Options: options,
+		OnEnd:   p.end,
 	})
 }
 

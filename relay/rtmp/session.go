@@ -63,6 +63,7 @@ type session struct {
 	app       string     // as connect has it, without its query
 	appQuery  string     // behind the app
 	query     url.Values // of tcUrl and app
+	agent     string     // flashVer of connect
 	form      flv.Form   // that the peer announced
 	name      relay.Name // that publish or play was about, once it was read
 	user      string     // of the grant to publish
@@ -349,6 +350,8 @@ func (s *session) connect(c command) error {
 	request := c.object(0)
 	app, _ := request["app"].(string)
 	tcURL, _ := request["tcUrl"].(string)
+	agent, _ := request["flashVer"].(string)
+	s.agent = relay.UserAgent(agent)
 	_, urlQuery, _ := strings.Cut(tcURL, "?")
 	s.app, s.appQuery, _ = strings.Cut(app, "?")
 	s.query = parseQuery(urlQuery, s.appQuery)

@@ -1,0 +1,82 @@
+package relay
+
+import "slices"
+
+// Measure reports what an operator's metrics say of the relay: a name, what it means, a value,
+// and labels with their values in turn. A name that ends in _total only grows.
+func (r *Relay) Measure(add func(name, help string, value float64, labels ...string)) {
+	states, players := map[string]int{"live": 0, "idle": 0, "waiting": 0}, map[string]int{"rtmp": 0, "http-flv": 0, "ws-flv": 0}
+	alerted := map[Alert]int{}
+	kbps, behind, most := 0, 0, int64(0)
+	for _, s := range r.Streams() {
+		states[s.State]++
+		kbps += s.Kbps
+		for protocol, n := range s.Protocols {
+			players[protocol] += n
+		}
+		for _, a := range s.Alerts {
+			alerted[a.Kind]++
+		}
+	}
+	for _, st := range r.all() {
+		_, subscribers := st.sessions(func(s Session) bool { return s.Action == ActionPlay })
+		for _, s := range subscribers {
+			if s.at.Load() != 0 {
+				behind++
+				most = max(most, s.backlog())
+			}
+		}
+	}
+	each(states, func(state string, n int) {
+		add("streams", "Streams by state: live, idle or waiting for their publisher.", float64(n), "state", state)
+	})
+	each(players, func(protocol string, n int) {
+		add("players", "Players now, by protocol.", float64(n), "protocol", protocol)
+	})
+	for i, a := range Alerts {
+		add("stream_alerts", "Streams that have a fault now, by alert.", float64(alerted[a]), "alert", string(a))
+		add("stream_alerts_total", "Faults of streams that began, by alert.", float64(r.alerts[i].Load()), "alert", string(a))
+	}
+	add("ingest_bits_per_second", "What all publishers send now.", float64(kbps)*1000)
+	add("players_behind", "Players that are not up to date now.", float64(behind))
+	add("backlog_max_seconds", "Media that the slowest player has not taken yet.", float64(most)/1000)
+	for reason, n := range r.Drops() {
+		add("dropped_messages_total", "Messages not delivered to a player, by reason.", float64(n), "reason", reason)
+	}
+	kept, cuts := r.Kept()
+	add("ring_bytes", "Memory in which streams keep their last keyframe and all since.", float64(kept))
+	add("ring_cuts_total", "Streams cut to their newest second, to fit relay.ring_memory.", float64(cuts))
+	add("takeovers_total", "Publishers that took the place of a running one.", float64(r.takeovers.Load()))
+	add("hooks_dropped_total", "Events that were not told of, because who hears them was too slow.", float64(r.hooks.missed()))
+}
+
+// MeasureStreams is Measure for each stream by its name: as many time series as there are streams.
+func (r *Relay) MeasureStreams(add func(name, help string, value float64, labels ...string)) {
+	for _, s := range r.Streams() {
+		add("stream_viewers", "Viewers of a stream.", float64(s.Viewers), "app", s.App, "stream", s.Stream)
+		add("stream_ingest_bits_per_second", "What a stream's publisher sends now.", float64(s.Kbps)*1000, "app", s.App, "stream", s.Stream)
+		add("stream_received_bytes_total", "Media from a stream's publishers.", float64(s.BytesIn), "app", s.App, "stream", s.Stream)
+		add("stream_sent_bytes_total", "Media to a stream's players.", float64(s.BytesOut), "app", s.App, "stream", s.Stream)
+	}
+}
+
+// MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what lies
+// above the last, and the sum.
+func (r *Relay) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
+	bounds, counts, sum := r.firstKeyframe.Read()
+	add("first_keyframe_seconds", "From a player's start to the first picture that it was sent.", bounds, counts, sum)
+	bounds, counts, sum = r.fanOut.Read()
+	add("fan_out_seconds", "From a message's arrival until all players of its shard that are up to date were sent it; of one message in 16.", bounds, counts, sum)
+}
+
+// each calls f for the entries of m in the order of their keys.
+func each(m map[string]int, f func(string, int)) {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		f(k, m[k])
+	}
+}
