@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"liverelay/test/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -85,10 +87,10 @@ func start(t *testing.T, relay *fakeRelay, ready func() Readiness) (ask func(met
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
-	client := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{}, Timeout: wait.Long}
 	t.Cleanup(func() {
 		client.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), wait.Long)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)

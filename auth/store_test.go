@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"liverelay/test/wait"
 )
 
 func entry(kind Kind, app, value string, until time.Time, reason string) Entry {
@@ -288,7 +290,7 @@ func TestMemoryWatchOverflow(t *testing.T) {
 	close(goOn)
 	select {
 	case <-resync:
-	case <-time.After(10 * time.Second):
+	case <-time.After(wait.Long):
 		t.Error("no resync")
 	}
 	cancel()

@@ -123,7 +123,7 @@ func TestUringFull(t *testing.T) {
 	for range 2 {
 		server, client := tcpPair(t)
 		due = append(due, delivery{s: &Subscriber{sink: NewSink(server)}, batch: newBatch([][]byte{[]byte("frame")})})
-		client.SetReadDeadline(time.Now().Add(20 * time.Second))
+		client.SetReadDeadline(time.Now().Add(patience))
 		clients = append(clients, client)
 	}
 	first, second := due[0].s.sink.(*rawSink), due[1].s.sink.(*rawSink)

@@ -313,7 +313,7 @@ func TestCloseWhileStuck(t *testing.T) {
 		go func() { s.Close(); close(done) }()
 		select {
 		case <-done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("Close hangs")
 		}
 		server.Close()

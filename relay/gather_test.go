@@ -158,7 +158,7 @@ func TestGatherWhilePlayersLeave(t *testing.T) {
 		select {
 		case <-done:
 			left = false
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("players do not go")
 		}
 	}

@@ -193,7 +193,7 @@ func TestHeadersOfWhoComesWhileTheyChange(t *testing.T) {
 			s.Start(sink)
 			select {
 			case <-sink.enough:
-			case <-time.After(30 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("nothing comes")
 			}
 			s.Close()

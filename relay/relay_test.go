@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"liverelay/relay/flv"
+	"liverelay/test/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -146,10 +147,13 @@ func splitLines(data []byte) []string {
 	return lines
 }
 
+// patience is how long a test waits for what must happen. Never a measure.
+const patience = wait.Long
+
 // await polls until done or a generous time has passed.
 func await(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
 		}

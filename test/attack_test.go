@@ -18,6 +18,7 @@ import (
 	"liverelay/auth"
 	"liverelay/relay/flv"
 	"liverelay/relay/rtmp"
+	"liverelay/test/wait"
 )
 
 // forge signs any header and claims with any secret, as an attacker could.
@@ -179,7 +180,7 @@ func TestAttacksAreRefused(t *testing.T) {
 
 func refusedByRTMP(t *testing.T, address, action string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Long)
 	defer cancel()
 	dial := rtmp.DialPlay
 	if action == "publish" {

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"liverelay/test/wait"
 )
 
 // program is the program under test, built once.
@@ -129,7 +131,7 @@ admin: {listen: %q, token: %q}
 			if err != nil {
 				t.Errorf("relay ended: %v", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(wait.Long):
 			n.cmd.Process.Kill()
 			t.Error("relay did not stop on SIGTERM")
 		}
@@ -155,7 +157,7 @@ admin: {listen: %q, token: %q}
 
 func (n *node) await(what string, done func() bool) {
 	n.t.Helper()
-	awaitFor(n.t, 20*time.Second, what, done)
+	awaitFor(n.t, wait.Long, what, done)
 }
 
 func awaitFor(t *testing.T, most time.Duration, what string, done func() bool) {

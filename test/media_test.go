@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"liverelay/relay/flv"
+	"liverelay/test/wait"
 )
 
 // seconds is how long the tests of real players watch; RELAY_TEST_SECONDS=60 for a full look.
@@ -98,7 +99,7 @@ func TestBytesInBytesOut(t *testing.T) {
 			for out, p := range players {
 				select {
 				case <-p.done:
-				case <-time.After(20 * time.Second):
+				case <-time.After(wait.Long):
 					t.Fatalf("%s did not end with the stream", out)
 				}
 				same(t, in+" to "+out, p.got(), want)
@@ -198,7 +199,7 @@ func TestTakeover(t *testing.T) {
 	pushPicture(t, push, 0)
 	select {
 	case <-first.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(wait.Long):
 		t.Fatal("the first encoder was not ended")
 	}
 	t.Logf("taken over %v after the second encoder was started", time.Since(begun).Round(time.Millisecond))
@@ -216,7 +217,7 @@ func TestTakeover(t *testing.T) {
 		if other.err == nil {
 			t.Error("another user's encoder was not refused")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(wait.Long):
 		t.Error("another user's encoder goes on")
 	}
 }

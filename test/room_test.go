@@ -13,6 +13,7 @@ import (
 	"liverelay/relay/flv"
 	"liverelay/room"
 	"liverelay/room/roomtest"
+	"liverelay/test/wait"
 )
 
 // The call as the seed tells it: who pushes and plays is a program of its own, who
@@ -33,7 +34,7 @@ func join(t *testing.T, n *node, user string) *member {
 
 func joinRoom(t *testing.T, n *node, room, user string) *member {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*wait.Long)
 	t.Cleanup(cancel)
 	token, err := auth.GenerateToken04(1, user, appSecret, time.Hour, "")
 	if err != nil {
@@ -64,7 +65,7 @@ func (m *member) do(request string, fields roomtest.M) *roomtest.Frame {
 // hears waits for an event; update, or state, is what it says.
 func (m *member) hears(event, id, says string) *roomtest.Frame {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(m.ctx, wait.Long)
 	defer cancel()
 	f := m.Event(ctx, event, func(f *roomtest.Frame) bool {
 		if f.Update != says && f.State != says {
@@ -161,7 +162,7 @@ func TestCallOfTwo(t *testing.T) {
 	bob.hearsEnd("a1", 1)
 	select {
 	case <-camera.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(wait.Long):
 		t.Error("ffmpeg goes on after stopPublish")
 	}
 	if s := n.streamState("a1"); s != "offline" {
@@ -228,7 +229,7 @@ func TestLoginAndPublishAgreeOnExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(2100 * time.Millisecond) // expired, by less than the 30 s that are granted
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*wait.Long)
 	defer cancel()
 	c, err := roomtest.Dial(ctx, "ws://"+n.http+"/signal?v=1")
 	if err != nil {

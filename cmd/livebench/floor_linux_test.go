@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"liverelay/test/wait"
 )
 
 // startFloor compiles and starts the floor, and gives its address.
@@ -85,7 +87,7 @@ func TestFloorRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(wait.Long))
 		if _, err := io.WriteString(c, request); err != nil {
 			t.Error(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"liverelay/auth"
+	"liverelay/test/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -54,7 +55,7 @@ func (o *output) String() string {
 // runOnce runs a command that ends by itself.
 func runOnce(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Long)
 	defer cancel()
 	var out, errs output
 	code = run(ctx, args, &out, &errs)

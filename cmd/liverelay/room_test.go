@@ -17,6 +17,7 @@ import (
 	"liverelay/cluster/redistest"
 	"liverelay/relay"
 	"liverelay/room"
+	"liverelay/test/wait"
 )
 
 // member is a client of /signal.
@@ -27,7 +28,7 @@ type member struct {
 
 func (r *running) join(user string) *member {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), wait.Long)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true}
 	conn, _, err := websocket.Dial(ctx, "ws://"+r.address("http.listen")+"/signal", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
@@ -44,7 +45,7 @@ func (r *running) join(user string) *member {
 // ask sends a request and returns its reply.
 func (m *member) ask(request string) map[string]any {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(m.t.Context(), wait.Long)
 	defer cancel()
 	if err := m.conn.Write(ctx, websocket.MessageText, []byte(request)); err != nil {
 		m.t.Fatal(err)
@@ -59,7 +60,7 @@ func (m *member) ask(request string) map[string]any {
 // await reads until a frame is the wanted one.
 func (m *member) await(wanted func(map[string]any) bool) map[string]any {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(m.t.Context(), wait.Long)
 	defer cancel()
 	for {
 		_, data, err := m.conn.Read(ctx)

@@ -26,6 +26,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 
 	"liverelay/relay/flv"
+	"liverelay/test/wait"
 )
 
 // running is a server that a test started by run, as main does.
@@ -57,7 +58,7 @@ func startServer(t *testing.T, args ...string) *running {
 // await waits until the log says something.
 func (r *running) await(text string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(r.stderr.String(), text); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(wait.Long); !strings.Contains(r.stderr.String(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) || len(r.done) > 0 {
 			r.t.Fatalf("the server does not say %s: %s", text, r.stderr)
 		}
@@ -71,7 +72,7 @@ func (r *running) end() int {
 	case code := <-r.done:
 		r.done <- code
 		return code
-	case <-time.After(20 * time.Second):
+	case <-time.After(wait.Long):
 		r.t.Fatalf("the server does not stop: %s", r.stderr)
 		return -1
 	}
@@ -105,7 +106,7 @@ func get(t *testing.T, url, authorization string) (*http.Response, string) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", authorization)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: wait.Long}
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +263,7 @@ func TestServeDrains(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(wait.Long); ; time.Sleep(5 * time.Millisecond) {
 		if resp, body := get(t, admin+"/readyz", ""); resp.StatusCode == 404 && body == "draining\n" {
 			break
 		}
@@ -283,7 +284,7 @@ func TestServeDrains(t *testing.T) {
 		if took := time.Since(begin); code != 0 || took < time.Second {
 			t.Errorf("exit code %d after %s", code, took)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(wait.Long):
 		t.Error("does not end after the drain timeout")
 	}
 }

@@ -68,7 +68,7 @@ func TestCertificateReload(t *testing.T) {
 			if err != nil {
 				return
 			}
-			c.SetDeadline(time.Now().Add(5 * time.Second))
+			c.SetDeadline(time.Now().Add(patience))
 			c.(*tls.Conn).Handshake()
 			c.Close()
 		}
@@ -107,7 +107,7 @@ func TestTLSVersions(t *testing.T) {
 			if err != nil {
 				return
 			}
-			c.SetDeadline(time.Now().Add(5 * time.Second))
+			c.SetDeadline(time.Now().Add(patience))
 			c.(*tls.Conn).Handshake()
 			c.Close()
 		}

@@ -61,7 +61,7 @@ func newListener(t testing.TB, idle *Idle, conn net.Conn) *listener {
 	go func() { defer close(served); idle.Serve(conn, l.hear) }()
 	select {
 	case <-served:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("Serve keeps its goroutine")
 	}
 	return l
@@ -86,7 +86,7 @@ func (l *listener) want(text string) {
 				l.t.Errorf("heard %q, want %q", got, text)
 				return
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			l.t.Errorf("heard %q, want %q", got, text)
 			return
 		}
@@ -98,7 +98,7 @@ func (l *listener) end() error {
 	select {
 	case err := <-l.ended:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		l.t.Fatal("not over after 20 s")
 		return nil
 	}

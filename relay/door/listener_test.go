@@ -16,7 +16,12 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"liverelay/test/wait"
 )
+
+// patience is how long a test waits for what must happen. Never a measure.
+const patience = wait.Long
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -39,7 +44,7 @@ func dial(t testing.TB, l *Listener) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	return c.(*net.TCPConn)
 }
 
@@ -50,7 +55,7 @@ func accept(t testing.TB, l *Listener) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	return c
 }
 
@@ -62,7 +67,7 @@ func refused(t testing.TB, l *Listener) bool {
 		return errors.Is(err, syscall.ECONNRESET)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	return closed(c)
 }
 
@@ -75,7 +80,7 @@ func closed(c net.Conn) bool {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(what)
 		}

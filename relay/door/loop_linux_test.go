@@ -48,8 +48,8 @@ func result(t testing.TB, done <-chan error) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(20 * time.Second):
-		t.Fatal("still in the loop after 20 s")
+	case <-time.After(patience):
+		t.Fatal("still in the loop")
 		return nil
 	}
 }
@@ -363,7 +363,7 @@ func TestLoopOutOfDescriptors(t *testing.T) {
 			if spare > 0 { // one more than before
 				descriptors.Spare()
 			}
-			s.SetDeadline(time.Now().Add(10 * time.Second))
+			s.SetDeadline(time.Now().Add(patience))
 			c.Write([]byte("?"))
 			in := false
 			ran, err := s.RunIn(lp, func() error {

@@ -19,12 +19,13 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/flv"
+	"liverelay/test/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen. Never a measure.
-const patience = 20 * time.Second
+const patience = wait.Long
 
 // testDoor is a relay with this door in front, for one test.
 type testDoor struct {

@@ -39,7 +39,7 @@ func program(t *testing.T, name string) string {
 // run runs a real client to its end.
 func run(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*wait)
 	defer cancel()
 	var errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, program(t, name), args...)

@@ -21,12 +21,13 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/flv"
+	tests "liverelay/test/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // wait is how long a test waits for what must happen.
-const wait = 20 * time.Second
+const wait = tests.Long
 
 // logBuffer keeps the log lines of a server.
 type logBuffer struct {
