@@ -11,6 +11,9 @@ import (
 	"liverelay/test/wait"
 )
 
+// patience is how long a test waits for what must happen. Never a measure.
+const patience = wait.Long
+
 func entry(kind Kind, app, value string, until time.Time, reason string) Entry {
 	return Entry{Key: Key{kind, app, value}, Until: until, Reason: reason}
 }
@@ -237,9 +240,6 @@ func TestMemoryWatch(t *testing.T) {
 	if e := <-got; e.Value != "id1" {
 		t.Errorf("%+v", e)
 	}
-	if d := time.Since(start); d > time.Second {
-		t.Errorf("took %v", d)
-	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -290,7 +290,7 @@ func TestMemoryWatchOverflow(t *testing.T) {
 	close(goOn)
 	select {
 	case <-resync:
-	case <-time.After(wait.Long):
+	case <-time.After(patience):
 		t.Error("no resync")
 	}
 	cancel()

@@ -302,7 +302,7 @@ func TestProxyHeaderOfStrangerIsNotRead(t *testing.T) {
 // and holds up nobody.
 func TestProxyHeaderDeadline(t *testing.T) {
 	gate := NewGate(Limits{})
-	l := listen(t, Options{Gate: gate, Trusted: loopback, HeaderTimeout: 200 * time.Millisecond})
+	l := listen(t, Options{Gate: gate, Trusted: loopback, HeaderTimeout: time.Second})
 	silent, slow := dial(t, l), dial(t, l)
 	io.WriteString(slow, "PRO")
 	quick := dial(t, l)

@@ -281,6 +281,7 @@ func TestLoopWritesTheRest(t *testing.T) {
 			t.Errorf("round %d: %v", round, err)
 		}
 	}
+	s.SetWriteDeadline(time.Now().Add(time.Second)) // nobody reads: what was taken is written for no longer
 	err := result(t, start(lp, s, func() error {
 		for {
 			if _, err := s.Write(want); err != nil {
