@@ -19,6 +19,7 @@ type Config struct {
 	Relay  RelayConfig  `key:"relay"`
 	Room   RoomConfig   `key:"room"`
 	Redis  RedisConfig  `key:"redis"`
+	Web    WebConfig    `key:"web"`
 	Hooks  HooksConfig  `key:"hooks"`
 	Limits LimitsConfig `key:"limits"`
 	Proxy  ProxyConfig  `key:"proxy_protocol"`
@@ -125,6 +126,13 @@ type RedisConfig struct {
 // Switch is true, false or auto, which the key explains.
 type Switch string
 
+// WebConfig is the pages.
+type WebConfig struct {
+	Call bool `key:"call"`
+	Play bool `key:"play"`
+	Demo bool `key:"demo"`
+}
+
 // HooksConfig is the operator's own server, asked and told.
 type HooksConfig struct {
 	Authorize string        `key:"authorize"`
@@ -177,6 +185,7 @@ func defaultConfig() Config {
 		},
 		Room:  RoomConfig{Grace: 90 * time.Second},
 		Redis: RedisConfig{SentinelTLS: "auto", Cluster: "auto", Prefix: "liverelay"},
+		Web:   WebConfig{Call: true, Play: true},
 		Hooks: HooksConfig{Timeout: 2 * time.Second, OnFailure: "deny"},
 		Log:   LogConfig{Level: "info", Format: "text"},
 	}

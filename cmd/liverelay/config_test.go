@@ -156,7 +156,7 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 	special := map[string]string{ // where only some values are right
 		"node.advertise": "h", "rtmp.listen": ":1", "rtmp.tls_listen": "", "http.listen": ":1", "http.tls_listen": "",
 		"tls.cert": "", "tls.key": "", "admin.listen": ":1", "relay.start": "fast", "redis.addrs": `["h:1"]`, "redis.db": "3", "relay.io_uring": "false", "relay.ring_time": "1m",
-		"redis.sentinel_tls": "true", "redis.cluster": "false",
+		"redis.sentinel_tls": "true", "redis.cluster": "false", "web.call": "false", "web.play": "false",
 		"hooks.authorize": "http://h/", "hooks.events": "http://h/", "hooks.on_failure": "allow", "log.level": "warn", "log.format": "json",
 		"apps": `[{"name":"live","id":1,"secret":"` + secretA + `"}]`, "apps.yaml": "- name: live\n  id: 1\n  secret: " + secretA,
 	}

@@ -10,6 +10,7 @@ import (
 	"liverelay/relay/door"
 	"liverelay/relay/httpflv"
 	"liverelay/room"
+	"liverelay/web"
 )
 
 // bound is an open listener and who serves it.
@@ -72,7 +73,7 @@ func boundAddress(configured string, actual net.Addr) string {
 
 // newPublic returns what everybody reaches by HTTP: media and, beside it, pages
 // and signalling.
-func newPublic(flv *httpflv.Handler, rooms *room.Service) http.Handler {
+func newPublic(flv *httpflv.Handler, rooms *room.Service, pages *web.Handler) http.Handler {
 	mux := http.NewServeMux()
 	signal := rooms.Signal()
 	mux.HandleFunc("/signal", func(w http.ResponseWriter, r *http.Request) {
@@ -82,9 +83,9 @@ func newPublic(flv *httpflv.Handler, rooms *room.Service) http.Handler {
 		signal.ServeHTTP(w, r)
 	})
 	mux.Handle("/api/", rooms.API())
-	mux.HandleFunc("/call/", func(w http.ResponseWriter, _ *http.Request) { // the web call page will be here
-		answer(w, http.StatusNotFound, "application/json", `{"error":"not offered by this version"}`)
-	})
+	for _, path := range web.Paths {
+		mux.Handle(path, pages)
+	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "text/plain; charset=utf-8", "liverelay: streams are at /{app}/{stream}.flv, by HTTP or WebSocket")
 	})

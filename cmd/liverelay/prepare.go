@@ -19,6 +19,7 @@ func (c *Config) prepare() prepared {
 		app.Name, app.ID, app.Secret = "live", 1, Secret{auth.NewSecret()}
 		c.Apps = []AppConfig{app}
 		p.app = true
+		c.Web.Demo = true
 	}
 	if c.Admin.Token == "" {
 		c.Admin.Token = rand.Text()

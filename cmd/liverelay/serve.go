@@ -209,7 +209,7 @@ func (s *server) build() error {
 	if s.trusted, err = door.ParseTrusted(cfg.Proxy.Trusted); err != nil {
 		return fmt.Errorf("proxy_protocol.trusted: %w", err)
 	}
-	s.http = door.NewServer(newPublic(s.flv, s.rooms), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
+	s.http = door.NewServer(newPublic(s.flv, s.rooms, cfg.pages()), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
 	s.admin, err = admin.New(admin.Config{
 		Relay:   view{s},
 		Ready:   s.ready,

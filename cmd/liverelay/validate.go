@@ -116,7 +116,7 @@ func checkApps(apps []AppConfig) *keyError {
 }
 
 // reservedApps are the first parts of public paths that are no app's.
-var reservedApps = []string{"api", "call", "signal"}
+var reservedApps = []string{"api", "call", "play", "signal", "web"}
 
 func checkSecret(key string, secret Secret) *keyError {
 	if len(secret) == 0 {
