@@ -161,6 +161,8 @@ func (r *Redis) explain(err error) error {
 	switch text := err.Error(); {
 	case strings.HasPrefix(text, "redis."):
 		return err // one of ours
+	case strings.Contains(text, "cluster has no nodes"):
+		return errors.New("redis.addrs: the Cluster serves no slots yet")
 	case isTLS(err):
 		if key = "redis.tls"; strings.Contains(text, "all sentinels") {
 			key = "redis.sentinel_tls"
@@ -203,4 +205,6 @@ func isTLS(err error) bool {
 	return errors.As(err, &handshake)
 }
 
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+func oneLine(err error) string {
+	return strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "redis: ") // as the client begins its own
+}

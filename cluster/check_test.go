@@ -67,6 +67,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	server := users(t)
 	plain := redistest.Start(t)
+	slotless := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(redistest.FreePort(t)))
 	replica := redistest.Start(t, "--replicaof", "127.0.0.1", strconv.Itoa(plain.Port))
 	sentinel := redistest.StartSentinel(t, fmt.Sprintf("sentinel monitor mm 127.0.0.1 %d 1\n", plain.Port))
 	guarded := redistest.StartSentinel(t, fmt.Sprintf("sentinel monitor mm 127.0.0.1 %d 1\nrequirepass sentpw\n", plain.Port))
@@ -96,6 +97,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		"wrong master name":             {cluster.RedisOptions{Addrs: at(sentinel), MasterName: "nn"}, `redis.master_name: the Sentinel at ` + sentinel.Addr + ` knows no "nn"`},
 		"Sentinel without a password":   {cluster.RedisOptions{Addrs: at(guarded), MasterName: "mm"}, "redis.sentinel_password: "},
 		"Sentinel with a wrong one":     {cluster.RedisOptions{Addrs: at(guarded), MasterName: "mm", SentinelPassword: "x"}, "redis.sentinel_password: "},
+		"a Cluster without slots":       {cluster.RedisOptions{Addrs: at(slotless)}, "redis.addrs: the Cluster serves no slots yet"},
 		"Sentinel for a server":         {cluster.RedisOptions{Addrs: at(sentinel)}, "redis.master_name: is missing: " + sentinel.Addr + " is a Sentinel"},
 		"server for a Sentinel":         {cluster.RedisOptions{Addrs: at(plain), MasterName: "mm"}, "redis.addrs: " + plain.Addr + " is no Sentinel"},
 		"servers for a Cluster":         {cluster.RedisOptions{Addrs: []string{plain.Addr, replica.Addr}}, "redis.addrs: are several, and no Cluster"},
