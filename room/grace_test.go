@@ -8,14 +8,13 @@ import (
 	"time"
 
 	"liverelay/auth"
-	"liverelay/cluster"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )
 
 // gated is a store that holds commits up while it is locked.
 type gated struct {
-	*cluster.Memory
+	*room.Memory
 	gate sync.RWMutex
 	come chan struct{}
 }
@@ -41,7 +40,7 @@ func (n noted) Login(ctx context.Context, l auth.Login) (auth.Token, error) {
 // TestResumeAtTheEndOfTheGrace: the client is back, but before the room gets to it, the
 // grace ends. It is not thrown out.
 func TestResumeAtTheEndOfTheGrace(t *testing.T) {
-	store := &gated{Memory: cluster.NewMemory(), come: make(chan struct{}, 100)}
+	store := &gated{Memory: room.NewMemory(), come: make(chan struct{}, 100)}
 	var ahead atomic.Int64
 	logins := make(chan string, 10)
 	n, err := roomtest.NewNode(store, store.Bus(), func(c *room.Config) {

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"liverelay/cluster"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )
@@ -174,7 +173,7 @@ func TestMergedUserEventsComeInTime(t *testing.T) {
 
 // breakable is a store that can be away.
 type breakable struct {
-	*cluster.Memory
+	*room.Memory
 	away atomic.Bool
 }
 
@@ -197,7 +196,7 @@ func (b *breakable) Commit(ctx context.Context, key room.Key, c *room.Commit) (i
 // TestMergedUserEventsOutliveTheStore: a window that ends while the store is away tells
 // what was done before.
 func TestMergedUserEventsOutliveTheStore(t *testing.T) {
-	store := &breakable{Memory: cluster.NewMemory()}
+	store := &breakable{Memory: room.NewMemory()}
 	n, err := roomtest.NewNode(store, store.Bus(), func(c *room.Config) { c.MergeFor, c.Settle = 200*time.Millisecond, time.Millisecond })
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"liverelay/cluster"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )
@@ -39,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 func serve() {
-	mem := cluster.NewMemory()
+	mem := room.NewMemory()
 	n, err := roomtest.NewNode(mem, mem.Bus(), func(c *room.Config) {
 		c.Grace, c.Heartbeat = 3*time.Second, 5*time.Minute
 		if !full() { // its clock is fast: 200 logins/s take their time, and so does the grace

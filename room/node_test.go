@@ -3,7 +3,6 @@ package room_test
 import (
 	"testing"
 
-	"liverelay/cluster"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )
@@ -12,7 +11,7 @@ import (
 // With a space in it, those who read the log by it missed messages.
 func TestNodeIsAName(t *testing.T) {
 	for id, good := range map[string]bool{"edge1.ab-C_9": true, "": true, "edge 1": false, "a/b": false, "a#b": false, "a\n": false, "é": false} {
-		m := cluster.NewMemory()
+		m := room.NewMemory()
 		n, err := roomtest.NewNode(m, m.Bus(), func(c *room.Config) { c.Node = id })
 		if (err == nil) != good {
 			t.Errorf("%q: %v", id, err)

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"liverelay/cluster"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 	"liverelay/test/wait"
@@ -17,7 +16,7 @@ type M = roomtest.M
 // node starts one node with a memory store.
 func node(t *testing.T, tweak func(*room.Config)) *roomtest.Node {
 	t.Helper()
-	mem := cluster.NewMemory()
+	mem := room.NewMemory()
 	n, err := roomtest.NewNode(mem, mem.Bus(), tweak)
 	if err != nil {
 		t.Fatal(err)

@@ -101,7 +101,7 @@ type Standing struct {
 	Now     int64
 }
 
-// Store keeps the rooms. Implementations: package cluster. Every method is bounded
+// Store keeps the rooms. Implementations: [Memory], and package redis. Every method is bounded
 // in time by its context and safe for concurrent use.
 type Store interface {
 	// Read returns the changes after at, or everything when the log does not reach

@@ -12,7 +12,7 @@ import (
 	"os"
 	"time"
 
-	"liverelay/cluster"
+	"liverelay/redis"
 )
 
 const (
@@ -143,14 +143,14 @@ func checkStore(ctx context.Context, cfg *Config, report func(level, format stri
 	if len(cfg.Redis.Addrs) == 0 {
 		return nil
 	}
-	redis, err := cluster.NewRedis(cfg.redisOptions())
+	client, err := redis.New(cfg.redisOptions())
 	if err != nil {
 		return err
 	}
-	defer redis.Close()
+	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	found, err := redis.Check(ctx)
+	found, err := client.Check(ctx)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 
 	"liverelay/auth"
-	"liverelay/cluster/redistest"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"liverelay/cluster/redistest"
+	"liverelay/redis/redistest"
 	"liverelay/test/wait"
 )
 

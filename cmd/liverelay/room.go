@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"liverelay/auth"
-	"liverelay/cluster"
+	"liverelay/redis"
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/room"
@@ -40,16 +40,16 @@ func (s *server) newRooms(keeper *gatekeeper) (*room.Service, error) {
 // before that nobody can say who is banned, so what asks for them is refused.
 func (s *server) openStore() error {
 	if len(s.cfg.Redis.Addrs) == 0 {
-		memory := cluster.NewMemory()
+		memory := room.NewMemory()
 		s.store, s.bus, s.bans = memory, memory.Bus(), auth.NewMemory(maxBans)
 		return nil
 	}
-	redis, err := cluster.NewRedis(s.cfg.redisOptions())
+	client, err := redis.New(s.cfg.redisOptions())
 	if err != nil {
 		return err
 	}
-	s.store, s.bus, s.redis = redis, redis.Bus(), redis
-	s.bans = redis.Bans() // one ban for all nodes
+	s.store, s.bus, s.redis = client, client.Bus(), client
+	s.bans = client.Bans() // one ban for all nodes
 	return nil
 }
 

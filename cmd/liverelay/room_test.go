@@ -14,7 +14,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 
 	"liverelay/auth"
-	"liverelay/cluster/redistest"
+	"liverelay/redis/redistest"
 	"liverelay/relay"
 	"liverelay/room"
 	"liverelay/test/wait"

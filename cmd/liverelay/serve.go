@@ -18,7 +18,7 @@ import (
 
 	"liverelay/admin"
 	"liverelay/auth"
-	"liverelay/cluster"
+	"liverelay/redis"
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/httpflv"
@@ -103,7 +103,7 @@ type server struct {
 	flv   *httpflv.Handler
 	store room.Store
 	bus   room.Bus
-	redis *cluster.Redis // nil: in memory
+	redis *redis.Client // nil: in memory
 	rooms *room.Service
 	http  *door.Server
 	admin *admin.Server

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"liverelay/cluster"
+	"liverelay/redis"
 	"liverelay/relay"
 	"liverelay/relay/door"
 )
@@ -166,9 +166,9 @@ func (c *Config) checkRedis() *keyError {
 	return nil
 }
 
-// redisOptions is the section redis as package cluster wants it.
-func (c *Config) redisOptions() cluster.RedisOptions {
-	o := cluster.RedisOptions{
+// redisOptions is the section redis as package redis wants it.
+func (c *Config) redisOptions() redis.Options {
+	o := redis.Options{
 		Addrs:            c.Redis.Addrs,
 		MasterName:       c.Redis.MasterName,
 		Username:         c.Redis.Username,

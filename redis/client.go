@@ -1,4 +1,4 @@
-package cluster
+package redis
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 const (
@@ -30,9 +30,9 @@ const (
 	clusterServer  = "cluster"
 )
 
-// RedisOptions say which Redis: one server, a Sentinel group (a master name and the
+// Options say which Redis: one server, a Sentinel group (a master name and the
 // Sentinels' addresses), or a Cluster (some of its addresses; one will do).
-type RedisOptions struct {
+type Options struct {
 	Addrs            []string
 	MasterName       string
 	Username         string // at the servers that hold data
@@ -51,7 +51,7 @@ type RedisOptions struct {
 
 // Problem returns what cannot be, as the key of the configuration and what is wrong
 // with it; "" and "": nothing.
-func (o *RedisOptions) Problem() (key, problem string) {
+func (o *Options) Problem() (key, problem string) {
 	cluster := o.Cluster != nil && *o.Cluster
 	switch {
 	case len(o.Addrs) == 0 && o.MasterName != "":
@@ -78,20 +78,20 @@ const errClusterDB = "a Redis Cluster has only database 0"
 
 // clients hold the connections to one Redis, of whatever kind it is.
 type clients struct {
-	o     RedisOptions          // static
-	plain *redis.Client         // to the single address; nil: it was clear from the start what it is
-	asked chan struct{}         // static: one asks at a time
-	known chan struct{}         // closed: client is set
-	one   redis.UniversalClient // set once, before known is closed
+	o     Options                 // static
+	plain *goredis.Client         // to the single address; nil: it was clear from the start what it is
+	asked chan struct{}           // static: one asks at a time
+	known chan struct{}           // closed: client is set
+	one   goredis.UniversalClient // set once, before known is closed
 
 	// guarded by mu
 	mu     sync.Mutex
 	after  time.Time // not to be asked before
-	all    []redis.UniversalClient
+	all    []goredis.UniversalClient
 	closed bool
 }
 
-func newClients(o RedisOptions) *clients {
+func newClients(o Options) *clients {
 	c := &clients{o: o, asked: make(chan struct{}, 1), known: make(chan struct{})}
 	switch {
 	case o.MasterName != "":
@@ -108,7 +108,7 @@ func newClients(o RedisOptions) *clients {
 }
 
 // settle says what it is, for good.
-func (c *clients) settle(client redis.UniversalClient) {
+func (c *clients) settle(client goredis.UniversalClient) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.one = client
@@ -123,7 +123,7 @@ func (c *clients) settle(client redis.UniversalClient) {
 // client returns the connections to use. Where nobody knows yet what the server at the
 // single address is, it asks, for as long as ctx and askTimeout allow; a server that
 // does not answer gets the command as if it was alone, and answers that no better.
-func (c *clients) client(ctx context.Context) redis.UniversalClient {
+func (c *clients) client(ctx context.Context) goredis.UniversalClient {
 	for {
 		select {
 		case <-c.known:
@@ -186,7 +186,7 @@ func (c *clients) kind(ctx context.Context) (string, error) {
 	client := c.single(0) // in a Cluster, another database would be refused
 	defer client.Close()
 	reply, err := client.Do(ctx, "hello").Result()
-	if redis.HasErrorPrefix(err, "unknown command") {
+	if goredis.HasErrorPrefix(err, "unknown command") {
 		return "standalone", nil // a proxy
 	}
 	if err != nil {
@@ -205,8 +205,8 @@ func (c *clients) kind(ctx context.Context) (string, error) {
 	return "standalone", nil
 }
 
-func (c *clients) single(db int) *redis.Client {
-	return redis.NewClient(&redis.Options{
+func (c *clients) single(db int) *goredis.Client {
+	return goredis.NewClient(&goredis.Options{
 		Addr: c.o.Addrs[0], Username: c.o.Username, Password: c.o.Password, DB: db, Dialer: c.dial,
 		DialTimeout: dialTimeout, ReadTimeout: c.o.Timeout, WriteTimeout: c.o.Timeout,
 		ContextTimeoutEnabled: true, MaxRetries: 1, MinRetryBackoff: minRetryPause, MaxRetryBackoff: maxRetryPause,
@@ -214,8 +214,8 @@ func (c *clients) single(db int) *redis.Client {
 	})
 }
 
-func (c *clients) cluster() redis.UniversalClient {
-	return redis.NewClusterClient(&redis.ClusterOptions{
+func (c *clients) cluster() goredis.UniversalClient {
+	return goredis.NewClusterClient(&goredis.ClusterOptions{
 		Addrs: c.o.Addrs, Username: c.o.Username, Password: c.o.Password, Dialer: c.dial,
 		DialTimeout: dialTimeout, ReadTimeout: c.o.Timeout, WriteTimeout: c.o.Timeout,
 		ContextTimeoutEnabled: true, MaxRedirects: clusterHops, MinRetryBackoff: minRetryPause, MaxRetryBackoff: maxRetryPause,
@@ -224,8 +224,8 @@ func (c *clients) cluster() redis.UniversalClient {
 }
 
 // failover: the client asks a Sentinel for the master whenever it connects.
-func (c *clients) failover() redis.UniversalClient {
-	return redis.NewFailoverClient(&redis.FailoverOptions{
+func (c *clients) failover() goredis.UniversalClient {
+	return goredis.NewFailoverClient(&goredis.FailoverOptions{
 		SentinelAddrs: slices.Clone(c.o.Addrs), MasterName: c.o.MasterName, DB: c.o.DB,
 		Username: c.o.Username, Password: c.o.Password,
 		SentinelUsername: c.o.SentinelUsername, SentinelPassword: c.o.SentinelPassword,
@@ -280,8 +280,8 @@ func (e *handshakeError) Error() string {
 func (e *handshakeError) Unwrap() error { return e.err }
 
 // refusing is a client of a Redis that can never be used so: every command fails with err.
-func (c *clients) refusing(err error) redis.UniversalClient {
-	return redis.NewClient(&redis.Options{
+func (c *clients) refusing(err error) goredis.UniversalClient {
+	return goredis.NewClient(&goredis.Options{
 		Addr: c.o.Addrs[0], MaxRetries: -1, DialerRetries: 1,
 		Dialer: func(context.Context, string, string) (net.Conn, error) { return nil, err },
 	})

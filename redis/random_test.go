@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"liverelay/cluster"
-	"liverelay/cluster/redistest"
+	"liverelay/redis"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 	"liverelay/test/wait"
@@ -25,7 +25,7 @@ import (
 // die, and Redis is restarted empty. Afterwards every member's view equals the room,
 // and each saw each event once, in order.
 //
-// ROOM_RUNS=2000 go test ./cluster/ -run RandomRuns -timeout 1h   for more runs;
+// ROOM_RUNS=2000 go test ./redis/ -run RandomRuns -timeout 1h   for more runs;
 // ROOM_SEED=n for one run again.
 func TestRandomRuns(t *testing.T) {
 	runs, limit := 1<<30, 6*time.Second
@@ -80,8 +80,8 @@ type run struct {
 	server *redistest.Server
 
 	store  *faultyStore
-	redis  *cluster.Redis
-	memory *cluster.Memory
+	redis  *redis.Client
+	memory *room.Memory
 	nodes  []*roomtest.Node
 	buses  []*faultyBus
 	lossy  bool // Redis loses what it had
@@ -145,7 +145,7 @@ func (r *run) start(i int) {
 func (r *run) do() {
 	r.live, r.texts = map[string]liveMedia{}, map[string]bool{}
 	if r.server != nil {
-		rd, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{r.server.Addr}, Prefix: fmt.Sprint("t", r.seed)})
+		rd, err := redis.New(redis.Options{Addrs: []string{r.server.Addr}, Prefix: fmt.Sprint("t", r.seed)})
 		if err != nil {
 			r.t.Error(err)
 			return
@@ -154,7 +154,7 @@ func (r *run) do() {
 		r.redis = rd
 		r.store = &faultyStore{Store: rd}
 	} else {
-		r.memory = cluster.NewMemory()
+		r.memory = room.NewMemory()
 		r.store = &faultyStore{Store: r.memory}
 	}
 	n := 1 + r.rnd.IntN(3)

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"liverelay/test/wait"
 )
@@ -29,7 +29,7 @@ func StartGroup(t testing.TB) *Group {
 	}
 	for _, s := range g.Sentinels {
 		wait.For(t, "the Sentinels find each other and the replica", func() bool {
-			client := redis.NewSentinelClient(&redis.Options{Addr: s.Addr})
+			client := goredis.NewSentinelClient(&goredis.Options{Addr: s.Addr})
 			defer client.Close()
 			others, err := client.Sentinels(context.Background(), "rooms").Result()
 			replicas, err2 := client.Replicas(context.Background(), "rooms").Result()
@@ -54,8 +54,8 @@ func (g *Group) Watched(t testing.TB) *Server {
 	var found *Server
 	wait.For(t, "a client listens to a Sentinel", func() bool {
 		for _, s := range g.Sentinels {
-			client := redis.NewSentinelClient(&redis.Options{Addr: s.Addr})
-			cmd := redis.NewStringCmd(context.Background(), "client", "list")
+			client := goredis.NewSentinelClient(&goredis.Options{Addr: s.Addr})
+			cmd := goredis.NewStringCmd(context.Background(), "client", "list")
 			_ = client.Process(context.Background(), cmd)
 			_ = client.Close()
 			if subscribed.MatchString(cmd.Val()) {
@@ -73,7 +73,7 @@ var subscribed = regexp.MustCompile(` sub=[1-9]`)
 // Failover moves the master in good order, as for maintenance.
 func (g *Group) Failover(t testing.TB) {
 	t.Helper()
-	client := redis.NewSentinelClient(&redis.Options{Addr: g.Sentinels[0].Addr})
+	client := goredis.NewSentinelClient(&goredis.Options{Addr: g.Sentinels[0].Addr})
 	defer client.Close()
 	wait.For(t, "the Sentinel begins a failover", func() bool {
 		return client.Failover(context.Background(), "rooms").Err() == nil
@@ -97,7 +97,7 @@ func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Ser
 	defer cancel()
 	do := func(s *Server, what ...any) string {
 		t.Helper()
-		client := redis.NewClient(&redis.Options{Addr: s.Addr})
+		client := goredis.NewClient(&goredis.Options{Addr: s.Addr})
 		defer client.Close()
 		reply, err := client.Do(ctx, what...).Text()
 		if err != nil {
@@ -117,7 +117,7 @@ func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Ser
 	}
 	for _, s := range all {
 		wait.For(t, "the Cluster is complete", func() bool {
-			client := redis.NewClient(&redis.Options{Addr: s.Addr})
+			client := goredis.NewClient(&goredis.Options{Addr: s.Addr})
 			defer client.Close()
 			nodes, err := client.ClusterShards(ctx).Result()
 			slots := 0
@@ -131,7 +131,7 @@ func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Ser
 	}
 	do(replica, "cluster", "replicate", do(masters[0], "cluster", "myid"))
 	wait.For(t, "the replica follows", func() bool {
-		client := redis.NewClient(&redis.Options{Addr: replica.Addr})
+		client := goredis.NewClient(&goredis.Options{Addr: replica.Addr})
 		defer client.Close()
 		role, err := client.Do(ctx, "role").Slice()
 		return err == nil && len(role) > 3 && role[0] == "slave" && role[3] == "connected"

@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"context"

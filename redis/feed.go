@@ -1,11 +1,11 @@
-package cluster
+package redis
 
 import (
 	"context"
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"liverelay/auth"
 )
@@ -26,7 +26,7 @@ const (
 // is lost until then is the listener's affair: it is told of each channel that is
 // heard from now on, and reads again.
 type feed struct {
-	redis      *Redis
+	client     *Client
 	heard      func(channel, payload string) // static
 	subscribed func(channel string)          // static: what was published before may be lost
 	beat       string                        // static: the feed's own channel
@@ -42,9 +42,9 @@ type feed struct {
 }
 
 // newFeed starts one; close ends it. Both functions are called by one goroutine.
-func (r *Redis) newFeed(heard func(channel, payload string), subscribed func(channel string), channels ...string) *feed {
+func (r *Client) newFeed(heard func(channel, payload string), subscribed func(channel string), channels ...string) *feed {
 	f := &feed{
-		redis: r, heard: heard, subscribed: subscribed, beat: r.prefix + ":beat:" + auth.NewID(),
+		client: r, heard: heard, subscribed: subscribed, beat: r.prefix + ":beat:" + auth.NewID(),
 		wake: make(chan struct{}, 1), wanted: map[string]struct{}{}, changed: map[string]struct{}{},
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
@@ -82,13 +82,13 @@ func (f *feed) publish() {
 		var err error
 		for range beatTries {
 			ctx, cancel := context.WithTimeout(f.ctx, beatEvery)
-			err = f.redis.conn(ctx).Publish(ctx, f.beat, "").Err()
+			err = f.client.conn(ctx).Publish(ctx, f.beat, "").Err()
 			cancel()
 			if err == nil {
 				break
 			}
 		}
-		f.redis.health.note(err)
+		f.client.health.note(err)
 		select {
 		case <-f.ctx.Done():
 			return
@@ -121,10 +121,10 @@ func (f *feed) again() {
 // listen hears what comes until the beat stays away.
 func (f *feed) listen() {
 	ctx, cancel := context.WithTimeout(f.ctx, feedTime)
-	ps := f.redis.conn(ctx).Subscribe(f.ctx)
+	ps := f.client.conn(ctx).Subscribe(f.ctx)
 	cancel()
 	f.subscribe(ps)
-	events := ps.ChannelWithSubscriptions(redis.WithChannelSize(feedQueue), redis.WithChannelHealthCheckInterval(0))
+	events := ps.ChannelWithSubscriptions(goredis.WithChannelSize(feedQueue), goredis.WithChannelHealthCheckInterval(0))
 	// It may be busy with a server that hangs: nobody waits for that but close.
 	defer f.wait.Go(func() {
 		_ = ps.Close()
@@ -149,11 +149,11 @@ func (f *feed) listen() {
 				return
 			}
 			switch ev := ev.(type) {
-			case *redis.Subscription:
+			case *goredis.Subscription:
 				if ev.Kind == "subscribe" && ev.Channel != f.beat {
 					f.subscribed(ev.Channel)
 				}
-			case *redis.Message:
+			case *goredis.Message:
 				if ev.Channel == f.beat {
 					last = time.Now()
 				} else {
@@ -165,7 +165,7 @@ func (f *feed) listen() {
 }
 
 // subscribe tells Redis of a page of changes, and comes again while there are more.
-func (f *feed) subscribe(ps *redis.PubSub) {
+func (f *feed) subscribe(ps *goredis.PubSub) {
 	var join, leave []string
 	f.mu.Lock()
 	for channel := range f.changed {

@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"liverelay/cluster"
-	"liverelay/cluster/redistest"
+	"liverelay/redis"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/test/wait"
 )
@@ -27,7 +27,7 @@ type backend struct {
 // both runs a test over memory and over a real Redis.
 func both(t *testing.T, f func(t *testing.T, b backend)) {
 	t.Run("memory", func(t *testing.T) {
-		m := cluster.NewMemory()
+		m := room.NewMemory()
 		f(t, backend{m, func() room.Bus { return m.Bus() }})
 	})
 	t.Run("redis", func(t *testing.T) {
@@ -36,9 +36,9 @@ func both(t *testing.T, f func(t *testing.T, b backend)) {
 	})
 }
 
-func newRedis(t testing.TB, s *redistest.Server) *cluster.Redis {
+func newRedis(t testing.TB, s *redistest.Server) *redis.Client {
 	t.Helper()
-	r, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{s.Addr}, Timeout: 5 * time.Second}) // the machine may be busy
+	r, err := redis.New(redis.Options{Addrs: []string{s.Addr}, Timeout: 5 * time.Second}) // the machine may be busy
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +347,7 @@ func TestBusTellsEveryNode(t *testing.T) {
 				}
 			}
 		}
-		if _, redis := b.store.(*cluster.Redis); redis {
+		if _, redis := b.store.(*redis.Client); redis {
 			next(0, room.NoticeResync)
 			next(1, room.NoticeResync)
 		}

@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"context"
@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"liverelay/auth"
-	"liverelay/cluster"
-	"liverelay/cluster/redistest"
+	"liverelay/redis"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/test/wait"
 )
@@ -30,10 +30,10 @@ type listener struct {
 	failed int64
 }
 
-func listen(t *testing.T, o cluster.RedisOptions) (*listener, *cluster.Redis) {
+func listen(t *testing.T, o redis.Options) (*listener, *redis.Client) {
 	t.Helper()
-	open := func() *cluster.Redis {
-		r, err := cluster.NewRedis(o)
+	open := func() *redis.Client {
+		r, err := redis.New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func (l *listener) speak(when string) {
 func TestFrozenSentinelAndMaster(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartGroup(t)
-	l, r := listen(t, cluster.RedisOptions{Addrs: g.Addrs(), MasterName: "rooms"})
+	l, r := listen(t, redis.Options{Addrs: g.Addrs(), MasterName: "rooms"})
 	before := l.resync.Load()
 	for _, s := range []*redistest.Server{g.Watched(t), g.Master} {
 		if err := s.Pause(); err != nil {
@@ -107,10 +107,10 @@ func TestFrozenSentinelAndMaster(t *testing.T) {
 func TestPlannedFailover(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartGroup(t)
-	l, _ := listen(t, cluster.RedisOptions{Addrs: g.Addrs(), MasterName: "rooms"})
+	l, _ := listen(t, redis.Options{Addrs: g.Addrs(), MasterName: "rooms"})
 	before := l.resync.Load()
 	g.Failover(t)
-	replica := redis.NewClient(&redis.Options{Addr: g.Replica.Addr})
+	replica := goredis.NewClient(&goredis.Options{Addr: g.Replica.Addr})
 	defer replica.Close()
 	wait.For(t, "the replica is the master", func() bool {
 		role, err := replica.Do(context.Background(), "role").Slice()
@@ -127,7 +127,7 @@ func TestPlannedFailover(t *testing.T) {
 func TestQuickRestart(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartGroup(t)
-	l, _ := listen(t, cluster.RedisOptions{Addrs: g.Addrs(), MasterName: "rooms"})
+	l, _ := listen(t, redis.Options{Addrs: g.Addrs(), MasterName: "rooms"})
 	before := l.resync.Load()
 	g.Master.Down()
 	if err := g.Master.Up(); err != nil {
@@ -147,7 +147,7 @@ func TestFrozenClusterMaster(t *testing.T) {
 	for _, s := range masters {
 		addrs = append(addrs, s.Addr)
 	}
-	r, err := cluster.NewRedis(cluster.RedisOptions{Addrs: addrs})
+	r, err := redis.New(redis.Options{Addrs: addrs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func (p *proxy) deafen() int {
 func TestBusSubscribesAnewWhenDeaf(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, redistest.Start(t).Addr)
-	l, _ := listen(t, cluster.RedisOptions{Addrs: []string{p.listener.Addr().String()}})
+	l, _ := listen(t, redis.Options{Addrs: []string{p.listener.Addr().String()}})
 	for range 2 {
 		before := l.resync.Load()
 		if p.deafen() == 0 {
@@ -304,7 +304,7 @@ func TestBansSubscribeAnewWhenDeaf(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	p := startProxy(t, server.Addr)
-	a, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{p.listener.Addr().String()}})
+	a, err := redis.New(redis.Options{Addrs: []string{p.listener.Addr().String()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func TestBansSubscribeAnewWhenDeaf(t *testing.T) {
 	defer here.Close()
 	there := newRedis(t, server).Bans()
 	defer there.Close()
-	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	one := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 	defer one.Close()
 	subscribers := func() int64 { // those that hear: the server does not know of deaf ones
 		n, err := one.PubSubNumSub(within(t), "liverelay:bans").Result()

@@ -1,4 +1,4 @@
-package cluster
+package redis
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"liverelay/room"
 )
@@ -14,18 +14,18 @@ import (
 //go:embed lua/claim.lua
 var claimLua string
 
-var claimScript = redis.NewScript(claimLua)
+var claimScript = goredis.NewScript(claimLua)
 
-func (r *Redis) claimKey(c room.Claim) []string {
+func (r *Client) claimKey(c room.Claim) []string {
 	return []string{"{" + r.prefix + ":" + c.App + "/" + c.Stream + "}:claim"}
 }
 
 // Claim implements [room.Store], with one round trip per server.
-func (r *Redis) Claim(ctx context.Context, claims []room.Claim, ttl time.Duration) ([]string, error) {
+func (r *Client) Claim(ctx context.Context, claims []room.Claim, ttl time.Duration) ([]string, error) {
 	rooms := make([]string, len(claims))
 	for _, load := range [...]bool{false, true} {
-		cmds := make([]*redis.Cmd, len(claims))
-		_, err := r.conn(ctx).Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		cmds := make([]*goredis.Cmd, len(claims))
+		_, err := r.conn(ctx).Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 			for i, c := range claims {
 				if load {
 					cmds[i] = claimScript.Eval(ctx, pipe, r.claimKey(c), c.Room, ttl.Milliseconds())
@@ -35,7 +35,7 @@ func (r *Redis) Claim(ctx context.Context, claims []room.Claim, ttl time.Duratio
 			}
 			return nil
 		})
-		if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") && !load {
+		if err != nil && goredis.HasErrorPrefix(err, "NOSCRIPT") && !load {
 			continue // a server has forgotten its scripts: send them along
 		}
 		if err != nil {
@@ -52,6 +52,6 @@ func (r *Redis) Claim(ctx context.Context, claims []room.Claim, ttl time.Duratio
 }
 
 // Unclaim implements [room.Store].
-func (r *Redis) Unclaim(ctx context.Context, c room.Claim) error {
+func (r *Client) Unclaim(ctx context.Context, c room.Claim) error {
 	return claimScript.Run(ctx, r.conn(ctx), r.claimKey(c), c.Room, -1).Err()
 }

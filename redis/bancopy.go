@@ -1,4 +1,4 @@
-package cluster
+package redis
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const (
 func (b *Bans) follow() {
 	defer b.wait.Done()
 	var turn sync.Mutex // a message must not come between what a load reads and what it takes
-	f := b.redis.newFeed(
+	f := b.client.newFeed(
 		func(_, payload string) {
 			turn.Lock()
 			defer turn.Unlock()
@@ -70,7 +70,7 @@ func (b *Bans) compare() {
 
 // latest asks for the latest change, and Redis's time.
 func (b *Bans) latest(ctx context.Context) (now int64, at change, err error) {
-	reply, err := banReadScript.Run(ctx, b.redis.conn(ctx), b.keys()[1:]).Slice()
+	reply, err := banReadScript.Run(ctx, b.client.conn(ctx), b.keys()[1:]).Slice()
 	if err != nil {
 		return 0, change{}, fmt.Errorf("read bans: %w", err)
 	}
@@ -120,7 +120,7 @@ func (b *Bans) read(ctx context.Context) (banView, error) {
 	}
 	v.at = at
 	here := time.Now() // which is now
-	fields, err := b.redis.hash(ctx, b.keys()[0])
+	fields, err := b.client.hash(ctx, b.keys()[0])
 	if err != nil {
 		return v, fmt.Errorf("read bans: %w", err)
 	}
@@ -234,7 +234,7 @@ func (b *Bans) keep(ctx context.Context, l lack) error {
 func (b *Bans) step(ctx context.Context, args []any) error {
 	ctx, cancel := context.WithTimeout(ctx, banOperation)
 	defer cancel()
-	return banKeepScript.Run(ctx, b.redis.conn(ctx), b.keys(), args...).Err()
+	return banKeepScript.Run(ctx, b.client.conn(ctx), b.keys(), args...).Err()
 }
 
 // tidy makes room in Redis.

@@ -1,4 +1,4 @@
-package cluster
+package redis
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"liverelay/auth"
 	"liverelay/room"
@@ -19,7 +19,7 @@ import (
 // reads a room by the scripts, hears of it on the bus, reads what is forbidden. It
 // returns in words what it has found; an error names the key of the configuration
 // that is likely wrong, in one line. The room is gone afterwards.
-func (r *Redis) Check(ctx context.Context) (string, error) {
+func (r *Client) Check(ctx context.Context) (string, error) {
 	found, err := r.find(ctx)
 	if err != nil {
 		return "", err
@@ -28,7 +28,7 @@ func (r *Redis) Check(ctx context.Context) (string, error) {
 	if err := client.Ping(ctx).Err(); err != nil {
 		return "", r.explain(err)
 	}
-	if _, cluster := client.(*redis.ClusterClient); cluster {
+	if _, cluster := client.(*goredis.ClusterClient); cluster {
 		found = "a Cluster"
 	}
 	if err := r.checkRoom(ctx, scratch(auth.NewID())); err != nil {
@@ -41,7 +41,7 @@ func (r *Redis) Check(ctx context.Context) (string, error) {
 }
 
 // checkRoom takes one room through its life.
-func (r *Redis) checkRoom(ctx context.Context, key room.Key) error {
+func (r *Client) checkRoom(ctx context.Context, key room.Key) error {
 	channel := r.channel(key)
 	ps := r.conn(ctx).Subscribe(ctx, channel)
 	defer ps.Close()
@@ -83,8 +83,8 @@ func (r *Redis) checkRoom(ctx context.Context, key room.Key) error {
 const metaCheck = "check"
 
 // checkBans reads what a node must know before it lets anybody in.
-func (r *Redis) checkBans(ctx context.Context) error {
-	b := &Bans{redis: r}
+func (r *Client) checkBans(ctx context.Context) error {
+	b := &Bans{client: r}
 	if _, _, err := b.latest(ctx); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (r *Redis) checkBans(ctx context.Context) error {
 }
 
 // find asks the Sentinels for the master, or the server what it is.
-func (r *Redis) find(ctx context.Context) (string, error) {
+func (r *Client) find(ctx context.Context) (string, error) {
 	o := &r.clients.o
 	if o.MasterName == "" {
 		return "one server", nil
@@ -105,7 +105,7 @@ func (r *Redis) find(ctx context.Context) (string, error) {
 	answers := make(chan answer, len(o.Addrs))
 	for _, addr := range o.Addrs {
 		go func() {
-			sentinel := redis.NewSentinelClient(&redis.Options{
+			sentinel := goredis.NewSentinelClient(&goredis.Options{
 				Addr: addr, Username: o.SentinelUsername, Password: o.SentinelPassword, Dialer: r.clients.dial,
 				DialTimeout: dialTimeout, ReadTimeout: o.Timeout, WriteTimeout: o.Timeout, ContextTimeoutEnabled: true,
 				MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
@@ -113,7 +113,7 @@ func (r *Redis) find(ctx context.Context) (string, error) {
 			defer sentinel.Close()
 			master, err := sentinel.GetMasterAddrByName(ctx, o.MasterName).Result()
 			if err == nil && len(master) != 2 {
-				err = redis.Nil
+				err = goredis.Nil
 			}
 			if err != nil {
 				answers <- answer{err: r.explainSentinel(addr, err)}
@@ -138,15 +138,15 @@ func (r *Redis) find(ctx context.Context) (string, error) {
 }
 
 // explainSentinel makes one line of what a Sentinel answered.
-func (r *Redis) explainSentinel(addr string, err error) error {
+func (r *Client) explainSentinel(addr string, err error) error {
 	switch {
-	case errors.Is(err, redis.Nil):
+	case errors.Is(err, goredis.Nil):
 		return fmt.Errorf("redis.master_name: the Sentinel at %s knows no %.40q", addr, r.clients.o.MasterName)
 	case refusesLogin(err):
 		return fmt.Errorf("redis.sentinel_password: the Sentinel at %s says %s", addr, oneLine(err))
-	case redis.HasErrorPrefix(err, "unknown command"):
+	case goredis.HasErrorPrefix(err, "unknown command"):
 		return fmt.Errorf("redis.addrs: %s is no Sentinel, and redis.master_name is set", addr)
-	case redis.HasErrorPrefix(err, "NOPERM"):
+	case goredis.HasErrorPrefix(err, "NOPERM"):
 		return fmt.Errorf("redis.sentinel_username: the Sentinel at %s says %s", addr, oneLine(err))
 	case isTLS(err):
 		return fmt.Errorf("redis.sentinel_tls: %s: %s", addr, oneLine(err))
@@ -155,7 +155,7 @@ func (r *Redis) explainSentinel(addr string, err error) error {
 }
 
 // explain makes one line of an error of the client, with the key that it is likely about.
-func (r *Redis) explain(err error) error {
+func (r *Client) explain(err error) error {
 	o := &r.clients.o
 	key := "redis"
 	switch text := err.Error(); {
@@ -169,7 +169,7 @@ func (r *Redis) explain(err error) error {
 		}
 	case errors.Is(err, io.EOF) && o.TLS == nil:
 		return errors.New("redis.tls: is false, and the server hangs up at the first word: perhaps it wants TLS")
-	case errors.Is(err, redis.Nil) && o.MasterName != "":
+	case errors.Is(err, goredis.Nil) && o.MasterName != "":
 		return fmt.Errorf("redis.master_name: no Sentinel knows %.40q", o.MasterName)
 	case o.MasterName != "" && strings.Contains(text, "all sentinels"):
 		if key = "redis.addrs"; refusesLogin(err) {
@@ -177,13 +177,13 @@ func (r *Redis) explain(err error) error {
 		}
 	case refusesLogin(err):
 		key = "redis.password"
-	case redis.HasErrorPrefix(err, "NOPERM"), strings.Contains(text, "user executing the script can't"):
+	case goredis.HasErrorPrefix(err, "NOPERM"), strings.Contains(text, "user executing the script can't"):
 		key = "redis.username"
-	case redis.HasErrorPrefix(err, "DB index"), redis.HasErrorPrefix(err, "invalid DB index"):
+	case goredis.HasErrorPrefix(err, "DB index"), goredis.HasErrorPrefix(err, "invalid DB index"):
 		key = "redis.db"
-	case redis.HasErrorPrefix(err, "READONLY"):
+	case goredis.HasErrorPrefix(err, "READONLY"):
 		return errors.New("redis.addrs: this server is a read-only replica: name the master, or Sentinels and redis.master_name")
-	case redis.HasErrorPrefix(err, "MOVED"):
+	case goredis.HasErrorPrefix(err, "MOVED"):
 		return errors.New("redis.cluster: is false, and this server belongs to a Cluster")
 	case strings.Contains(text, "cluster support disabled"):
 		if key = "redis.cluster"; o.Cluster == nil {
@@ -195,7 +195,7 @@ func (r *Redis) explain(err error) error {
 
 // refusesLogin says whether the server wants another user or password.
 func refusesLogin(err error) bool {
-	return redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH") || redis.HasErrorPrefix(err, "invalid password") ||
+	return goredis.HasErrorPrefix(err, "WRONGPASS") || goredis.HasErrorPrefix(err, "NOAUTH") || goredis.HasErrorPrefix(err, "invalid password") ||
 		strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "NOAUTH")
 }
 

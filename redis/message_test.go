@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
-	"liverelay/cluster/redistest"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )
@@ -47,7 +47,7 @@ func TestMessagesOutliveALostStore(t *testing.T) {
 	before := bob.View("r1")
 
 	bus.deaf.Store(true)
-	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	one := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 	defer one.Close()
 	if err := one.FlushAll(within(t)).Err(); err != nil {
 		t.Fatal(err)

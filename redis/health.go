@@ -1,4 +1,4 @@
-package cluster
+package redis
 
 import (
 	"context"
@@ -42,7 +42,7 @@ var errNotAsked = errors.New("it has not answered yet")
 // State says whether this Redis can be used: ready is whether it ever could, with all
 // that a node does, and its bans have been read; reason, in one line, is why not, or
 // why not now.
-func (r *Redis) State() (ready bool, reason string) {
+func (r *Client) State() (ready bool, reason string) {
 	h := &r.health
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -60,7 +60,7 @@ func (r *Redis) State() (ready bool, reason string) {
 }
 
 // Watch checks this Redis until it can be used, and tells the log why it cannot.
-func (r *Redis) Watch(ctx context.Context, log *slog.Logger) {
+func (r *Client) Watch(ctx context.Context, log *slog.Logger) {
 	said := ""
 	for {
 		inner, cancel := context.WithTimeout(ctx, checkTime)

@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"liverelay/auth"
-	"liverelay/cluster/redistest"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )
@@ -112,7 +112,7 @@ func TestRulesOutliveRedis(t *testing.T) {
 	eventually(t, func() bool { code, _ := tryLogin(t, b, "cho"); return code == room.CodeBanned })
 	callAPI(t, b, "DelForbidUserRule&RuleType=3&UserId=cho")
 	eventually(t, func() bool { code, _ := tryLogin(t, a, "cho"); return code == 0 })
-	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	one := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 	defer one.Close()
 	if err := one.FlushAll(within(t)).Err(); err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestRulesOutliveRedis(t *testing.T) {
 func TestRedisWithOlderBans(t *testing.T) {
 	ctx := within(t)
 	server := redistest.Start(t)
-	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	one := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 	defer one.Close()
 	a, b := newRedis(t, server).Bans(), newRedis(t, server).Bans()
 	defer a.Close()
@@ -197,7 +197,7 @@ func TestShortenedBanStaysShort(t *testing.T) {
 	if _, found, err := late.Find(ctx, alice); found || err != nil {
 		t.Error(found, err)
 	}
-	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	one := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 	defer one.Close()
 	if n := one.HLen(ctx, "{liverelay:bans}:list").Val(); n != 1 {
 		t.Errorf("%d entries: who has the longer one cannot know", n)
@@ -209,7 +209,7 @@ func TestShortenedBanStaysShort(t *testing.T) {
 func TestRedisClockEndsBans(t *testing.T) {
 	ctx := within(t)
 	server := redistest.Start(t)
-	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	one := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 	defer one.Close()
 	a := newRedis(t, server).Bans()
 	defer a.Close()
@@ -274,7 +274,7 @@ func TestBanWithoutItsMessage(t *testing.T) {
 	ctx, cancel := context.WithCancel(within(t))
 	defer cancel()
 	server := redistest.Start(t)
-	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	one := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 	defer one.Close()
 	a, b := newRedis(t, server).Bans(), newRedis(t, server).Bans()
 	defer a.Close()

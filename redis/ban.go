@@ -1,4 +1,4 @@
-package cluster
+package redis
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"liverelay/auth"
 )
@@ -32,9 +32,9 @@ var (
 	//go:embed lua/bankeep.lua
 	banKeepLua string
 
-	banScript     = redis.NewScript(banLua)
-	banReadScript = redis.NewScript(banReadLua)
-	banKeepScript = redis.NewScript(banKeepLua)
+	banScript     = goredis.NewScript(banLua)
+	banReadScript = goredis.NewScript(banReadLua)
+	banKeepScript = goredis.NewScript(banKeepLua)
 )
 
 // errNoBans is the answer of a node that has never reached its Redis: nobody can say
@@ -50,7 +50,7 @@ var errNoBans = errors.New("bans are not known yet: redis has not been reached s
 // counted by each node from when it heard of them, and by Redis's clock there: no node's
 // clock ends another's ban.
 type Bans struct {
-	redis  *Redis
+	client *Client
 	node   string       // of this copy, in messages
 	table  *auth.Memory // the copy: what is in force
 	spent  *auth.Memory
@@ -100,9 +100,9 @@ var _ auth.Store = (*Bans)(nil)
 // Bans opens the list of what is forbidden in this Redis. It tries to read it, for 2 s at most; a
 // Redis that is away is read when it is there, and until then every Check fails. Close
 // ends it.
-func (r *Redis) Bans() *Bans {
+func (r *Client) Bans() *Bans {
 	b := &Bans{
-		redis: r, node: auth.NewID(), table: auth.NewMemory(maxBans), spent: auth.NewMemory(maxBans),
+		client: r, node: auth.NewID(), table: auth.NewMemory(maxBans), spent: auth.NewMemory(maxBans),
 		records: map[auth.Key]record{}, untold: map[auth.Key]struct{}{},
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
@@ -123,11 +123,11 @@ func (b *Bans) Close() error {
 }
 
 func (b *Bans) keys() []string {
-	tag := "{" + b.redis.prefix + ":bans}"
+	tag := "{" + b.client.prefix + ":bans}"
 	return []string{tag + ":list", tag + ":change"}
 }
 
-func (b *Bans) channel() string { return b.redis.prefix + ":bans" }
+func (b *Bans) channel() string { return b.client.prefix + ":bans" }
 
 // Ban implements [auth.Store].
 func (b *Bans) Ban(ctx context.Context, e auth.Entry) error {
@@ -242,7 +242,7 @@ func (b *Bans) write(ctx context.Context, rec record, top int64) (stamp int64, e
 		return 0, err
 	}
 	for try := 0; ; try++ {
-		stamp, err = banScript.Run(ctx, b.redis.conn(ctx), b.keys(), rec.Key.String(), data, left(rec.Until), left(rec.keep), max(top, rec.stamp),
+		stamp, err = banScript.Run(ctx, b.client.conn(ctx), b.keys(), rec.Key.String(), data, left(rec.Until), left(rec.keep), max(top, rec.stamp),
 			2*maxBans, b.channel(), b.node, auth.NewID()).Int64()
 		if err != nil || stamp >= 0 {
 			return stamp, err
@@ -300,10 +300,10 @@ func (b *Bans) Spend(ctx context.Context, once string, until time.Time) (bool, e
 		return fresh, err
 	}
 	sum := sha256.Sum256([]byte(once)) // it may be long, and hold anything
-	key := "{" + b.redis.prefix + ":once:" + base64.RawURLEncoding.EncodeToString(sum[:]) + "}"
+	key := "{" + b.client.prefix + ":once:" + base64.RawURLEncoding.EncodeToString(sum[:]) + "}"
 	ctx, cancel := context.WithTimeout(ctx, banOperation)
 	defer cancel()
-	fresh, err := b.redis.conn(ctx).SetNX(ctx, key, 1, max(time.Until(until), time.Millisecond)).Result()
+	fresh, err := b.client.conn(ctx).SetNX(ctx, key, 1, max(time.Until(until), time.Millisecond)).Result()
 	return fresh || err != nil, nil
 }
 

@@ -1,4 +1,4 @@
-package cluster
+package redis
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 
 const messageMark = "!" // begins a transient message; a notice begins with "{"
 
-// RedisBus is one node's end of the bus: a channel per room that the node has in use.
+// Bus is one node's end of the bus: a channel per room that the node has in use.
 // Publishing is the scripts' part.
-type RedisBus struct {
-	redis *Redis
+type Bus struct {
+	client *Client
 
 	// guarded by mu
 	mu     sync.Mutex
@@ -25,30 +25,30 @@ type RedisBus struct {
 	keys   map[string]room.Key // wanted, by channel
 }
 
-var _ room.Bus = (*RedisBus)(nil)
+var _ room.Bus = (*Bus)(nil)
 
 // Bus makes a node's end of the bus.
-func (r *Redis) Bus() *RedisBus { return &RedisBus{redis: r, keys: map[string]room.Key{}} }
+func (r *Client) Bus() *Bus { return &Bus{client: r, keys: map[string]room.Key{}} }
 
 // Start implements [room.Bus].
-func (b *RedisBus) Start(handle func(room.Key, room.Notice)) {
+func (b *Bus) Start(handle func(room.Key, room.Notice)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.handle = handle
-	b.feed = b.redis.newFeed(
+	b.feed = b.client.newFeed(
 		func(channel, payload string) { b.deliver(channel, parseNotice(payload)) },
 		func(channel string) { b.deliver(channel, room.Notice{Kind: room.NoticeResync}) },
 		slices.Collect(maps.Keys(b.keys))...)
 }
 
 // Subscribe implements [room.Bus].
-func (b *RedisBus) Subscribe(key room.Key) { b.want(key, true) }
+func (b *Bus) Subscribe(key room.Key) { b.want(key, true) }
 
 // Unsubscribe implements [room.Bus].
-func (b *RedisBus) Unsubscribe(key room.Key) { b.want(key, false) }
+func (b *Bus) Unsubscribe(key room.Key) { b.want(key, false) }
 
-func (b *RedisBus) want(key room.Key, yes bool) {
-	channel := b.redis.channel(key)
+func (b *Bus) want(key room.Key, yes bool) {
+	channel := b.client.channel(key)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if yes {
@@ -61,7 +61,7 @@ func (b *RedisBus) want(key room.Key, yes bool) {
 	}
 }
 
-func (b *RedisBus) deliver(channel string, n room.Notice) {
+func (b *Bus) deliver(channel string, n room.Notice) {
 	b.mu.Lock()
 	key, ok := b.keys[channel]
 	handle := b.handle
@@ -92,12 +92,12 @@ func parseNotice(payload string) room.Notice {
 }
 
 // Send implements [room.Bus].
-func (b *RedisBus) Send(ctx context.Context, key room.Key, payload []byte) error {
-	return b.redis.conn(ctx).Publish(ctx, b.redis.channel(key), messageMark+string(payload)).Err()
+func (b *Bus) Send(ctx context.Context, key room.Key, payload []byte) error {
+	return b.client.conn(ctx).Publish(ctx, b.client.channel(key), messageMark+string(payload)).Err()
 }
 
 // Close implements [room.Bus].
-func (b *RedisBus) Close() error {
+func (b *Bus) Close() error {
 	b.mu.Lock()
 	f := b.feed
 	b.mu.Unlock()

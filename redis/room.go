@@ -1,4 +1,4 @@
-package cluster
+package redis
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"liverelay/room"
 )
@@ -24,9 +24,9 @@ var (
 	//go:embed lua/renew.lua
 	renewLua string
 
-	readScript   = redis.NewScript(readLua)
-	commitScript = redis.NewScript(commitLua)
-	renewScript  = redis.NewScript(renewLua)
+	readScript   = goredis.NewScript(readLua)
+	commitScript = goredis.NewScript(commitLua)
+	renewScript  = goredis.NewScript(renewLua)
 )
 
 const (
@@ -35,9 +35,9 @@ const (
 	defaultRoomTTL = 5 * time.Minute
 )
 
-// Redis is the store of many nodes. All keys of a room have one hash tag, so that
+// Client is the store of many nodes. All keys of a room have one hash tag, so that
 // its scripts run in a Cluster. Needs Redis 6.2, uses nothing newer than 7.0.
-type Redis struct {
+type Client struct {
 	clients *clients      // static
 	prefix  string        // static
 	roomTTL time.Duration // static
@@ -45,18 +45,18 @@ type Redis struct {
 	bans    atomic.Pointer[Bans] // opened last
 }
 
-var _ room.Store = (*Redis)(nil)
+var _ room.Store = (*Client)(nil)
 
 // quiet: every error of the client is also returned to whoever asked.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-func init() { redis.SetLogger(quiet{}) }
+func init() { goredis.SetLogger(quiet{}) }
 
-// NewRedis makes a store. It does not connect: a Redis that is away is an error of
+// New makes a store. It does not connect: a Redis that is away is an error of
 // each operation, until it is there.
-func NewRedis(o RedisOptions) (*Redis, error) {
+func New(o Options) (*Client, error) {
 	if len(o.Addrs) == 0 {
 		return nil, errors.New("redis.addrs: empty")
 	}
@@ -72,22 +72,22 @@ func NewRedis(o RedisOptions) (*Redis, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = answerTimeout
 	}
-	return &Redis{clients: newClients(o), prefix: o.Prefix, roomTTL: o.RoomTTL}, nil
+	return &Client{clients: newClients(o), prefix: o.Prefix, roomTTL: o.RoomTTL}, nil
 }
 
 // Close closes all connections.
-func (r *Redis) Close() error { return r.clients.close() }
+func (r *Client) Close() error { return r.clients.close() }
 
 // conn returns the connections to Redis.
-func (r *Redis) conn(ctx context.Context) redis.UniversalClient { return r.clients.client(ctx) }
+func (r *Client) conn(ctx context.Context) goredis.UniversalClient { return r.clients.client(ctx) }
 
 // Ping asks whether Redis answers.
-func (r *Redis) Ping(ctx context.Context) error { return r.conn(ctx).Ping(ctx).Err() }
+func (r *Client) Ping(ctx context.Context) error { return r.conn(ctx).Ping(ctx).Err() }
 
 // hash reads a hash by pages, for a large one takes longer than one reply may. What comes
 // in one page is of one moment. Where a failover came between two, pages may be missing:
 // then there is too little, and it is read again.
-func (r *Redis) hash(ctx context.Context, key string) (map[string]string, error) {
+func (r *Client) hash(ctx context.Context, key string) (map[string]string, error) {
 	for range hashAttempts {
 		all := map[string]string{}
 		least, pages := int64(0), 0
@@ -124,21 +124,21 @@ func (r *Redis) hash(ctx context.Context, key string) (map[string]string, error)
 }
 
 // keys are a room's three keys, in the order of the scripts' KEYS; keysOf has the one of an incarnation behind them.
-func (r *Redis) keys(key room.Key) []string {
+func (r *Client) keys(key room.Key) []string {
 	tag := "{" + r.prefix + ":" + key.App + "/" + key.Room + "}"
 	return []string{tag + ":room", tag + ":log", tag + ":lease"}
 }
 
-func (r *Redis) keysOf(key room.Key, incarnation string) []string {
+func (r *Client) keysOf(key room.Key, incarnation string) []string {
 	return append(r.keys(key), "{"+r.prefix+":"+key.App+"/"+key.Room+"}:ended:"+incarnation)
 }
 
-func (r *Redis) channel(key room.Key) string {
+func (r *Client) channel(key room.Key) string {
 	return r.prefix + ":room:" + key.App + "/" + key.Room
 }
 
 // Read implements [room.Store].
-func (r *Redis) Read(ctx context.Context, key room.Key, at room.Position) (room.View, error) {
+func (r *Client) Read(ctx context.Context, key room.Key, at room.Position) (room.View, error) {
 	var v room.View
 	reply, err := readScript.Run(ctx, r.conn(ctx), r.keysOf(key, at.Incarnation), at.Incarnation, at.Seq, at.Commit).Slice()
 	if err != nil {
@@ -184,7 +184,7 @@ func (r *Redis) Read(ctx context.Context, key room.Key, at room.Position) (room.
 }
 
 // Commit implements [room.Store].
-func (r *Redis) Commit(ctx context.Context, key room.Key, c *room.Commit) (int64, error) {
+func (r *Client) Commit(ctx context.Context, key room.Key, c *room.Commit) (int64, error) {
 	flag := ""
 	switch {
 	case c.Drop:
@@ -247,9 +247,9 @@ func (r *Redis) Commit(ctx context.Context, key room.Key, c *room.Commit) (int64
 }
 
 // Renew implements [room.Store], with one round trip per server.
-func (r *Redis) Renew(ctx context.Context, node string, ttl time.Duration, holdings []room.Holding) ([]room.Standing, error) {
+func (r *Client) Renew(ctx context.Context, node string, ttl time.Duration, holdings []room.Holding) ([]room.Standing, error) {
 	standing := make([]room.Standing, len(holdings))
-	run := func(pipe redis.Pipeliner, h room.Holding, load bool) *redis.Cmd {
+	run := func(pipe goredis.Pipeliner, h room.Holding, load bool) *goredis.Cmd {
 		args := []any{leaseMember(node, h.Fence), ttl.Milliseconds(), r.roomTTL.Milliseconds()}
 		if load {
 			return renewScript.Eval(ctx, pipe, r.keys(h.Key), args...)
@@ -257,14 +257,14 @@ func (r *Redis) Renew(ctx context.Context, node string, ttl time.Duration, holdi
 		return renewScript.EvalSha(ctx, pipe, r.keys(h.Key), args...)
 	}
 	for _, load := range [...]bool{false, true} {
-		cmds := make([]*redis.Cmd, len(holdings))
-		_, err := r.conn(ctx).Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		cmds := make([]*goredis.Cmd, len(holdings))
+		_, err := r.conn(ctx).Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 			for i, h := range holdings {
 				cmds[i] = run(pipe, h, load)
 			}
 			return nil
 		})
-		if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") && !load {
+		if err != nil && goredis.HasErrorPrefix(err, "NOSCRIPT") && !load {
 			continue // a server has forgotten its scripts: send them along
 		}
 		if err != nil {
@@ -294,7 +294,7 @@ func (r *Redis) Renew(ctx context.Context, node string, ttl time.Duration, holdi
 }
 
 // Release implements [room.Store].
-func (r *Redis) Release(ctx context.Context, key room.Key, node string, fence int64) error {
+func (r *Client) Release(ctx context.Context, key room.Key, node string, fence int64) error {
 	return r.conn(ctx).ZRem(ctx, r.keys(key)[2], leaseMember(node, fence)).Err()
 }
 

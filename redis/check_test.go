@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"context"
@@ -20,18 +20,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
-	"liverelay/cluster"
-	"liverelay/cluster/redistest"
+	"liverelay/redis"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/test/wait"
 )
 
 // checked does what `liverelay check` and a node's start do.
-func checked(t *testing.T, o cluster.RedisOptions) (string, error) {
+func checked(t *testing.T, o redis.Options) (string, error) {
 	t.Helper()
-	r, err := cluster.NewRedis(o)
+	r, err := redis.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,37 +73,37 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	guarded := redistest.StartSentinel(t, fmt.Sprintf("sentinel monitor mm 127.0.0.1 %d 1\nrequirepass sentpw\n", plain.Port))
 	closed := net.JoinHostPort("127.0.0.1", strconv.Itoa(redistest.FreePort(t)))
 	at := func(s *redistest.Server) []string { return []string{s.Addr} }
-	as := func(user, password string) cluster.RedisOptions {
-		return cluster.RedisOptions{Addrs: at(server), Username: user, Password: password}
+	as := func(user, password string) redis.Options {
+		return redis.Options{Addrs: at(server), Username: user, Password: password}
 	}
 	yes := true
 	for name, tt := range map[string]struct {
-		o    cluster.RedisOptions
+		o    redis.Options
 		want string // the error's beginning; "": none
 	}{
-		"all is well":                   {cluster.RedisOptions{Addrs: at(plain)}, ""},
+		"all is well":                   {redis.Options{Addrs: at(plain)}, ""},
 		"user with just enough":         {as("relay", "relaypw"), ""},
-		"Sentinel":                      {cluster.RedisOptions{Addrs: at(sentinel), MasterName: "mm"}, ""},
-		"Sentinel with a password":      {cluster.RedisOptions{Addrs: at(guarded), MasterName: "mm", SentinelPassword: "sentpw"}, ""},
-		"nobody listens":                {cluster.RedisOptions{Addrs: []string{closed}}, "redis: dial tcp " + closed},
+		"Sentinel":                      {redis.Options{Addrs: at(sentinel), MasterName: "mm"}, ""},
+		"Sentinel with a password":      {redis.Options{Addrs: at(guarded), MasterName: "mm", SentinelPassword: "sentpw"}, ""},
+		"nobody listens":                {redis.Options{Addrs: []string{closed}}, "redis: dial tcp " + closed},
 		"no password":                   {as("", ""), "redis.password: NOAUTH"},
 		"wrong password":                {as("relay", "x"), "redis.password: WRONGPASS"},
 		"no scripts":                    {as("noscripts", "pw"), "redis.username: "},
 		"no writes":                     {as("nowrites", "pw"), "redis.username: "},
 		"other keys":                    {as("otherkeys", "pw"), "redis.username: "},
 		"no channels":                   {as("deaf", "pw"), "redis.username: "},
-		"database out of range":         {cluster.RedisOptions{Addrs: at(plain), DB: 99}, "redis.db: "},
-		"replica":                       {cluster.RedisOptions{Addrs: at(replica)}, "redis.addrs: this server is a read-only replica"},
-		"wrong master name":             {cluster.RedisOptions{Addrs: at(sentinel), MasterName: "nn"}, `redis.master_name: the Sentinel at ` + sentinel.Addr + ` knows no "nn"`},
-		"Sentinel without a password":   {cluster.RedisOptions{Addrs: at(guarded), MasterName: "mm"}, "redis.sentinel_password: "},
-		"Sentinel with a wrong one":     {cluster.RedisOptions{Addrs: at(guarded), MasterName: "mm", SentinelPassword: "x"}, "redis.sentinel_password: "},
-		"a Cluster without slots":       {cluster.RedisOptions{Addrs: at(slotless)}, "redis.addrs: the Cluster serves no slots yet"},
-		"Sentinel for a server":         {cluster.RedisOptions{Addrs: at(sentinel)}, "redis.master_name: is missing: " + sentinel.Addr + " is a Sentinel"},
-		"server for a Sentinel":         {cluster.RedisOptions{Addrs: at(plain), MasterName: "mm"}, "redis.addrs: " + plain.Addr + " is no Sentinel"},
-		"servers for a Cluster":         {cluster.RedisOptions{Addrs: []string{plain.Addr, replica.Addr}}, "redis.addrs: are several, and no Cluster"},
-		"a server for a Cluster":        {cluster.RedisOptions{Addrs: at(plain), Cluster: &yes}, "redis.cluster: "},
-		"TLS where there is none":       {cluster.RedisOptions{Addrs: at(plain), TLS: &tls.Config{}}, "redis.tls: "},
-		"TLS at a Sentinel without any": {cluster.RedisOptions{Addrs: at(sentinel), MasterName: "mm", SentinelTLS: &tls.Config{}}, "redis.sentinel_tls: "},
+		"database out of range":         {redis.Options{Addrs: at(plain), DB: 99}, "redis.db: "},
+		"replica":                       {redis.Options{Addrs: at(replica)}, "redis.addrs: this server is a read-only replica"},
+		"wrong master name":             {redis.Options{Addrs: at(sentinel), MasterName: "nn"}, `redis.master_name: the Sentinel at ` + sentinel.Addr + ` knows no "nn"`},
+		"Sentinel without a password":   {redis.Options{Addrs: at(guarded), MasterName: "mm"}, "redis.sentinel_password: "},
+		"Sentinel with a wrong one":     {redis.Options{Addrs: at(guarded), MasterName: "mm", SentinelPassword: "x"}, "redis.sentinel_password: "},
+		"a Cluster without slots":       {redis.Options{Addrs: at(slotless)}, "redis.addrs: the Cluster serves no slots yet"},
+		"Sentinel for a server":         {redis.Options{Addrs: at(sentinel)}, "redis.master_name: is missing: " + sentinel.Addr + " is a Sentinel"},
+		"server for a Sentinel":         {redis.Options{Addrs: at(plain), MasterName: "mm"}, "redis.addrs: " + plain.Addr + " is no Sentinel"},
+		"servers for a Cluster":         {redis.Options{Addrs: []string{plain.Addr, replica.Addr}}, "redis.addrs: are several, and no Cluster"},
+		"a server for a Cluster":        {redis.Options{Addrs: at(plain), Cluster: &yes}, "redis.cluster: "},
+		"TLS where there is none":       {redis.Options{Addrs: at(plain), TLS: &tls.Config{}}, "redis.tls: "},
+		"TLS at a Sentinel without any": {redis.Options{Addrs: at(sentinel), MasterName: "mm", SentinelTLS: &tls.Config{}}, "redis.sentinel_tls: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +121,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { // of the checks nothing is left
-		one := redis.NewClient(&redis.Options{Addr: plain.Addr})
+		one := goredis.NewClient(&goredis.Options{Addr: plain.Addr})
 		defer one.Close()
 		if n, err := one.DBSize(context.Background()).Result(); err != nil || n != 0 {
 			t.Errorf("%d keys are left, %v", n, err)
@@ -135,7 +135,7 @@ func TestClusterByOneAddress(t *testing.T) {
 	masters, _ := redistest.StartCluster(t)
 	yes, no := true, false
 	for _, m := range masters {
-		for name, o := range map[string]cluster.RedisOptions{
+		for name, o := range map[string]redis.Options{
 			"auto": {Addrs: []string{m.Addr}},
 			"true": {Addrs: []string{m.Addr}, Cluster: &yes},
 		} {
@@ -146,7 +146,7 @@ func TestClusterByOneAddress(t *testing.T) {
 	}
 	refused := 0
 	for range 40 { // by luck, a room may be at home there
-		if _, err := checked(t, cluster.RedisOptions{Addrs: []string{masters[0].Addr}, Cluster: &no}); err != nil {
+		if _, err := checked(t, redis.Options{Addrs: []string{masters[0].Addr}, Cluster: &no}); err != nil {
 			if refused++; !strings.HasPrefix(err.Error(), "redis.cluster: is false") {
 				t.Fatal(err)
 			}
@@ -155,11 +155,11 @@ func TestClusterByOneAddress(t *testing.T) {
 	if refused == 0 {
 		t.Error("cluster: false is a Cluster all the same")
 	}
-	if _, err := checked(t, cluster.RedisOptions{Addrs: []string{masters[0].Addr}, DB: 1}); err == nil || err.Error() != "redis.db: a Redis Cluster has only database 0" {
+	if _, err := checked(t, redis.Options{Addrs: []string{masters[0].Addr}, DB: 1}); err == nil || err.Error() != "redis.db: a Redis Cluster has only database 0" {
 		t.Errorf("a database of a Cluster: %v", err)
 	}
 	// A Cluster that is away when the node starts is known when it is there.
-	r, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{masters[0].Addr}, Timeout: 100 * time.Millisecond})
+	r, err := redis.New(redis.Options{Addrs: []string{masters[0].Addr}, Timeout: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,13 +237,13 @@ func TestSentinelCredentials(t *testing.T) {
 	for name, tt := range map[string]struct {
 		sentinel string // its configuration
 		port     int    // 0: the plain one
-		o        cluster.RedisOptions
+		o        redis.Options
 	}{
-		"none":             {monitor(plain.Port), 0, cluster.RedisOptions{}},
-		"a password":       {monitor(plain.Port, "requirepass sentpw"), 0, cluster.RedisOptions{SentinelPassword: "sentpw"}},
-		"a user":           {monitor(plain.Port, "user default off", "user s on >sentpw allchannels +@all"), 0, cluster.RedisOptions{SentinelUsername: "s", SentinelPassword: "sentpw"}},
-		"TLS on data only": {monitor(port, append(lines[1:], "tls-replication yes")...), 0, cluster.RedisOptions{TLS: trusts}},
-		"TLS here only":    {monitor(plain.Port, lines...), sentinelPort, cluster.RedisOptions{SentinelTLS: trusts}},
+		"none":             {monitor(plain.Port), 0, redis.Options{}},
+		"a password":       {monitor(plain.Port, "requirepass sentpw"), 0, redis.Options{SentinelPassword: "sentpw"}},
+		"a user":           {monitor(plain.Port, "user default off", "user s on >sentpw allchannels +@all"), 0, redis.Options{SentinelUsername: "s", SentinelPassword: "sentpw"}},
+		"TLS on data only": {monitor(port, append(lines[1:], "tls-replication yes")...), 0, redis.Options{TLS: trusts}},
+		"TLS here only":    {monitor(plain.Port, lines...), sentinelPort, redis.Options{SentinelTLS: trusts}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"context"
@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"liverelay/auth"
-	"liverelay/cluster/redistest"
+	"liverelay/redis/redistest"
 	"liverelay/test/wait"
 )
 
@@ -143,7 +143,7 @@ func TestBansMadeDuringALoad(t *testing.T) {
 	server := redistest.Start(t)
 	b := newRedis(t, server).Bans()
 	defer b.Close()
-	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	one := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 	defer one.Close()
 	ctx, cancel := context.WithCancel(within(t))
 	var wg sync.WaitGroup

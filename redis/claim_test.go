@@ -1,11 +1,11 @@
-package cluster_test
+package redis_test
 
 import (
 	"slices"
 	"testing"
 	"time"
 
-	"liverelay/cluster/redistest"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )

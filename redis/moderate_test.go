@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"liverelay/auth"
-	"liverelay/cluster/redistest"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )

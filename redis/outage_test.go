@@ -1,4 +1,4 @@
-package cluster_test
+package redis_test
 
 import (
 	"context"
@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
-	"liverelay/cluster"
-	"liverelay/cluster/redistest"
+	"liverelay/redis"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 	"liverelay/test/wait"
@@ -19,7 +19,7 @@ import (
 
 type M = roomtest.M
 
-func startNode(t *testing.T, r *cluster.Redis, tweak func(*room.Config)) *roomtest.Node {
+func startNode(t *testing.T, r *redis.Client, tweak func(*room.Config)) *roomtest.Node {
 	t.Helper()
 	n, err := roomtest.NewNode(r, r.Bus(), tweak)
 	if err != nil {
@@ -59,11 +59,11 @@ func added(id string) func(*roomtest.Frame) bool {
 
 // outage is how long Redis is away in TestRedisAway:
 //
-//	CLUSTER_OUTAGE=60s go test ./cluster/ -run RedisAway -v
+//	REDIS_OUTAGE=60s go test ./redis/ -run RedisAway -v
 //
 // prints how long it takes until all agree again.
 func outage(t *testing.T, short time.Duration) time.Duration {
-	if text := os.Getenv("CLUSTER_OUTAGE"); text != "" {
+	if text := os.Getenv("REDIS_OUTAGE"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			t.Fatal(err)
@@ -259,12 +259,12 @@ func TestAcrossNodes(t *testing.T) {
 // TestRedisCluster: every script's keys are in one slot.
 func TestRedisCluster(t *testing.T) {
 	server := redistest.Start(t, "--cluster-enabled", "yes")
-	one := redis.NewClient(&redis.Options{Addr: server.Addr})
+	one := goredis.NewClient(&goredis.Options{Addr: server.Addr})
 	if err := one.ClusterAddSlotsRange(within(t), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
 	_ = one.Close()
-	r, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{server.Addr, server.Addr}})
+	r, err := redis.New(redis.Options{Addrs: []string{server.Addr, server.Addr}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestSentinelFailover(t *testing.T) {
 	replica := redistest.Start(t, "--replicaof", "127.0.0.1", fmt.Sprint(master.Port))
 	conf := fmt.Sprintf("sentinel monitor rooms 127.0.0.1 %d 1\nsentinel down-after-milliseconds rooms 500\nsentinel failover-timeout rooms 2000\n", master.Port)
 	sentinel := redistest.StartSentinel(t, conf)
-	sc := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
+	sc := goredis.NewSentinelClient(&goredis.Options{Addr: sentinel.Addr})
 	defer sc.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*wait.Long)
 	defer cancel()
@@ -318,7 +318,7 @@ func TestSentinelFailover(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	r, err := cluster.NewRedis(cluster.RedisOptions{Addrs: []string{sentinel.Addr}, MasterName: "rooms"})
+	r, err := redis.New(redis.Options{Addrs: []string{sentinel.Addr}, MasterName: "rooms"})
 	if err != nil {
 		t.Fatal(err)
 	}

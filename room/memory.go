@@ -1,34 +1,35 @@
-package cluster
+package room
 
 import (
 	"context"
 	"maps"
 	"sync"
 	"time"
-
-	"liverelay/room"
 )
 
-const memoryLog = 1024 // changes kept per room
+const (
+	memoryLog  = 1024            // changes kept per room
+	memoryLast = 5 * time.Minute // how long those of a room that has ended are kept
+)
 
 // Memory is the store of one process: of one node, or of several in a test.
 type Memory struct {
 	now func() time.Time // static
 
 	mu    sync.Mutex
-	rooms map[room.Key]*memoryRoom
+	rooms map[Key]*memoryRoom
 	ended []memoryEnd // oldest first
 	// claims by app and stream: Room of the key is empty
-	claims map[room.Claim]memoryClaim
+	claims map[Claim]memoryClaim
 	buses  map[*MemoryBus]struct{}
 }
 
 // memoryRoom is one room as the store has it. Guarded by Memory.mu.
 type memoryRoom struct {
-	pos    room.Position
+	pos    Position
 	fields map[string]string
-	log    []room.Record // the last is that of pos.Seq
-	leases map[string]room.Lease
+	log    []Record // the last is that of pos.Seq
+	leases map[string]Lease
 	fence  int64
 }
 
@@ -40,28 +41,28 @@ type memoryClaim struct {
 
 // memoryEnd is what is kept of a room that was dropped.
 type memoryEnd struct {
-	key  room.Key
+	key  Key
 	room *memoryRoom // its position and log
 	over time.Time
 }
 
 var (
-	_ room.Store = (*Memory)(nil)
-	_ room.Bus   = (*MemoryBus)(nil)
+	_ Store = (*Memory)(nil)
+	_ Bus   = (*MemoryBus)(nil)
 )
 
 // NewMemory makes an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		now: time.Now, rooms: map[room.Key]*memoryRoom{}, claims: map[room.Claim]memoryClaim{}, buses: map[*MemoryBus]struct{}{},
+		now: time.Now, rooms: map[Key]*memoryRoom{}, claims: map[Claim]memoryClaim{}, buses: map[*MemoryBus]struct{}{},
 	}
 }
 
-// Read implements [room.Store].
-func (m *Memory) Read(_ context.Context, key room.Key, at room.Position) (room.View, error) {
+// Read implements [Store].
+func (m *Memory) Read(_ context.Context, key Key, at Position) (View, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v := room.View{Now: m.now().UnixMilli()}
+	v := View{Now: m.now().UnixMilli()}
 	r := m.rooms[key]
 	if at.Incarnation != "" && (r == nil || r.pos.Incarnation != at.Incarnation) {
 		if end := m.endLocked(key, at.Incarnation); end != nil {
@@ -80,18 +81,18 @@ func (m *Memory) Read(_ context.Context, key room.Key, at room.Position) (room.V
 		v.Leases = append(v.Leases, l)
 	}
 	if n, ok := r.after(at); ok {
-		v.Log = append([]room.Record(nil), r.log[len(r.log)-n:]...)
+		v.Log = append([]Record(nil), r.log[len(r.log)-n:]...)
 		return v, nil
 	}
 	v.Full, v.Fields = true, maps.Clone(r.fields)
 	if n := r.pos.Seq - at.Seq; at.Incarnation == r.pos.Incarnation && n > 0 {
-		v.Log = append([]room.Record(nil), r.log[len(r.log)-int(min(n, int64(len(r.log)))):]...)
+		v.Log = append([]Record(nil), r.log[len(r.log)-int(min(n, int64(len(r.log)))):]...)
 	}
 	return v, nil
 }
 
 // endLocked finds what is kept of a room that was dropped.
-func (m *Memory) endLocked(key room.Key, incarnation string) *memoryRoom {
+func (m *Memory) endLocked(key Key, incarnation string) *memoryRoom {
 	for _, e := range m.ended {
 		if e.key == key && e.room.pos.Incarnation == incarnation {
 			return e.room
@@ -101,8 +102,8 @@ func (m *Memory) endLocked(key room.Key, incarnation string) *memoryRoom {
 }
 
 // dropLocked ends a room by a commit. Where there are other nodes, one that has missed it is told for
-// as long as Redis keeps a room.
-func (m *Memory) dropLocked(key room.Key, r *memoryRoom, c *room.Commit) {
+// as long as Redis keeps a
+func (m *Memory) dropLocked(key Key, r *memoryRoom, c *Commit) {
 	delete(m.rooms, key)
 	now := m.now()
 	for len(m.ended) > 0 && !m.ended[0].over.After(now) {
@@ -110,14 +111,14 @@ func (m *Memory) dropLocked(key room.Key, r *memoryRoom, c *room.Commit) {
 	}
 	if len(m.buses) > 1 && len(c.Records) > 0 {
 		r.append(c)
-		m.ended = append(m.ended, memoryEnd{key, r, now.Add(defaultRoomTTL)})
+		m.ended = append(m.ended, memoryEnd{key, r, now.Add(memoryLast)})
 	}
 }
 
 // append moves the room on by a commit's records.
-func (r *memoryRoom) append(c *room.Commit) {
+func (r *memoryRoom) append(c *Commit) {
 	for _, data := range c.Records {
-		r.log = append(r.log, room.Record{Commit: c.ID, Data: data})
+		r.log = append(r.log, Record{Commit: c.ID, Data: data})
 	}
 	r.pos.Incarnation = c.Incarnation
 	if len(c.Records) > 0 {
@@ -127,7 +128,7 @@ func (r *memoryRoom) append(c *room.Commit) {
 
 // after is how many records of the log came after a position; false: the log does
 // not reach back to it, or it is of another history.
-func (r *memoryRoom) after(at room.Position) (int, bool) {
+func (r *memoryRoom) after(at Position) (int, bool) {
 	n := r.pos.Seq - at.Seq
 	switch {
 	case at.Incarnation != r.pos.Incarnation || n < 0 || n > int64(len(r.log)):
@@ -142,8 +143,8 @@ func (r *memoryRoom) after(at room.Position) (int, bool) {
 	return int(n), r.log[len(r.log)-1-int(n)].Commit == at.Commit
 }
 
-// Commit implements [room.Store].
-func (m *Memory) Commit(_ context.Context, key room.Key, c *room.Commit) (int64, error) {
+// Commit implements [Store].
+func (m *Memory) Commit(_ context.Context, key Key, c *Commit) (int64, error) {
 	m.mu.Lock()
 	fence, err := m.commitLocked(key, c)
 	buses := m.busesLocked(key)
@@ -152,8 +153,8 @@ func (m *Memory) Commit(_ context.Context, key room.Key, c *room.Commit) (int64,
 		return 0, err
 	}
 	if len(c.Records) > 0 || c.Drop {
-		n := room.Notice{
-			Kind: room.NoticeCommit, Incarnation: c.Incarnation, Before: c.At, Seq: c.Seq, Commit: c.ID,
+		n := Notice{
+			Kind: NoticeCommit, Incarnation: c.Incarnation, Before: c.At, Seq: c.Seq, Commit: c.ID,
 			Records: c.Records, Dropped: c.Drop,
 		}
 		for _, b := range buses {
@@ -163,35 +164,35 @@ func (m *Memory) Commit(_ context.Context, key room.Key, c *room.Commit) (int64,
 	return fence, nil
 }
 
-func (m *Memory) commitLocked(key room.Key, c *room.Commit) (int64, error) {
+func (m *Memory) commitLocked(key Key, c *Commit) (int64, error) {
 	now := m.now().UnixMilli()
 	r := m.rooms[key]
 	switch {
 	case r == nil && c.At.Incarnation != "", r != nil && r.pos != c.At:
-		return 0, room.ErrConflict
+		return 0, ErrConflict
 	}
 	if r == nil {
 		if c.Drop {
 			return 0, nil
 		}
 		if c.Fence != 0 {
-			return 0, room.ErrFenced
+			return 0, ErrFenced
 		}
-		r = &memoryRoom{fields: map[string]string{}, leases: map[string]room.Lease{}}
+		r = &memoryRoom{fields: map[string]string{}, leases: map[string]Lease{}}
 		m.rooms[key] = r
 	}
 	for _, e := range c.Expired {
 		if l, ok := r.leases[e.Node]; ok && l.Fence == e.Fence && l.Expires > now {
-			return 0, room.ErrConflict
+			return 0, ErrConflict
 		}
 	}
 	lease, held := r.leases[c.Node]
 	switch {
 	case c.Fence == 0:
 		r.fence = max(r.fence, c.LastFence) + 1
-		lease = room.Lease{Node: c.Node, Fence: r.fence}
+		lease = Lease{Node: c.Node, Fence: r.fence}
 	case !held || lease.Fence != c.Fence:
-		return 0, room.ErrFenced
+		return 0, ErrFenced
 	}
 	lease.Expires = now + c.TTL.Milliseconds()
 	r.leases[c.Node] = lease
@@ -213,17 +214,17 @@ func (m *Memory) commitLocked(key room.Key, c *room.Commit) (int64, error) {
 	maps.Copy(r.fields, c.Set)
 	r.append(c)
 	if over := len(r.log) - memoryLog; over > 0 {
-		r.log = append([]room.Record(nil), r.log[over:]...)
+		r.log = append([]Record(nil), r.log[over:]...)
 	}
 	return lease.Fence, nil
 }
 
-// Renew implements [room.Store].
-func (m *Memory) Renew(_ context.Context, node string, ttl time.Duration, holdings []room.Holding) ([]room.Standing, error) {
+// Renew implements [Store].
+func (m *Memory) Renew(_ context.Context, node string, ttl time.Duration, holdings []Holding) ([]Standing, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now().UnixMilli()
-	standing := make([]room.Standing, len(holdings))
+	standing := make([]Standing, len(holdings))
 	for i, h := range holdings {
 		st := &standing[i]
 		st.Now = now
@@ -246,14 +247,14 @@ func (m *Memory) Renew(_ context.Context, node string, ttl time.Duration, holdin
 	return standing, nil
 }
 
-// Claim implements [room.Store].
-func (m *Memory) Claim(_ context.Context, claims []room.Claim, ttl time.Duration) ([]string, error) {
+// Claim implements [Store].
+func (m *Memory) Claim(_ context.Context, claims []Claim, ttl time.Duration) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
 	rooms := make([]string, len(claims))
 	for i, c := range claims {
-		key := room.Claim{App: c.App, Stream: c.Stream}
+		key := Claim{App: c.App, Stream: c.Stream}
 		has, ok := m.claims[key]
 		switch {
 		case ok && has.over.After(now) && (has.room != c.Room || ttl == 0):
@@ -268,19 +269,19 @@ func (m *Memory) Claim(_ context.Context, claims []room.Claim, ttl time.Duration
 	return rooms, nil
 }
 
-// Unclaim implements [room.Store].
-func (m *Memory) Unclaim(_ context.Context, c room.Claim) error {
+// Unclaim implements [Store].
+func (m *Memory) Unclaim(_ context.Context, c Claim) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := room.Claim{App: c.App, Stream: c.Stream}
+	key := Claim{App: c.App, Stream: c.Stream}
 	if m.claims[key].room == c.Room {
 		delete(m.claims, key)
 	}
 	return nil
 }
 
-// Release implements [room.Store].
-func (m *Memory) Release(_ context.Context, key room.Key, node string, fence int64) error {
+// Release implements [Store].
+func (m *Memory) Release(_ context.Context, key Key, node string, fence int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r := m.rooms[key]; r != nil && r.leases[node].Fence == fence {
@@ -294,20 +295,20 @@ type MemoryBus struct {
 	store *Memory
 
 	mu     sync.Mutex
-	handle func(room.Key, room.Notice)
-	keys   map[room.Key]struct{}
+	handle func(Key, Notice)
+	keys   map[Key]struct{}
 }
 
 // Bus makes an end of the bus for one more node.
 func (m *Memory) Bus() *MemoryBus {
-	b := &MemoryBus{store: m, keys: map[room.Key]struct{}{}}
+	b := &MemoryBus{store: m, keys: map[Key]struct{}{}}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.buses[b] = struct{}{}
 	return b
 }
 
-func (m *Memory) busesLocked(key room.Key) []*MemoryBus {
+func (m *Memory) busesLocked(key Key) []*MemoryBus {
 	var list []*MemoryBus
 	for b := range m.buses {
 		if b.wants(key) {
@@ -317,14 +318,14 @@ func (m *Memory) busesLocked(key room.Key) []*MemoryBus {
 	return list
 }
 
-func (b *MemoryBus) wants(key room.Key) bool {
+func (b *MemoryBus) wants(key Key) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, ok := b.keys[key]
 	return ok && b.handle != nil
 }
 
-func (b *MemoryBus) receive(key room.Key, n room.Notice) {
+func (b *MemoryBus) receive(key Key, n Notice) {
 	b.mu.Lock()
 	handle := b.handle
 	b.mu.Unlock()
@@ -333,40 +334,40 @@ func (b *MemoryBus) receive(key room.Key, n room.Notice) {
 	}
 }
 
-// Start implements [room.Bus].
-func (b *MemoryBus) Start(handle func(room.Key, room.Notice)) {
+// Start implements [Bus].
+func (b *MemoryBus) Start(handle func(Key, Notice)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.handle = handle
 }
 
-// Subscribe implements [room.Bus]. Nothing is ever lost here, and a room is read
+// Subscribe implements [Bus]. Nothing is ever lost here, and a room is read
 // after it is subscribed to: there is no need for a resync.
-func (b *MemoryBus) Subscribe(key room.Key) {
+func (b *MemoryBus) Subscribe(key Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.keys[key] = struct{}{}
 }
 
-// Unsubscribe implements [room.Bus].
-func (b *MemoryBus) Unsubscribe(key room.Key) {
+// Unsubscribe implements [Bus].
+func (b *MemoryBus) Unsubscribe(key Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.keys, key)
 }
 
-// Send implements [room.Bus].
-func (b *MemoryBus) Send(_ context.Context, key room.Key, payload []byte) error {
+// Send implements [Bus].
+func (b *MemoryBus) Send(_ context.Context, key Key, payload []byte) error {
 	b.store.mu.Lock()
 	buses := b.store.busesLocked(key)
 	b.store.mu.Unlock()
 	for _, o := range buses {
-		o.receive(key, room.Notice{Kind: room.NoticeMessage, Payload: payload})
+		o.receive(key, Notice{Kind: NoticeMessage, Payload: payload})
 	}
 	return nil
 }
 
-// Close implements [room.Bus].
+// Close implements [Bus].
 func (b *MemoryBus) Close() error {
 	b.store.mu.Lock()
 	delete(b.store.buses, b)

@@ -1,12 +1,12 @@
-package cluster_test
+package redis_test
 
 import (
 	"testing"
 	"time"
 
 	"liverelay/auth"
-	"liverelay/cluster"
-	"liverelay/cluster/redistest"
+	"liverelay/redis"
+	"liverelay/redis/redistest"
 	"liverelay/room"
 	"liverelay/room/roomtest"
 )
@@ -14,7 +14,7 @@ import (
 // guarded is a node that keeps the banned out, and throws them out, as the server does.
 type guarded struct {
 	*roomtest.Node
-	bans *cluster.Bans
+	bans *redis.Bans
 }
 
 func startGuarded(t *testing.T, server *redistest.Server, tweak func(*room.Config)) guarded {
