@@ -63,6 +63,7 @@ type socket struct {
 	code ws.StatusCode
 	why  string
 	pong func(string)
+	text func(string) // nil: no text is expected
 }
 
 // dial opens a WebSocket; the error is that of the handshake.
@@ -114,6 +115,11 @@ func (s *socket) Read(p []byte) (int, error) {
 		switch f.Header.OpCode {
 		case ws.OpBinary:
 			s.rest = f.Payload
+		case ws.OpText:
+			if s.text == nil {
+				return 0, fmt.Errorf("text %q from the server", f.Payload)
+			}
+			s.text(string(f.Payload))
 		case ws.OpPing:
 			s.send(ws.NewPongFrame(f.Payload))
 		case ws.OpPong:
@@ -206,6 +212,7 @@ type caster struct {
 func cast(t *testing.T, d *testDoor, stream, user string) *caster {
 	t.Helper()
 	c := &caster{mustDial(t, d.play(stream, "&publish=1")+user), rand.New(rand.NewPCG(1, 2))}
+	c.text = func(string) {} // what has arrived
 	if err := c.bytes(flv.FileHeader(true, true)); err != nil {
 		t.Fatal(err)
 	}

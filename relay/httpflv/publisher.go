@@ -39,6 +39,7 @@ type publisher struct {
 	frames *frameReader
 	relay  *relay.Publisher // nil before the FLV file header
 	heard  time.Time        // last byte
+	word   word
 	budget budget
 	over   bool // the budget is spent
 
@@ -114,7 +115,7 @@ func (p *publisher) ingest(a relay.Access) error {
 	if maxTag <= 0 {
 		maxTag = defaultMaxTag
 	}
-	tags := flv.NewReader(p.frames, min(maxTag, flv.MaxPayload))
+	tags := flv.NewReader(p.word.count(p.frames), min(maxTag, flv.MaxPayload))
 	if _, _, err := tags.ReadHeader(); err != nil { // its flags are seldom true: the tags tell
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return errNoFLV
@@ -137,7 +138,11 @@ func (p *publisher) ingest(a relay.Access) error {
 	p.limit.CompareAndSwap(p.awaitFLV, nil) // unless end was quicker
 	p.h.stats.result("publish")
 	p.life().Start()
-	return copyTags(tags, out.Write)
+	p.word.due = time.Now().Add(wordInterval)
+	return copyTags(tags, func(kind flv.Kind, timestamp uint32, payload []byte) error {
+		p.word.arrived(kind, timestamp)
+		return out.Write(kind, timestamp, payload)
+	})
 }
 
 // life is what the log says of the publisher.
@@ -168,9 +173,16 @@ func (p *publisher) Read(b []byte) (int, error) {
 	if p.over {
 		return 0, fmt.Errorf("%w: more than %d kbit/s", relay.ErrLimit, p.grant.PublishKbps)
 	}
+	quiet := time.Now().Add(p.quiet)
 	for {
 		now := time.Now()
-		deadline := now.Add(p.quiet)
+		if err := p.sayWord(now); err != nil {
+			return 0, err
+		}
+		deadline := quiet
+		if p.word.unsaid && p.word.due.Before(deadline) {
+			deadline = p.word.due
+		}
 		if limit := p.limit.Load(); limit != nil && limit.Before(deadline) {
 			deadline = *limit
 		}
@@ -190,6 +202,10 @@ func (p *publisher) Read(b []byte) (int, error) {
 		if limit := p.limit.Load(); limit != nil && !now.Before(*limit) {
 			return 0, err
 		}
+		if now.Before(quiet) {
+			continue // only a word was due
+		}
+		quiet = now.Add(p.quiet)
 		if !p.kernel && now.Sub(p.heard) > 5*p.quiet {
 			return 0, errLost
 		}
