@@ -21,8 +21,7 @@ const (
 	GapsClosed              // the clock goes on at once: for players that would play the gap, and be late by it from then on
 )
 
-// shortGap is what is left of a closed gap, in ms: browsers stand at a hole of more than two frames, and some players lose one or
-// two where the picture changes its size.
+// shortGap is what is left of a closed gap, in ms: as little as can be, for browsers stand at a hole of more than one frame.
 const shortGap = 1
 
 // playerClock is how a player's clock follows from the stream's. Zero is the stream's own.

@@ -69,15 +69,15 @@ func TestGapIsKeptOrClosed(t *testing.T) {
 	late, lateSink := playClock(t, r, PlayOptions{Audio: true, Video: true, Gaps: GapsClosed, Start: StartFast}, nil)
 	defer late.Close()
 	received(t, keptSink, 18)
-	received(t, closedSink, 18)
+	received(t, closedSink, 20)
 	received(t, lateSink, 4)
 	if all := timestamps(keptSink.messages(t))[15:]; all[0] < 5600 || all[1] < 5600 || all[2] != all[1]+20 {
 		t.Errorf("kept: %v", all)
 	}
-	if all := timestamps(closedSink.messages(t))[15:]; !slices.Equal(all, []int64{601, 601, 621}) {
+	if all := timestamps(closedSink.messages(t))[15:]; !slices.Equal(all, []int64{601, 602, 603, 603, 623}) {
 		t.Errorf("closed: %v", all)
 	}
-	if all := timestamps(lateSink.messages(t)); !slices.Equal(all, []int64{0, 601, 601, 601}) {
+	if all := timestamps(lateSink.messages(t)); !slices.Equal(all, []int64{0, 603, 603, 603}) {
 		t.Errorf("a newcomer: %v", all)
 	}
 }

@@ -92,6 +92,16 @@ func (g *gop) next(m *Message, position uint64) (e *entry, repeated bool) {
 	return g.after(m, old, position), repeated
 }
 
+// changes says whether m is another configuration of the picture than the one in force.
+func (g *gop) changes(m *Message) bool {
+	if m.Kind != flv.Video || !m.Header.SequenceHeader || m.Header.Track != 0 {
+		return false
+	}
+	e := g.entry.Load()
+	i := e.index(m)
+	return i >= 0 && !bytes.Equal(e.headers[i].Payload, m.Payload)
+}
+
 // repeats says whether everybody has the header m.
 func (g *gop) repeats(m *Message, e *entry) bool {
 	ended := m.Header.SequenceHeader && g.ended[m.Kind]

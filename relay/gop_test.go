@@ -110,3 +110,28 @@ func TestHeadersOfATrackThatIsGoneAreForgotten(t *testing.T) {
 		t.Fatalf("then comes %q", got[2])
 	}
 }
+
+// Pages' players lose one frame or two where the picture's configuration changes, and may stand there for good.
+func TestChangedPictureRepeatsItsLastFrameToPages(t *testing.T) {
+	r, p := live(t, Config{})
+	other, otherSink := play(t, r, av)
+	defer other.Close()
+	page, sink := playClock(t, r, PlayOptions{Audio: true, Video: true, Gaps: GapsClosed}, nil)
+	defer page.Close()
+	before := len(received(t, sink, 3+12))
+	for i := range 3 { // the second time there is no frame to be repeated
+		mustWrite(t, p, flv.Video, 640, videoHeader(byte(2+i)))
+	}
+	mustWrite(t, p, flv.Video, 640, keyframe(17))
+	headers := []string{hex(videoHeader(2)), hex(videoHeader(3)), hex(videoHeader(4)), hex(keyframe(17))}
+	if got := received(t, otherSink, before+4)[before:]; !slices.Equal(got, headers) {
+		t.Errorf("another player has %q, want %q", got, headers)
+	}
+	want := append([]string{hex(interframe(15)), hex(interframe(15))}, headers...)
+	if got := received(t, sink, before+6)[before:]; !slices.Equal(got, want) {
+		t.Errorf("a page has %q, want %q", got, want)
+	}
+	if got := timestamps(sink.messages(t))[before:]; !slices.Equal(got, []int64{601, 602, 640, 640, 640, 640}) {
+		t.Errorf("at %v", got)
+	}
+}

@@ -21,6 +21,7 @@ type Message struct {
 
 	gap      int64  // ms of closed gaps before it (see playerClock)
 	position uint64 // in the ring
+	again    bool   // for pages alone (see Stream.repeatFrameLocked)
 	endless  bool   // video of a GOP so old that nobody waits for its end (see Stream.keyframeLocked)
 
 	buffer []byte      // Payload, with headroom and tailroom, or nil

@@ -108,6 +108,8 @@ func (c *class) passes(m *Message) bool {
 		return c.audio
 	case !c.video:
 		return false
+	case m.again:
+		return c.clock.closed && c.gate == gateOpen
 	case m.startsGOP() || m.endless:
 		c.gate = gateOpen
 		return true

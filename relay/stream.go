@@ -62,8 +62,9 @@ type Stream struct {
 	timeline    timeline
 	minute      int64 // of the newest DTS
 	firstDTS    int64
-	keyframe    int64 // DTS of the newest keyframe, or of the first frame of video; -1: none yet
-	promised    bool  // metadata names both tracks
+	picture     uint64 // the position behind the newest frame of the picture; 0: none since its configuration
+	keyframe    int64  // DTS of the newest keyframe, or of the first frame of video; -1: none yet
+	promised    bool   // metadata names both tracks
 	readyClosed bool
 	resume      *time.Timer // while it waits for its lost publisher
 	subscribers map[*Subscriber]struct{}
@@ -101,6 +102,9 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 		}
 		st.awaitKey = false
 	}
+	if st.gop.changes(m) {
+		st.repeatFrameLocked()
+	}
 	m.DTS = st.timeline.dts(m.Kind, m.Header.Track, frame, timestamp, now)
 	m.gap = st.timeline.gap(m.DTS)
 	if minute := m.DTS / 60_000; minute != st.minute {
@@ -118,6 +122,9 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 	e, repeated := st.gop.next(m, head)
 	if !repeated {
 		st.ring.push(m)
+		if m.Kind == flv.Video && m.Header.Track == 0 && (m.Header.Packet == flv.CodedFrames || m.Header.Packet == flv.CodedFramesX) {
+			st.picture = head + 1
+		}
 	}
 	st.gop.commit(e)
 	st.meter.count(m)
@@ -125,6 +132,28 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 		st.checkReadyLocked(m, e)
 	}
 	return !repeated
+}
+
+// repeatFrameLocked sends the newest frame twice more, before another configuration, to pages alone. Their players hold back the last
+// frame that came, or two, and lose them when the configuration changes; browsers play over a hole of one frame and stand for good at
+// a longer one. So what they lose is one of these, close to the first frame that follows. Any other decoder shows the same picture again.
+func (st *Stream) repeatFrameLocked() {
+	if st.picture == 0 {
+		return
+	}
+	old := st.ring.get(st.picture - 1)
+	st.picture = 0
+	if old == nil {
+		return
+	}
+	payload := bytes.Clone(old.Payload) // its memory is used again once it has left the ring
+	for range 2 {
+		m := old.stamped(st.timeline.again())
+		m.Payload = payload
+		m.gap, m.again = st.timeline.gap(m.DTS), true
+		st.evictLocked(m, st.ring.head.Load())
+		st.ring.push(m)
+	}
 }
 
 // keyframeLocked notes how old m's GOP is. Encoders that refresh the picture bit by bit send one keyframe and then never

@@ -126,6 +126,18 @@ func (t *timeline) start(timestamp uint32, now time.Time) *clockLine {
 	return l
 }
 
+// again returns the DTS of a frame of the picture that is sent once more: just behind the newest, of another publisher just before
+// its first.
+func (t *timeline) again() int64 {
+	k := &t.tracks[1][0]
+	k.dts++
+	if t.fresh {
+		k.dts = max(k.dts, t.newest-1)
+	}
+	t.newest = max(t.newest, k.dts)
+	return k.dts
+}
+
 // line returns the line that a message of the track belongs to: its own if it fits, else another that fits better
 // than any, else a new one.
 func (t *timeline) line(k *clockTrack, timestamp uint32, now time.Time) *clockLine {

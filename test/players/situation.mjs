@@ -26,9 +26,6 @@ async function another(stage, media) {
 	return next.keyAt;
 }
 
-// These lose the last one or two frames of the old size, and stand at the hole where it is two.
-const sizes = ['mpegts', 'websocket', 'flv'];
-
 export const situations = [
 	{
 		name: 'publisher killed, back after 3 s',
@@ -41,7 +38,6 @@ export const situations = [
 	{ name: 'takeover', run: (stage) => another(stage, 'base') },
 	{
 		name: 'publisher killed, back after 2 s with another picture size',
-		limits: sizes,
 		async run(stage) {
 			await lose(stage);
 			await wait(2000);
@@ -50,7 +46,6 @@ export const situations = [
 	},
 	{
 		name: 'another picture size on the running connection',
-		limits: sizes,
 		async run({ current, media }) {
 			const at = current.nextKey;
 			await new Promise((resolve) => (current.onKey = (t) => t >= at && resolve((current.onKey = undefined), (current.media = media.small), current.headers())));
