@@ -2,42 +2,34 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"time"
 
-	"liverelay/redis"
+	"liverelay/config"
+	"liverelay/server"
 )
 
-const (
-	probeTimeout   = 3 * time.Second
-	storeTimeout   = 15 * time.Second
-	fewDescriptors = 10_000              // a player needs one
-	certSoon       = 14 * 24 * time.Hour // before a certificate ends, say so
-)
+const probeTimeout = 3 * time.Second
 
 func checkCommand(ctx context.Context, c *call) error {
-	set, config := c.flags("[--health]",
+	set, file := c.flags("[--health]",
 		"Reads the configuration and says what is wrong with it, or what to expect; it does with Redis what a\n"+
 			"server does, and fails where that fails. With --health it asks the\n"+
 			"running server on this machine (admin.listen) whether it is ready: exit code 0 if it is.")
 	health := set.Bool("health", false, "ask the running server")
-	cfg, err := c.load(set, config)
+	cfg, err := c.load(set, file)
 	if err != nil {
 		return err
 	}
 	if *health {
 		return checkHealth(ctx, c, &cfg)
 	}
-	from := *config
+	from := *file
 	if from == "" {
-		from = os.Getenv(envConfig)
+		from = os.Getenv(config.EnvFile)
 	}
 	if from == "" {
 		from = "defaults and environment"
@@ -46,31 +38,20 @@ func checkCommand(ctx context.Context, c *call) error {
 	report := func(level, format string, args ...any) {
 		fmt.Fprintf(c.stdout, "%-5s %s\n", level, fmt.Sprintf(format, args...))
 	}
-	checkPorts(ctx, &cfg, report)
-	reportApps(&cfg, report)
-	checkCertificate(&cfg, report)
-	unusable := checkStore(ctx, &cfg, report)
-	if unusable != nil {
-		report("wrong", "%v", unusable)
-	}
-	if n := descriptors(); n > 0 && n < fewDescriptors {
-		report("note", "the system allows %d open files, and each player needs one: raise it (ulimit -n, LimitNOFILE=)", n)
-	}
-	if unusable != nil {
-		return fmt.Errorf("check: a server with this configuration lets nobody in: %w", unusable)
+	if err := server.Check(ctx, &cfg, report); err != nil {
+		return fmt.Errorf("check: %w", err)
 	}
 	return nil
 }
 
 // checkHealth asks the admin listener's /readyz.
-func checkHealth(ctx context.Context, c *call, cfg *Config) error {
+func checkHealth(ctx context.Context, c *call, cfg *config.Config) error {
 	if cfg.Admin.Listen == "" {
 		return usagef("check: admin.listen is empty: nothing to ask")
 	}
-	here := Config{} // not node.advertise: this machine
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+here.reach(cfg.Admin.Listen)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+config.Reach("", cfg.Admin.Listen)+"/readyz", nil)
 	if err != nil {
 		return fmt.Errorf("check health: %w", err)
 	}
@@ -89,95 +70,4 @@ func checkHealth(ctx context.Context, c *call, cfg *Config) error {
 	}
 	_, err = fmt.Fprintln(c.stdout, "ready")
 	return err
-}
-
-// checkPorts tries every listening address. One in use is no error: it may
-// be the server that runs with this configuration.
-func checkPorts(ctx context.Context, cfg *Config, report func(level, format string, args ...any)) {
-	for _, l := range cfg.listens() {
-		if l.address == "" {
-			continue
-		}
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", l.address)
-		if err != nil {
-			report("note", "%v", listenError(l.key, l.address, err))
-			continue
-		}
-		_ = listener.Close() // only tried
-		report("ok", "%s %s is free", l.key, l.address)
-	}
-}
-
-func reportApps(cfg *Config, report func(level, format string, args ...any)) {
-	if len(cfg.Apps) == 0 {
-		report("note", "no app: serve makes one, live, with a new secret at each start")
-	}
-	for _, app := range cfg.Apps {
-		report("ok", "app %s: id %d, publish: %s, play: %s", app.Name, app.ID, app.Publish, app.Play)
-	}
-}
-
-func checkCertificate(cfg *Config, report func(level, format string, args ...any)) {
-	if cfg.TLS.Cert == "" {
-		return
-	}
-	pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
-	if err != nil {
-		report("note", "tls.cert: %v", err)
-		return
-	}
-	cert, err := x509.ParseCertificate(pair.Certificate[0])
-	if err != nil {
-		report("note", "tls.cert: %v", err)
-		return
-	}
-	level := "ok"
-	if time.Until(cert.NotAfter) < certSoon {
-		level = "note"
-	}
-	report(level, "tls.cert is good until %s", cert.NotAfter.Format(time.DateOnly))
-}
-
-// checkStore does with Redis what a node does.
-func checkStore(ctx context.Context, cfg *Config, report func(level, format string, args ...any)) error {
-	if len(cfg.Redis.Addrs) == 0 {
-		return nil
-	}
-	client, err := redis.New(cfg.redisOptions())
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	found, err := client.Check(ctx)
-	if err != nil {
-		return err
-	}
-	report("ok", "redis: %s: logged in, wrote, read, heard of it", found)
-	return nil
-}
-
-// listen is one configured address and its key.
-type listen struct{ key, address string }
-
-func (c *Config) listens() []listen {
-	return []listen{
-		{"rtmp.listen", c.RTMP.Listen},
-		{"rtmp.tls_listen", c.RTMP.TLSListen},
-		{"http.listen", c.HTTP.Listen},
-		{"http.tls_listen", c.HTTP.TLSListen},
-		{"admin.listen", c.Admin.Listen},
-	}
-}
-
-// listenError says in one line what is wrong with an address, and what to do.
-func listenError(key, address string, err error) error {
-	if inUse(err) {
-		return fmt.Errorf("%s: %s is in use by another program: stop it or set another address", key, address)
-	}
-	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("%s: %s may not be used by this user: take a port above 1023 or allow it", key, address)
-	}
-	return fmt.Errorf("%s: %w", key, err)
 }

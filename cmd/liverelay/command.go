@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"liverelay/config"
 )
 
 // What a command ends with.
@@ -91,15 +93,15 @@ func help(w io.Writer) {
 
 // flags returns the command's flag set, with --config and a help text of the
 // given usage line and explanation.
-func (c *call) flags(usage, explanation string) (set *flag.FlagSet, config *string) {
+func (c *call) flags(usage, explanation string) (set *flag.FlagSet, file *string) {
 	set = flag.NewFlagSet(c.name, flag.ContinueOnError)
 	set.SetOutput(io.Discard) // parse prints, once and to the right place
 	set.Usage = func() {
 		fmt.Fprintf(set.Output(), "usage: liverelay %s\n\n%s\n\nflags:\n", strings.TrimSpace(c.name+" "+usage), explanation)
 		set.PrintDefaults()
 	}
-	config = set.String("config", "", "configuration `file` (YAML); also "+envConfig+" in the environment")
-	return set, config
+	file = set.String("config", "", "configuration `file` (YAML); also "+config.EnvFile+" in the environment")
+	return set, file
 }
 
 // parse reads the flags. It allows no other arguments.
@@ -120,13 +122,13 @@ func (c *call) parse(set *flag.FlagSet) error {
 }
 
 // load parses the flags and reads the configuration.
-func (c *call) load(set *flag.FlagSet, config *string) (Config, error) {
+func (c *call) load(set *flag.FlagSet, file *string) (config.Config, error) {
 	if err := c.parse(set); err != nil {
-		return Config{}, err
+		return config.Config{}, err
 	}
-	cfg, err := loadConfig(*config)
+	cfg, err := config.Load(*file)
 	if err != nil {
-		return Config{}, usageError{fmt.Errorf("config: %w", err)}
+		return config.Config{}, usageError{fmt.Errorf("config: %w", err)}
 	}
 	return cfg, nil
 }

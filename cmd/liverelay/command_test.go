@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -15,16 +16,32 @@ import (
 	"go.uber.org/goleak"
 
 	"liverelay/auth"
+	"liverelay/config"
 	"liverelay/test/wait"
 )
 
 func TestMain(m *testing.M) {
 	for _, entry := range os.Environ() { // of the user who runs the tests
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix) {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, config.EnvPrefix) {
 			os.Unsetenv(name)
 		}
 	}
 	goleak.VerifyTestMain(m)
+}
+
+const (
+	secretA = "0123456789abcdef0123456789abcdef"
+	secretB = "fedcba9876543210fedcba9876543210"
+)
+
+// writeConfig returns the path of a file that holds the text.
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // oneApp configures an app by the environment.

@@ -11,6 +11,7 @@ import (
 
 	"liverelay/auth"
 	"liverelay/relay"
+	"liverelay/server"
 )
 
 const (
@@ -19,11 +20,11 @@ const (
 )
 
 func demoCommand(ctx context.Context, c *call) error {
-	set, config := c.flags("[--builtin]", "Runs the server and publishes a moving test picture with sound, made by ffmpeg when there is one,\n"+
+	set, file := c.flags("[--builtin]", "Runs the server and publishes a moving test picture with sound, made by ffmpeg when there is one,\n"+
 		"else by the program itself, and prints addresses to watch it.")
 	builtin := set.Bool("builtin", false, "do not use ffmpeg")
 	stream := set.String("stream", "demo", "the `stream` to publish")
-	cfg, err := c.load(set, config)
+	cfg, err := c.load(set, file)
 	if err != nil {
 		return err
 	}
@@ -43,38 +44,38 @@ type demo struct {
 	ffmpeg string // its path; "": the built-in generator
 }
 
-func (d *demo) print(s *server, c *call) {
+func (d *demo) print(c *call, s *server.Server) {
 	var b strings.Builder
 	source := "ffmpeg"
 	if d.ffmpeg == "" {
 		source = "the built-in generator"
 	}
-	fmt.Fprintf(&b, "liverelay %s is ready, and %s publishes %s/%s.\n\n", versionText(), source, s.cfg.Apps[0].Name, d.stream)
-	s.writePlay(&b, d.stream)
-	s.writeAdmin(&b)
+	fmt.Fprintf(&b, "liverelay %s is ready, and %s publishes %s/%s.\n\n", versionText(), source, s.Config().Apps[0].Name, d.stream)
+	writePlay(&b, s, d.stream)
+	writeAdmin(&b, s)
 	fmt.Fprint(c.stdout, b.String())
 }
 
 // run publishes until ctx ends, again and again: somebody may kick it to see what happens.
-func (d *demo) run(ctx context.Context, s *server) {
+func (d *demo) run(ctx context.Context, s *server.Server) {
 	for ctx.Err() == nil {
 		begin := time.Now()
-		address := s.url("rtmp", d.stream, auth.ActionPublish)
+		address := s.URL("rtmp", d.stream, auth.ActionPublish, bannerTTL)
 		var err error
 		if d.ffmpeg != "" && address != "" {
 			err = d.push(ctx, address)
 			if time.Since(begin) < demoTrial && ctx.Err() == nil {
-				s.log.Warn("demo: ffmpeg does not work here, using the built-in generator", "error", err)
+				s.Log().Warn("demo: ffmpeg does not work here, using the built-in generator", "error", err)
 				d.ffmpeg = ""
 				continue
 			}
 		} else {
-			err = generate(ctx, s.relay, relay.Name{App: s.cfg.Apps[0].Name, Stream: d.stream})
+			err = generate(ctx, s.Relay(), relay.Name{App: s.Config().Apps[0].Name, Stream: d.stream})
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		s.log.Info("demo: publishing ended, beginning again", "error", err)
+		s.Log().Info("demo: publishing ended, beginning again", "error", err)
 		select {
 		case <-time.After(demoPause):
 		case <-ctx.Done():

@@ -25,6 +25,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
+	"liverelay/config"
 	"liverelay/relay/flv"
 	"liverelay/test/wait"
 )
@@ -176,6 +177,11 @@ func TestServeConfiguredPrintsNothing(t *testing.T) {
 	}
 }
 
+// envOf is the environment variable of a key.
+func envOf(key string) string {
+	return config.EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
 func TestServePortInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -185,9 +191,9 @@ func TestServePortInUse(t *testing.T) {
 	address := taken.Addr().String()
 	for _, door := range []string{"rtmp.listen", "http.listen", "admin.listen"} {
 		for _, key := range []string{"rtmp.listen", "http.listen", "admin.listen"} {
-			t.Setenv(envName(key), "127.0.0.1:0")
+			t.Setenv(envOf(key), "127.0.0.1:0")
 		}
-		t.Setenv(envName(door), address)
+		t.Setenv(envOf(door), address)
 		code, stdout, stderr := runOnce(t, "serve")
 		want := "liverelay: " + door + ": " + address + " is in use by another program: stop it or set another address\n"
 		if code != exitFailure || stdout != "" || !strings.HasSuffix("\n"+stderr, "\n"+want) {

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"liverelay/auth"
+	"liverelay/config"
 )
 
 func tokenCommand(_ context.Context, c *call) error {
-	set, config := c.flags("--user USER [--room ROOM] [--app APP]\n       liverelay token --inspect TOKEN [--app APP]",
+	set, file := c.flags("--user USER [--room ROOM] [--app APP]\n       liverelay token --inspect TOKEN [--app APP]",
 		"Prints a Token04: what a user of the client SDK shows at login. With --inspect it prints,\n"+
 			"as JSON, what a token holds (a Token04 or the token= of a media address) and whether it would be accepted.")
 	name := set.String("app", "", "the `app`; may be left out when there is one")
@@ -20,21 +21,21 @@ func tokenCommand(_ context.Context, c *call) error {
 	streams := set.String("streams", "", "the only `streams` that may be published, a,b; without it: any")
 	ttl := set.Duration("ttl", time.Hour, "good for this `long`")
 	inspect := set.String("inspect", "", "the `token` to look into")
-	cfg, err := c.load(set, config)
+	cfg, err := c.load(set, file)
 	if err != nil {
 		return err
 	}
 	if *inspect != "" {
 		return inspectToken(c, &cfg, *name, *inspect)
 	}
-	app, err := cfg.app(*name)
+	app, err := appOf(&cfg, *name)
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
 	if *user == "" {
 		return usagef("token: --user is missing: see liverelay token -h")
 	}
-	payload := auth.Payload(*room, *publish, splitList(*streams))
+	payload := auth.Payload(*room, *publish, config.SplitList(*streams))
 	token, err := auth.GenerateToken04(app.ID, *user, app.Secrets[0], *ttl, payload)
 	if err != nil {
 		return usageError{err}
@@ -44,10 +45,10 @@ func tokenCommand(_ context.Context, c *call) error {
 }
 
 // inspectToken succeeds whatever the verdict: that is in the JSON.
-func inspectToken(c *call, cfg *Config, name, token string) error {
-	apps := cfg.authApps()
+func inspectToken(c *call, cfg *config.Config, name, token string) error {
+	apps := cfg.AuthApps()
 	if len(apps) == 0 || name != "" {
-		app, err := cfg.app(name)
+		app, err := appOf(cfg, name)
 		if err != nil {
 			return fmt.Errorf("token: %w", err)
 		}

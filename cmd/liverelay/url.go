@@ -12,7 +12,7 @@ import (
 )
 
 func urlCommand(_ context.Context, c *call) error {
-	set, config := c.flags("--stream STREAM (--publish|--play) [--proto PROTO] [--app APP]",
+	set, file := c.flags("--stream STREAM (--publish|--play) [--proto PROTO] [--app APP]",
 		"Prints a signed address to publish or play one stream. It can be used until it expires, again and again.\n"+
 			"The host is node.advertise, or this machine.")
 	name := set.String("app", "", "the `app`; may be left out when there is one")
@@ -25,11 +25,11 @@ func urlCommand(_ context.Context, c *call) error {
 	ttl := set.Duration("ttl", 24*time.Hour, "good for this `long`")
 	maxSession := set.Bool("max-session", false, "what runs ends, too, when the address expires")
 	tx := set.Bool("tx", false, "sign with txSecret and txTime, the CDN style, instead of a token")
-	cfg, err := c.load(set, config)
+	cfg, err := c.load(set, file)
 	if err != nil {
 		return err
 	}
-	app, err := cfg.app(*name)
+	app, err := appOf(&cfg, *name)
 	if err != nil {
 		return fmt.Errorf("url: %w", err)
 	}
@@ -53,7 +53,7 @@ func urlCommand(_ context.Context, c *call) error {
 	grant.User, grant.Room, grant.MaxSession = *user, *room, *maxSession
 
 	address, err := "", error(nil)
-	if site := cfg.site(); *tx {
+	if site := cfg.Site(); *tx {
 		address, err = site.TxURL(*proto, grant, app)
 	} else {
 		address, err = site.URL(*proto, grant, app.Secrets[0])

@@ -1,12 +1,15 @@
-package main
+package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 
+	"liverelay/config"
 	"liverelay/relay/door"
 	"liverelay/relay/httpflv"
 	"liverelay/room"
@@ -21,39 +24,40 @@ type bound struct {
 	public bool // closed first
 }
 
-// listen opens every configured address.
-func (s *server) listen(ctx context.Context) error {
-	plain := door.Options{Gate: s.gate, Trusted: s.trusted, Log: s.log}
-	secure := func(protocols ...string) door.Options {
-		options := plain
-		if s.cert != nil {
-			options.TLS = s.cert.Config(protocols...)
-		}
-		return options
+// behind says who stands behind the listeners of one section of the configuration.
+type behind struct {
+	serve     func(net.Listener) error
+	protocols []string // that TLS offers
+	public    bool
+}
+
+// listen opens every configured address, and writes the ports that the system chose into cfg.
+func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
+	doors := map[string]behind{
+		"rtmp":  {serve: s.rtmp.Serve, public: true},
+		"http":  {serve: s.http.Serve, protocols: []string{"http/1.1"}, public: true},
+		"admin": {serve: s.admin.Serve},
 	}
-	for _, l := range []struct {
-		key     string
-		address *string
-		options door.Options
-		serve   func(net.Listener) error
-		public  bool
-	}{
-		{"rtmp.listen", &s.cfg.RTMP.Listen, plain, s.rtmp.Serve, true},
-		{"rtmp.tls_listen", &s.cfg.RTMP.TLSListen, secure(), s.rtmp.Serve, true},
-		{"http.listen", &s.cfg.HTTP.Listen, plain, s.http.Serve, true},
-		{"http.tls_listen", &s.cfg.HTTP.TLSListen, secure("http/1.1"), s.http.Serve, true},
-		{"admin.listen", &s.cfg.Admin.Listen, door.Options{Log: s.log}, s.admin.Serve, false},
-	} {
-		if *l.address == "" {
+	for _, l := range cfg.Listens() {
+		if *l.Address == "" {
 			continue
 		}
-		listener, err := door.Listen(ctx, *l.address, l.options)
-		if err != nil {
-			return listenError(l.key, *l.address, err)
+		section, _, _ := strings.Cut(l.Key, ".")
+		b := doors[section]
+		options := door.Options{Log: s.log}
+		if b.public {
+			options.Gate, options.Trusted = s.gate, s.trusted
 		}
-		*l.address = boundAddress(*l.address, listener.Addr())
-		s.listeners = append(s.listeners, bound{l.key, listener, l.serve, l.public})
-		s.log.Info("listening", "door", l.key, "address", listener.Addr().String(), "tls", l.options.TLS != nil)
+		if l.TLS {
+			options.TLS = s.cert.Config(b.protocols...)
+		}
+		listener, err := door.Listen(ctx, *l.Address, options)
+		if err != nil {
+			return listenError(l.Key, *l.Address, err)
+		}
+		*l.Address = boundAddress(*l.Address, listener.Addr())
+		s.listeners = append(s.listeners, bound{l.Key, listener, b.serve, b.public})
+		s.log.Info("listening", "door", l.Key, "address", listener.Addr().String(), "tls", l.TLS)
 	}
 	return nil
 }
@@ -69,6 +73,17 @@ func boundAddress(configured string, actual net.Addr) string {
 		return configured
 	}
 	return net.JoinHostPort(host, port)
+}
+
+// listenError says in one line what is wrong with an address, and what to do.
+func listenError(key, address string, err error) error {
+	if inUse(err) {
+		return fmt.Errorf("%s: %s is in use by another program: stop it or set another address", key, address)
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%s: %s may not be used by this user: take a port above 1023 or allow it", key, address)
+	}
+	return fmt.Errorf("%s: %w", key, err)
 }
 
 // newPublic returns what everybody reaches by HTTP: media and, beside it, pages

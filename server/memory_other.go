@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package server
 
 // memoryLimit would tell how much memory the machine has: unknown here.
 func memoryLimit() int64 { return 0 }

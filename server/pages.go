@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"crypto/rand"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"liverelay/auth"
+	"liverelay/config"
 	"liverelay/web"
 )
 
@@ -15,16 +16,16 @@ const (
 )
 
 // pages returns the pages as configured.
-func (c *Config) pages() *web.Handler {
+func pages(c *config.Config) *web.Handler {
 	o := web.Options{Call: c.Web.Call, Play: c.Web.Play}
 	if c.Web.Demo && len(c.Apps) > 0 {
-		o.Demo = c.demoLogin
+		o.Demo = func() (web.Login, error) { return demoLogin(c) }
 	}
 	return web.New(o)
 }
 
 // demoLogin lets a visitor of the call page in, as a new user of the first app.
-func (c *Config) demoLogin() (web.Login, error) {
+func demoLogin(c *config.Config) (web.Login, error) {
 	app, user := c.Apps[0], "guest-"+rand.Text()[:6]
 	token, err := auth.GenerateToken04(app.ID, user, app.Secret[0], demoTTL, auth.Payload(demoRoom, true, nil))
 	if err != nil {

@@ -1,11 +1,8 @@
-package main
+package server
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"strings"
 
 	"liverelay/auth"
 	"liverelay/redis"
@@ -16,9 +13,9 @@ import (
 
 // newRooms makes the rooms of this node. They hear of media by the relay's
 // hooks and speak to it through the two End functions.
-func (s *server) newRooms(keeper *gatekeeper) (*room.Service, error) {
+func (s *Server) newRooms(keeper *gatekeeper) (*room.Service, error) {
 	return room.New(room.Config{
-		Node:         s.cfg.Node.ID + "." + auth.NewID()[:6], // another one after each start
+		Node:         s.Config().Node.ID + "." + auth.NewID()[:6], // another one after each start
 		Store:        s.store,
 		Bus:          s.bus,
 		Log:          s.log,
@@ -29,22 +26,22 @@ func (s *server) newRooms(keeper *gatekeeper) (*room.Service, error) {
 		EndStream:    s.endStream,
 		EndPlayers:   s.endPlayers,
 		StreamLive:   s.streamLive,
-		Grace:        s.cfg.Room.Grace,
-		MaxMembers:   s.cfg.Room.MaxMembers,
-		MaxNodeRooms: s.cfg.Room.MaxRooms,
+		Grace:        s.Config().Room.Grace,
+		MaxMembers:   s.Config().Room.MaxMembers,
+		MaxNodeRooms: s.Config().Room.MaxRooms,
 	})
 }
 
 // openStore takes Redis when it is configured, else this process's memory.
 // Redis may be away: rooms wait for it. Media do not once the bans have been read;
 // before that nobody can say who is banned, so what asks for them is refused.
-func (s *server) openStore() error {
-	if len(s.cfg.Redis.Addrs) == 0 {
+func (s *Server) openStore() error {
+	if len(s.Config().Redis.Addrs) == 0 {
 		memory := room.NewMemory()
 		s.store, s.bus, s.bans = memory, memory.Bus(), auth.NewMemory(maxBans)
 		return nil
 	}
-	client, err := redis.New(s.cfg.redisOptions())
+	client, err := redis.New(s.Config().RedisOptions())
 	if err != nil {
 		return err
 	}
@@ -54,8 +51,8 @@ func (s *server) openStore() error {
 }
 
 // roomApp finds an app by id, name or both.
-func (s *server) roomApp(id uint32, name string) (room.App, bool) {
-	for _, app := range s.cfg.Apps {
+func (s *Server) roomApp(id uint32, name string) (room.App, bool) {
+	for _, app := range s.Config().Apps {
 		if id != 0 && app.ID != id || name != "" && app.Name != name || id == 0 && name == "" {
 			continue
 		}
@@ -63,129 +60,14 @@ func (s *server) roomApp(id uint32, name string) (room.App, bool) {
 			Name:           app.Name,
 			ID:             app.ID,
 			Secrets:        app.Secret,
-			Callback:       s.cfg.Hooks.Events,
-			CallbackSecret: s.cfg.Hooks.Secret,
+			Callback:       s.Config().Hooks.Events,
+			CallbackSecret: s.Config().Hooks.Secret,
 		}, true
 	}
 	return room.App{}, false
 }
 
-// access is what rooms ask: the authorizer, and the addresses of this server.
-type access struct {
-	*auth.Authorizer
-	server *server
-}
-
-// Sign makes the addresses that a member gets, all with one grant.
-func (a access) Sign(r room.URLRequest) (room.URLs, error) {
-	s := a.server
-	app, ok := s.auth.App(r.App)
-	if !ok {
-		return room.URLs{}, errors.New("no such app")
-	}
-	action, play := auth.ActionPlay, true
-	if r.Publish {
-		action, play = auth.ActionPublish, false
-	}
-	grant := auth.NewGrant(r.App, r.Stream, action, r.TTL)
-	grant.User, grant.Room, grant.Session = r.User, r.Room, r.Session
-	if r.ID != "" {
-		grant.ID = r.ID
-	}
-	query := ownQuery(r.Params)
-	if r.Source == "CDN" {
-		return s.signCDN(app, grant, query)
-	}
-	urls := room.URLs{ID: grant.ID}
-	site := s.siteFor(r.Host, r.Secure)
-	for _, form := range []struct {
-		proto  string
-		base   string
-		wanted bool
-		list   *[]string
-	}{
-		{"rtmp", site.RTMP, true, &urls.RTMP},
-		{"flv", site.HTTP, play, &urls.FLV},
-		{"ws", site.HTTP, true, &urls.WS},
-	} {
-		if !form.wanted || form.base == "" {
-			continue
-		}
-		address, err := site.URL(form.proto, grant, app.Secrets[0])
-		if err != nil {
-			return room.URLs{}, err
-		}
-		*form.list = append(*form.list, address+query)
-	}
-	return urls, nil
-}
-
-// signCDN makes addresses at the app's CDN, in the form that CDNs check.
-func (s *server) signCDN(app auth.App, grant auth.Grant, query string) (room.URLs, error) {
-	var cdn CDNConfig
-	for _, a := range s.cfg.Apps {
-		if a.Name == app.Name {
-			cdn = a.CDN
-		}
-	}
-	key := app.Secrets[0]
-	if grant.Action == auth.ActionPlay {
-		key = auth.TxPlayKey(key)
-	}
-	txSecret, txTime := auth.TxSecret(key, grant.Stream, grant.Expires)
-	query = "?txSecret=" + txSecret + "&txTime=" + txTime + query
-	urls := room.URLs{}
-	if cdn.RTMP != "" {
-		urls.RTMP = []string{strings.TrimSuffix(cdn.RTMP, "/") + "/" + grant.Stream + query}
-	}
-	if cdn.FLV != "" && grant.Action == auth.ActionPlay {
-		urls.FLV = []string{strings.TrimSuffix(cdn.FLV, "/") + "/" + grant.Stream + ".flv" + query}
-	}
-	if len(urls.RTMP)+len(urls.FLV) == 0 {
-		return urls, fmt.Errorf("app %s has no CDN", app.Name)
-	}
-	return urls, nil
-}
-
-// ownQuery returns what the application adds to an address, without what would
-// contradict the signature.
-func ownQuery(params string) string {
-	values := relay.ParseQuery(strings.TrimLeft(params, "?& \t\r\n"))
-	for _, ours := range []string{"token", "txSecret", "txTime", "publish"} {
-		values.Del(ours)
-	}
-	if len(values) == 0 {
-		return ""
-	}
-	return "&" + values.Encode()
-}
-
-// siteFor returns where a client reaches this service that came to host: there,
-// for that way works, unless the configuration knows better.
-func (s *server) siteFor(host string, secure bool) auth.Site {
-	site := s.cfg.site()
-	if host == "" {
-		return site
-	}
-	scheme := "http"
-	if secure {
-		scheme = "https"
-	}
-	site.HTTP = scheme + "://" + host
-	if s.cfg.Node.Advertise != "" || site.RTMP == "" {
-		return site
-	}
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = strings.Trim(host, "[]")
-	}
-	here := s.cfg // a copy: RTMP as for everybody, at the name that the client knows
-	here.Node.Advertise = name
-	site.RTMP = here.site().RTMP
-	return site
-}
-
-func (s *server) endStream(ref room.StreamRef, why room.Reason) {
+func (s *Server) endStream(ref room.StreamRef, why room.Reason) {
 	s.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, func(session relay.Session) bool {
 		return session.Action == relay.ActionPublish && session.Epoch == ref.Epoch
 	}, endingOf(why))
@@ -193,13 +75,13 @@ func (s *server) endStream(ref room.StreamRef, why room.Reason) {
 
 // streamLive says whether a stream has media here; one that waits for its lost
 // publisher has none.
-func (s *server) streamLive(app, stream string) bool {
+func (s *Server) streamLive(app, stream string) bool {
 	state, ok := s.relay.Stream(relay.Name{App: app, Stream: stream})
 	return ok && state.Live
 }
 
 // endPlayers ends what a user of a room plays here.
-func (s *server) endPlayers(ref room.PlayersRef, why room.Reason) {
+func (s *Server) endPlayers(ref room.PlayersRef, why room.Reason) {
 	match := func(session relay.Session) bool {
 		g := &session.Grant
 		return session.Action == relay.ActionPlay && session.Name.App == ref.App && g.User == ref.User && g.Room == ref.Room &&
@@ -213,7 +95,7 @@ func (s *server) endPlayers(ref room.PlayersRef, why room.Reason) {
 }
 
 // watchBans ends the media that run here when they are banned or revoked.
-func (s *server) watchBans(ctx context.Context) error {
+func (s *Server) watchBans(ctx context.Context) error {
 	return s.auth.Watch(ctx, func(banned func(auth.Subject, auth.Privilege) bool) {
 		s.relay.End(func(session relay.Session) bool {
 			privilege := auth.MayPlay
@@ -234,10 +116,10 @@ func (s *server) watchBans(ctx context.Context) error {
 }
 
 // watchRooms takes who is banned out of the rooms.
-func (s *server) watchRooms(ctx context.Context) error { return s.auth.WatchBans(ctx, s.rooms.End) }
+func (s *Server) watchRooms(ctx context.Context) error { return s.auth.WatchBans(ctx, s.rooms.End) }
 
 // hooks let the rooms know what really happens to the media.
-func (s *server) hooks() relay.Hooks {
+func (s *Server) hooks() relay.Hooks {
 	player := func(e relay.PlayerEvent) room.PlayerEvent {
 		return room.PlayerEvent{
 			App:      e.Name.App,

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -9,6 +9,15 @@ import (
 	"testing"
 	"time"
 )
+
+func TestMain(m *testing.M) {
+	for _, entry := range os.Environ() { // of the user who runs the tests
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, EnvPrefix) {
+			os.Unsetenv(name)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 const (
 	secretA = "0123456789abcdef0123456789abcdef"
@@ -26,11 +35,11 @@ func writeConfig(t *testing.T, text string) string {
 }
 
 func TestConfigShippedFileIsTheDefaults(t *testing.T) {
-	got, err := loadConfig("../../config.yaml")
+	got, err := Load("../config.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := defaultConfig()
+	want := Default()
 	normalise(&got)
 	normalise(&want)
 	if !reflect.DeepEqual(got, want) {
@@ -54,7 +63,7 @@ func normalise(c *Config) {
 // The commented-out app in config.yaml must work once the comment marks go and
 // a secret is there.
 func TestConfigShippedExampleApp(t *testing.T) {
-	text, err := os.ReadFile("../../config.yaml")
+	text, err := os.ReadFile("../config.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,19 +74,19 @@ func TestConfigShippedExampleApp(t *testing.T) {
 	example, _, _ = strings.Cut(example, "\n\n")
 	example = "apps:\n" + regexp.MustCompile(`(?m)^# ?`).ReplaceAllString(example, "")
 	example = strings.Replace(example, `secret: ""`, `secret: "`+secretA+`"`, 1)
-	cfg, err := loadConfig(writeConfig(t, example))
+	cfg, err := Load(writeConfig(t, example))
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, example)
 	}
-	want := defaultApp()
+	want := DefaultApp()
 	want.Name, want.ID, want.Secret = "live", 1, Secret{secretA}
-	if !reflect.DeepEqual(cfg.Apps, []AppConfig{want}) {
+	if !reflect.DeepEqual(cfg.Apps, []App{want}) {
 		t.Errorf("apps = %+v, want %+v", cfg.Apps, want)
 	}
 }
 
 func TestConfigEveryKeyIsDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../config.yaml")
+	text, err := os.ReadFile("../config.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,22 +137,22 @@ apps:
 	// What Kubernetes sets for a service of this name is none of our business.
 	t.Setenv("LIVERELAY_SERVICE_HOST", "10.0.0.1")
 	t.Setenv("LIVERELAY_PORT_1935_TCP_ADDR", "10.0.0.1")
-	cfg, err := loadConfig(path)
+	cfg, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := defaultConfig()
+	want := Default()
 	want.Node.ID = "n1"
-	want.RTMP = RTMPConfig{Listen: ":2", ChunkSize: 4096}
+	want.RTMP = RTMP{Listen: ":2", ChunkSize: 4096}
 	want.HTTP.Listen = ""
 	want.Relay.Backlog, want.Relay.IdleTimeout = 90*time.Second, 5*time.Second
 	want.Redis.Addrs, want.Redis.TLS = []string{"a:1", "b:2"}, true
 	want.Proxy.Trusted = []string{"10.0.0.0/8"}
 	want.Limits.PerIP = 3
-	app := defaultApp()
+	app := DefaultApp()
 	app.Name, app.ID, app.Secret, app.Play = "live", 7, Secret{secretA, secretB}, "open"
 	app.CDN.FLV = "https://cdn.example.com/live"
-	want.Apps = []AppConfig{app}
+	want.Apps = []App{app}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
 	}
@@ -151,7 +160,7 @@ apps:
 
 func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 	values := map[string]string{
-		"string": "x", "bool": "true", "int": "300", "main.Size": "96MiB", "time.Duration": "900ms", "[]string": `["10.0.0.1", "10.0.0.2"]`,
+		"string": "x", "bool": "true", "int": "300", "config.Size": "96MiB", "time.Duration": "900ms", "[]string": `["10.0.0.1", "10.0.0.2"]`,
 	}
 	special := map[string]string{ // where only some values are right
 		"node.advertise": "h", "rtmp.listen": ":1", "rtmp.tls_listen": "", "http.listen": ":1", "http.tls_listen": "",
@@ -161,7 +170,7 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 		"apps": `[{"name":"live","id":1,"secret":"` + secretA + `"}]`, "apps.yaml": "- name: live\n  id: 1\n  secret: " + secretA,
 	}
 	leaves := map[string]reflect.Value{}
-	defaults := defaultConfig()
+	defaults := Default()
 	collect(reflect.ValueOf(&defaults).Elem(), "", leaves)
 	for key, leaf := range leaves {
 		t.Run(key, func(t *testing.T) {
@@ -177,7 +186,7 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 				t.Setenv("LIVERELAY_REDIS_ADDRS", "h:1")
 			}
 			t.Setenv(envName(key), value)
-			cfg, err := loadConfig("")
+			cfg, err := Load("")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -189,11 +198,11 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 		})
 	}
 	t.Setenv("LIVERELAY_APPS", special["apps.yaml"])
-	if cfg, err := loadConfig(""); err != nil || len(cfg.Apps) != 1 || cfg.Apps[0].Secret[0] != secretA {
+	if cfg, err := Load(""); err != nil || len(cfg.Apps) != 1 || cfg.Apps[0].Secret[0] != secretA {
 		t.Errorf("apps as YAML: %+v, %v", cfg.Apps, err)
 	}
 	t.Setenv("LIVERELAY_REDIS_ADDRS", "a:1, b:2")
-	if cfg, err := loadConfig(""); err != nil || len(cfg.Redis.Addrs) != 2 {
+	if cfg, err := Load(""); err != nil || len(cfg.Redis.Addrs) != 2 {
 		t.Errorf("list with commas: %v, %v", cfg.Redis.Addrs, err)
 	}
 }
@@ -290,7 +299,7 @@ func TestConfigMistakes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		path := writeConfig(t, tt.yaml)
-		_, err := loadConfig(path)
+		_, err := Load(path)
 		if err == nil {
 			t.Errorf("%s: accepted", tt.yaml)
 			continue
@@ -323,7 +332,7 @@ func TestConfigForeignEnvironment(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	if _, err := loadConfig(""); err != nil {
+	if _, err := Load(""); err != nil {
 		t.Error(err)
 	}
 }
@@ -337,15 +346,15 @@ func TestConfigEmptyListInEnvironment(t *testing.T) {
 			for _, empty := range []string{"", "  "} {
 				t.Setenv(name, empty)
 				want := key + ": is empty, and the file has some: remove the variable, or write [] for none (from " + name + ")"
-				if _, err := loadConfig(path); err == nil || err.Error() != want {
+				if _, err := Load(path); err == nil || err.Error() != want {
 					t.Errorf("got  %v\nwant %s", err, want)
 				}
-				if cfg, err := loadConfig(""); err != nil || len(cfg.Apps)+len(cfg.Redis.Addrs) != 0 {
+				if cfg, err := Load(""); err != nil || len(cfg.Apps)+len(cfg.Redis.Addrs) != 0 {
 					t.Errorf("without a file: %v", err)
 				}
 			}
 			t.Setenv(name, "[]")
-			cfg, err := loadConfig(path)
+			cfg, err := Load(path)
 			if err != nil || len(cfg.Apps)+len(cfg.Redis.Addrs) != 1 {
 				t.Errorf("none: %v %+v", err, cfg)
 			}
@@ -378,7 +387,7 @@ func TestConfigEnvironmentMistakes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv(tt.name, tt.value)
-			_, err := loadConfig("")
+			_, err := Load("")
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("%s=%s\n got %v\nwant %s", tt.name, tt.value, err, tt.want)
 			}

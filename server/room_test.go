@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 
 	"liverelay/auth"
+	"liverelay/config"
 	"liverelay/redis/redistest"
 	"liverelay/relay"
 	"liverelay/room"
@@ -26,19 +27,22 @@ type member struct {
 	conn *websocket.Conn
 }
 
-func (r *running) join(user string) *member {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), wait.Long)
+func join(t *testing.T, s *Server, user string) *member {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Long)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true}
-	conn, _, err := websocket.Dial(ctx, "ws://"+r.address("http.listen")+"/signal", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	conn, _, err := websocket.Dial(ctx, "ws://"+s.Config().HTTP.Listen+"/signal", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	r.t.Cleanup(func() { conn.CloseNow() })
-	m := &member{r.t, conn}
-	_, token, _ := runOnce(r.t, "token", "--user", user, "--room", "lobby")
-	m.ask(`{"id":1,"type":"login","appID":1,"room":"lobby","user":"` + user + `","token":"` + strings.TrimSpace(token) + `"}`)
+	t.Cleanup(func() { conn.CloseNow() })
+	m := &member{t, conn}
+	token, err := auth.GenerateToken04(1, user, secretA, time.Hour, auth.Payload("lobby", true, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.ask(`{"id":1,"type":"login","appID":1,"room":"lobby","user":"` + user + `","token":"` + token + `"}`)
 	return m
 }
 
@@ -84,21 +88,19 @@ func is(eventType, key, value string) func(map[string]any) bool {
 // The rooms and the media path are joined: an address from the room publishes, the
 // others learn of it when media arrives, and again when it has gone.
 func TestServeRooms(t *testing.T) {
-	t.Run("memory", testRooms)
-	t.Run("redis", func(t *testing.T) {
-		t.Setenv("LIVERELAY_REDIS_ADDRS", redistest.Start(t).Addr)
-		testRooms(t)
-	})
+	t.Run("memory", func(t *testing.T) { testRooms(t, nil) })
+	t.Run("redis", func(t *testing.T) { testRooms(t, []string{redistest.Start(t).Addr}) })
 }
 
-func testRooms(t *testing.T) {
-	oneApp(t)
-	r := startServer(t)
-	t.Setenv("LIVERELAY_HTTP_LISTEN", r.address("http.listen"))
-	ann, bob := r.join("ann"), r.join("bob")
+func testRooms(t *testing.T, redis []string) {
+	cfg := oneApp()
+	cfg.Redis.Addrs = redis
+	log := &output{}
+	s := startLogged(t, cfg, log)
+	ann, bob := join(t, s, "ann"), join(t, s, "bob")
 	reply := ann.ask(`{"id":2,"type":"publish","stream":"s1"}`)
 	urls := reply["urls"].(map[string]any)
-	if rtmp := reply["url"].(string); !strings.HasPrefix(rtmp, "rtmp://"+r.address("rtmp.listen")+"/live/s1?token=") {
+	if rtmp := reply["url"].(string); !strings.HasPrefix(rtmp, "rtmp://"+s.Config().RTMP.Listen+"/live/s1?token=") {
 		t.Errorf("push to %s", rtmp)
 	}
 	address := urls["ws"].([]any)[0].(string)
@@ -107,7 +109,7 @@ func testRooms(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := wsutil.WriteClientBinary(conn, demoFLV[:100_000]); err != nil {
+	if err := wsutil.WriteClientBinary(conn, media(t)); err != nil {
 		t.Fatal(err)
 	}
 	bob.await(is("streamUpdate", "update", "ADD"))
@@ -136,16 +138,16 @@ func testRooms(t *testing.T) {
 	ann.ask(`{"id":3,"type":"stopPublish","stream":"s1"}`)
 	bob.await(is("streamUpdate", "update", "DELETE"))
 	// What is logged of it does not accuse an operator: the room's word, or the revocation, comes first.
-	r.await("msg=\"publisher ended\"")
-	if log := r.stderr.String(); !strings.Contains(log, "stopped in its room") && !strings.Contains(log, "address revoked") || strings.Contains(log, relay.ErrKicked.Error()) {
+	wait.For(t, "the end in the log", func() bool { return strings.Contains(log.String(), "msg=\"publisher ended\"") })
+	if log := log.String(); !strings.Contains(log, "stopped in its room") && !strings.Contains(log, "address revoked") || strings.Contains(log, relay.ErrKicked.Error()) {
 		t.Errorf("logged: %s", log)
 	}
 	if _, _, _, err := ws.Dial(t.Context(), address); err == nil {
 		t.Error("the address of a stopped stream is still good")
 	}
 	for _, secret := range []string{secretA, "eyJ"} {
-		if strings.Contains(r.stderr.String(), secret) {
-			t.Errorf("the log holds %s: %s", secret, r.stderr)
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("the log holds %s: %s", secret, log)
 		}
 	}
 }
@@ -157,28 +159,14 @@ func TestBanKicks(t *testing.T) {
 }
 
 func testBanKicks(t *testing.T, redis []string) {
-	oneApp(t)
-	cfg, err := loadConfig("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.RTMP.Listen, cfg.HTTP.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
+	cfg := oneApp()
 	cfg.Redis.Addrs = redis
-	var nodes []*server
+	var nodes []*Server
 	for range 1 + len(redis) {
-		s, err := newServer(t.Context(), cfg, &call{stdout: &output{}, stderr: &output{}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.close)
-		s.start()
-		nodes = append(nodes, s)
+		nodes = append(nodes, start(t, cfg))
 	}
 	last := nodes[len(nodes)-1]
-	t.Setenv("LIVERELAY_HTTP_LISTEN", last.cfg.HTTP.Listen)
-	r := &running{t: t, stderr: &output{}}
-	r.stderr.Write([]byte("msg=listening door=http.listen address=" + last.cfg.HTTP.Listen))
-	bob := r.join("bob")
+	bob := join(t, last, "bob")
 	key := auth.Key{Kind: auth.KindUser, App: "live", Value: "bob"}
 	if err := nodes[0].bans.Ban(t.Context(), auth.Entry{Key: key, Until: time.Now().Add(time.Hour), Reason: "spam"}); err != nil {
 		t.Fatal(err)
@@ -216,43 +204,10 @@ func TestStreamEvent(t *testing.T) {
 	}
 }
 
-func TestSiteForClients(t *testing.T) {
-	s := &server{cfg: defaultConfig()}
-	tests := []struct {
-		advertise, host string
-		secure          bool
-		rtmp, http      string
-	}{
-		{"", "", false, "rtmp://127.0.0.1:1935", "http://127.0.0.1:8080"},
-		{"", "192.0.2.1:8080", false, "rtmp://192.0.2.1:1935", "http://192.0.2.1:8080"},
-		{"", "[2001:db8::1]:8080", false, "rtmp://[2001:db8::1]:1935", "http://[2001:db8::1]:8080"},
-		{"", "[2001:db8::1]", false, "rtmp://[2001:db8::1]:1935", "http://[2001:db8::1]"},
-		{"", "live.example.com", true, "rtmp://live.example.com:1935", "https://live.example.com"},
-		{"push.example.com", "live.example.com", true, "rtmp://push.example.com:1935", "https://live.example.com"},
-		{"push.example.com", "", false, "rtmp://push.example.com:1935", "http://push.example.com:8080"},
-	}
-	for _, tt := range tests {
-		s.cfg.Node.Advertise = tt.advertise
-		if got := s.siteFor(tt.host, tt.secure); got.RTMP != tt.rtmp || got.HTTP != tt.http {
-			t.Errorf("advertise %q, host %q: %+v", tt.advertise, tt.host, got)
-		}
-	}
-}
-
 func TestSignCDN(t *testing.T) {
-	app := defaultApp()
-	app.Name, app.ID, app.Secret = "live", 1, Secret{secretA}
-	app.CDN = CDNConfig{RTMP: "rtmp://cdn.example.com/live/", FLV: "https://cdn.example.com/live"}
-	cfg := defaultConfig()
-	cfg.Apps = []AppConfig{app}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	cfg.RTMP.Listen, cfg.HTTP.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
-	s, err := newServer(ctx, cfg, &call{stdout: &output{}, stderr: &output{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
+	cfg := oneApp()
+	cfg.Apps[0].CDN = config.CDN{RTMP: "rtmp://cdn.example.com/live/", FLV: "https://cdn.example.com/live"}
+	s := start(t, cfg)
 	rooms := access{s.auth, s}
 	for _, publish := range []bool{false, true} {
 		urls, err := rooms.Sign(room.URLRequest{App: "live", Stream: "s", Publish: publish, Source: "CDN", Params: "a=b"})

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/tls"
@@ -20,8 +20,8 @@ const secretLength = 32
 
 // check refuses values that can be read but cannot work. It returns the first
 // problem in the order of config.yaml.
-func (c *Config) check() *keyError {
-	checks := []*keyError{
+func (c *Config) check() *KeyError {
+	checks := []*KeyError{
 		checkNodeID(c.Node.ID),
 		checkHost("node.advertise", c.Node.Advertise),
 		checkApps(c.Apps),
@@ -63,7 +63,7 @@ func (c *Config) check() *keyError {
 }
 
 // checkNodeID: the id stands in front of other things in what nodes tell each other.
-func checkNodeID(id string) *keyError {
+func checkNodeID(id string) *KeyError {
 	if id == "" {
 		return nil
 	}
@@ -73,7 +73,7 @@ func checkNodeID(id string) *keyError {
 	return nil
 }
 
-func checkApps(apps []AppConfig) *keyError {
+func checkApps(apps []App) *KeyError {
 	names, ids := map[string]bool{}, map[uint32]bool{}
 	for i, app := range apps {
 		key := func(name string) string { return fmt.Sprintf("apps[%d].%s", i, name) }
@@ -99,7 +99,7 @@ func checkApps(apps []AppConfig) *keyError {
 		if err := checkSecret(key("secret"), app.Secret); err != nil {
 			return err
 		}
-		for _, err := range []*keyError{
+		for _, err := range []*KeyError{
 			checkOneOf(key("publish"), app.Publish, "token", "open", "hook", "token+hook"),
 			checkOneOf(key("play"), app.Play, "token", "open", "hook", "token+hook"),
 			checkOneOf(key("takeover"), app.Takeover, "same-user", "any", "none"),
@@ -118,7 +118,7 @@ func checkApps(apps []AppConfig) *keyError {
 // reservedApps are the first parts of public paths that are no app's.
 var reservedApps = []string{"api", "call", "play", "signal", "web"}
 
-func checkSecret(key string, secret Secret) *keyError {
+func checkSecret(key string, secret Secret) *KeyError {
 	if len(secret) == 0 {
 		return badKey(key, "is missing: %d characters, for example from: openssl rand -hex 16", secretLength)
 	}
@@ -134,7 +134,7 @@ func checkSecret(key string, secret Secret) *keyError {
 	return nil
 }
 
-func (c *Config) checkTLS() *keyError {
+func (c *Config) checkTLS() *KeyError {
 	for _, listen := range [][2]string{{"rtmp.tls_listen", c.RTMP.TLSListen}, {"http.tls_listen", c.HTTP.TLSListen}} {
 		if listen[1] != "" && c.TLS.Cert == "" {
 			return badKey("tls.cert", "is missing, %s needs it", listen[0])
@@ -155,8 +155,8 @@ func (c *Config) checkTLS() *keyError {
 	return nil
 }
 
-func (c *Config) checkRedis() *keyError {
-	o := c.redisOptions()
+func (c *Config) checkRedis() *KeyError {
+	o := c.RedisOptions()
 	if key, problem := o.Problem(); key != "" {
 		return badKey(key, "%s", problem)
 	}
@@ -166,8 +166,8 @@ func (c *Config) checkRedis() *keyError {
 	return nil
 }
 
-// redisOptions is the section redis as package redis wants it.
-func (c *Config) redisOptions() redis.Options {
+// RedisOptions is the section redis as package redis wants it.
+func (c *Config) RedisOptions() redis.Options {
 	o := redis.Options{
 		Addrs:            c.Redis.Addrs,
 		MasterName:       c.Redis.MasterName,
@@ -193,7 +193,7 @@ func (c *Config) redisOptions() redis.Options {
 }
 
 // checkHooked asks for the hook's address where an app relies on it.
-func (c *Config) checkHooked() *keyError {
+func (c *Config) checkHooked() *KeyError {
 	for i, app := range c.Apps {
 		if (strings.HasSuffix(app.Publish, "hook") || strings.HasSuffix(app.Play, "hook")) && c.Hooks.Authorize == "" {
 			return badKey("hooks.authorize", "is missing, apps[%d] (%s) asks the hook", i, app.Name)
@@ -202,7 +202,7 @@ func (c *Config) checkHooked() *keyError {
 	return nil
 }
 
-func checkOneOf(key, value string, allowed ...string) *keyError {
+func checkOneOf(key, value string, allowed ...string) *KeyError {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
@@ -210,42 +210,42 @@ func checkOneOf(key, value string, allowed ...string) *keyError {
 	return badKey(key, "%.40q is not %s or %s", value, strings.Join(allowed[:last], ", "), allowed[last])
 }
 
-func checkRange(key string, n, least, most int) *keyError {
+func checkRange(key string, n, least, most int) *KeyError {
 	if n < least || n > most {
 		return badKey(key, "%d is not between %d and %d", n, least, most)
 	}
 	return nil
 }
 
-func checkSize(key string, n, least, most Size) *keyError {
+func checkSize(key string, n, least, most Size) *KeyError {
 	if n < least || n > most {
 		return badKey(key, "%s is not between %s and %s", n, least, most)
 	}
 	return nil
 }
 
-func (c *Config) checkRingMemory() *keyError {
+func (c *Config) checkRingMemory() *KeyError {
 	if n := c.Relay.RingMemory; n > 0 && n < c.Relay.RingBytes {
 		return badKey("relay.ring_memory", "%s is less than relay.ring_bytes (%s), what one stream may take", n, c.Relay.RingBytes)
 	}
 	return nil
 }
 
-func checkAtLeast(key string, d, least time.Duration) *keyError {
+func checkAtLeast(key string, d, least time.Duration) *KeyError {
 	if d < least {
 		return badKey(key, "%s is too short, at least %s", d, least)
 	}
 	return nil
 }
 
-func checkAtMost(key string, d, most time.Duration) *keyError {
+func checkAtMost(key string, d, most time.Duration) *KeyError {
 	if d > most {
 		return badKey(key, "%s is too long, at most %s", d, most)
 	}
 	return nil
 }
 
-func checkEach(key string, list []string, check func(key, value string) *keyError) *keyError {
+func checkEach(key string, list []string, check func(key, value string) *KeyError) *KeyError {
 	for i, value := range list {
 		if err := check(fmt.Sprintf("%s[%d]", key, i), value); err != nil {
 			return err
@@ -255,14 +255,14 @@ func checkEach(key string, list []string, check func(key, value string) *keyErro
 }
 
 // checkListen takes "", ":1935", "127.0.0.1:0", "[::]:1935".
-func checkListen(key, value string) *keyError {
+func checkListen(key, value string) *KeyError {
 	if value == "" {
 		return nil
 	}
 	return checkAddress(key, value)
 }
 
-func checkAddress(key, value string) *keyError {
+func checkAddress(key, value string) *KeyError {
 	_, port, err := net.SplitHostPort(value)
 	if err != nil {
 		return badKey(key, "%.60q is not an address such as \":1935\" or \"127.0.0.1:1935\"", value)
@@ -274,14 +274,14 @@ func checkAddress(key, value string) *keyError {
 }
 
 // checkHost takes a host name or address; the ports are the listeners'.
-func checkHost(key, value string) *keyError {
+func checkHost(key, value string) *KeyError {
 	if strings.ContainsAny(value, "/ @?#[]") || strings.Contains(value, ":") && net.ParseIP(value) == nil {
 		return badKey(key, "%.60q is not a host name or address (no scheme, port or path)", value)
 	}
 	return nil
 }
 
-func checkURL(key, value string, schemes ...string) *keyError {
+func checkURL(key, value string, schemes ...string) *KeyError {
 	if value == "" {
 		return nil
 	}
@@ -295,14 +295,14 @@ func checkURL(key, value string, schemes ...string) *keyError {
 	return nil
 }
 
-func checkOrigin(key, value string) *keyError {
+func checkOrigin(key, value string) *KeyError {
 	if _, err := door.ParseOrigins([]string{value}); err != nil {
 		return badKey(key, "%v", err)
 	}
 	return nil
 }
 
-func checkPrefix(key, value string) *keyError {
+func checkPrefix(key, value string) *KeyError {
 	if _, err := door.ParseTrusted([]string{value}); err != nil {
 		return badKey(key, "%v", err)
 	}

@@ -1,10 +1,11 @@
-package main
+package server
 
 import (
 	"context"
 	"fmt"
 
 	"liverelay/auth"
+	"liverelay/config"
 	"liverelay/relay"
 	"liverelay/relay/door"
 )
@@ -17,7 +18,7 @@ type gatekeeper struct {
 	origins  map[string]door.Origins
 }
 
-func newGatekeeper(cfg *Config, authorizer *auth.Authorizer) *gatekeeper {
+func newGatekeeper(cfg *config.Config, authorizer *auth.Authorizer) *gatekeeper {
 	g := &gatekeeper{auth: authorizer, takeover: map[string]relay.Takeover{}, origins: map[string]door.Origins{}}
 	for _, app := range cfg.Apps {
 		g.takeover[app.Name] = takeovers[app.Takeover]

@@ -1,4 +1,6 @@
-package main
+// Package config is everything that can be set: what holds by default, what the file and
+// the environment say, what is wrong with it. It alone knows viper.
+package config
 
 import (
 	"time"
@@ -8,45 +10,45 @@ import (
 
 // Config is everything a user can set. Each field's key is its `key` tag, with
 // the section in front: rtmp.listen; as environment, LIVERELAY_RTMP_LISTEN.
-// defaultConfig holds the defaults, config.yaml a comment for every key.
+// Default holds the defaults, config.yaml a comment for every key.
 type Config struct {
-	Node   NodeConfig   `key:"node"`
-	Apps   []AppConfig  `key:"apps"`
-	RTMP   RTMPConfig   `key:"rtmp"`
-	HTTP   HTTPConfig   `key:"http"`
-	TLS    TLSConfig    `key:"tls"`
-	Admin  AdminConfig  `key:"admin"`
-	Relay  RelayConfig  `key:"relay"`
-	Room   RoomConfig   `key:"room"`
-	Redis  RedisConfig  `key:"redis"`
-	Web    WebConfig    `key:"web"`
-	Hooks  HooksConfig  `key:"hooks"`
-	Limits LimitsConfig `key:"limits"`
-	Proxy  ProxyConfig  `key:"proxy_protocol"`
-	Log    LogConfig    `key:"log"`
+	Node   Node   `key:"node"`
+	Apps   []App  `key:"apps"`
+	RTMP   RTMP   `key:"rtmp"`
+	HTTP   HTTP   `key:"http"`
+	TLS    TLS    `key:"tls"`
+	Admin  Admin  `key:"admin"`
+	Relay  Relay  `key:"relay"`
+	Room   Room   `key:"room"`
+	Redis  Redis  `key:"redis"`
+	Web    Web    `key:"web"`
+	Hooks  Hooks  `key:"hooks"`
+	Limits Limits `key:"limits"`
+	Proxy  Proxy  `key:"proxy_protocol"`
+	Log    Log    `key:"log"`
 }
 
-// NodeConfig says who this process is.
-type NodeConfig struct {
+// Node says who this process is.
+type Node struct {
 	ID           string        `key:"id"`
 	Advertise    string        `key:"advertise"`
 	DrainTimeout time.Duration `key:"drain_timeout"`
 }
 
-// AppConfig is one tenant: its own secrets and rules, nothing shared with others.
-type AppConfig struct {
-	Name     string    `key:"name"`
-	ID       uint32    `key:"id"`
-	Secret   Secret    `key:"secret"`
-	Publish  string    `key:"publish"`
-	Play     string    `key:"play"`
-	Takeover string    `key:"takeover"`
-	Origins  []string  `key:"origins"`
-	CDN      CDNConfig `key:"cdn"`
+// App is one tenant: its own secrets and rules, nothing shared with others.
+type App struct {
+	Name     string   `key:"name"`
+	ID       uint32   `key:"id"`
+	Secret   Secret   `key:"secret"`
+	Publish  string   `key:"publish"`
+	Play     string   `key:"play"`
+	Takeover string   `key:"takeover"`
+	Origins  []string `key:"origins"`
+	CDN      CDN      `key:"cdn"`
 }
 
-// CDNConfig is where the app's streams can be pulled from instead of here.
-type CDNConfig struct {
+// CDN is where the app's streams can be pulled from instead of here.
+type CDN struct {
 	RTMP string `key:"rtmp"`
 	FLV  string `key:"flv"`
 }
@@ -57,33 +59,33 @@ type Secret []string
 // String keeps secrets out of logs and messages.
 func (Secret) String() string { return "(secret)" }
 
-// RTMPConfig is the RTMP door.
-type RTMPConfig struct {
+// RTMP is the RTMP door.
+type RTMP struct {
 	Listen    string `key:"listen"`
 	TLSListen string `key:"tls_listen"`
 	ChunkSize int    `key:"chunk_size"`
 }
 
-// HTTPConfig is the public HTTP door.
-type HTTPConfig struct {
+// HTTP is the public HTTP door.
+type HTTP struct {
 	Listen    string `key:"listen"`
 	TLSListen string `key:"tls_listen"`
 }
 
-// TLSConfig is the certificate of every tls_listen.
-type TLSConfig struct {
+// TLS is the certificate of every tls_listen.
+type TLS struct {
 	Cert string `key:"cert"`
 	Key  string `key:"key"`
 }
 
-// AdminConfig is the operators' listener.
-type AdminConfig struct {
+// Admin is the operators' listener.
+type Admin struct {
 	Listen string `key:"listen"`
 	Token  string `key:"token"`
 }
 
-// RelayConfig is the media core.
-type RelayConfig struct {
+// Relay is the media core.
+type Relay struct {
 	Start          string        `key:"start"`
 	Backlog        time.Duration `key:"backlog"`
 	FlushInterval  time.Duration `key:"flush_interval"`
@@ -99,15 +101,15 @@ type RelayConfig struct {
 	IOUring        bool          `key:"io_uring"`
 }
 
-// RoomConfig is the rooms.
-type RoomConfig struct {
+// Room is the rooms.
+type Room struct {
 	Grace      time.Duration `key:"grace"`
 	MaxMembers int           `key:"max_members"`
 	MaxRooms   int           `key:"max_rooms"`
 }
 
-// RedisConfig is the shared store of several nodes; no address: in memory.
-type RedisConfig struct {
+// Redis is the shared store of several nodes; no address: in memory.
+type Redis struct {
 	Addrs      []string `key:"addrs"`
 	MasterName string   `key:"master_name"`
 	Username   string   `key:"username"`
@@ -126,15 +128,15 @@ type RedisConfig struct {
 // Switch is true, false or auto, which the key explains.
 type Switch string
 
-// WebConfig is the pages.
-type WebConfig struct {
+// Web is the pages.
+type Web struct {
 	Call bool `key:"call"`
 	Play bool `key:"play"`
 	Demo bool `key:"demo"`
 }
 
-// HooksConfig is the operator's own server, asked and told.
-type HooksConfig struct {
+// Hooks is the operator's own server, asked and told.
+type Hooks struct {
 	Authorize string        `key:"authorize"`
 	Events    string        `key:"events"`
 	Secret    string        `key:"secret"`
@@ -142,8 +144,8 @@ type HooksConfig struct {
 	OnFailure string        `key:"on_failure"`
 }
 
-// LimitsConfig is what one node takes at most; 0 is no limit.
-type LimitsConfig struct {
+// Limits is what one node takes at most; 0 is no limit.
+type Limits struct {
 	Connections      int `key:"connections"`
 	PerIP            int `key:"per_ip"`
 	AcceptRatePerIP  int `key:"accept_rate_per_ip"`
@@ -152,25 +154,25 @@ type LimitsConfig struct {
 	ViewersPerApp    int `key:"viewers_per_app"`
 }
 
-// ProxyConfig says whose PROXY protocol header is believed.
-type ProxyConfig struct {
+// Proxy says whose PROXY protocol header is believed.
+type Proxy struct {
 	Trusted []string `key:"trusted"`
 }
 
-// LogConfig is what goes to standard error.
-type LogConfig struct {
+// Log is what goes to standard error.
+type Log struct {
 	Level  string `key:"level"`
 	Format string `key:"format"`
 }
 
-// defaultConfig returns what holds when nothing is set.
-func defaultConfig() Config {
+// Default returns what holds when nothing is set.
+func Default() Config {
 	return Config{
-		Node:  NodeConfig{DrainTimeout: 10 * time.Second},
-		RTMP:  RTMPConfig{Listen: ":1935", ChunkSize: rtmp.DefaultChunkSize},
-		HTTP:  HTTPConfig{Listen: ":8080"},
-		Admin: AdminConfig{Listen: "127.0.0.1:8081"},
-		Relay: RelayConfig{
+		Node:  Node{DrainTimeout: 10 * time.Second},
+		RTMP:  RTMP{Listen: ":1935", ChunkSize: rtmp.DefaultChunkSize},
+		HTTP:  HTTP{Listen: ":8080"},
+		Admin: Admin{Listen: "127.0.0.1:8081"},
+		Relay: Relay{
 			Start:          "gop",
 			Backlog:        2 * time.Second,
 			IOUring:        true,
@@ -183,15 +185,15 @@ func defaultConfig() Config {
 			RingBytes:      64 << 20,
 			RingMessages:   16384,
 		},
-		Room:  RoomConfig{Grace: 90 * time.Second},
-		Redis: RedisConfig{SentinelTLS: "auto", Cluster: "auto", Prefix: "liverelay"},
-		Web:   WebConfig{Call: true, Play: true},
-		Hooks: HooksConfig{Timeout: 2 * time.Second, OnFailure: "deny"},
-		Log:   LogConfig{Level: "info", Format: "text"},
+		Room:  Room{Grace: 90 * time.Second},
+		Redis: Redis{SentinelTLS: "auto", Cluster: "auto", Prefix: "liverelay"},
+		Web:   Web{Call: true, Play: true},
+		Hooks: Hooks{Timeout: 2 * time.Second, OnFailure: "deny"},
+		Log:   Log{Level: "info", Format: "text"},
 	}
 }
 
-// defaultApp returns what holds for an app where it sets nothing itself.
-func defaultApp() AppConfig {
-	return AppConfig{Publish: "token", Play: "token", Takeover: "same-user", Origins: []string{"*"}}
+// DefaultApp returns what holds for an app where it sets nothing itself.
+func DefaultApp() App {
+	return App{Publish: "token", Play: "token", Takeover: "same-user", Origins: []string{"*"}}
 }

@@ -1,11 +1,10 @@
-package main
+package server
 
 import (
 	"context"
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 const closeTimeout = 5 * time.Second
 
 // ready says whether new work may come: for load balancers.
-func (s *server) ready() admin.Readiness {
+func (s *Server) ready() admin.Readiness {
 	if s.draining.Load() {
 		return admin.Readiness{State: admin.Draining}
 	}
@@ -32,21 +31,19 @@ func (s *server) ready() admin.Readiness {
 	return admin.Readiness{State: admin.Ready}
 }
 
-// drain takes no new work and waits until nobody is there any more, the drain
-// timeout is over, or a second signal comes.
-func (s *server) drain(ctx context.Context, signals <-chan os.Signal) {
+// Drain takes no new work and waits until nobody is there any more, the drain
+// timeout is over or ctx ends.
+func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
 	s.closePublic()
-	s.rooms.Drain(s.cfg.Node.DrainTimeout)
-	timeout := time.After(s.cfg.Node.DrainTimeout)
+	s.rooms.Drain(s.Config().Node.DrainTimeout)
+	timeout := time.After(s.Config().Node.DrainTimeout)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for s.busy() {
 		select {
 		case <-ticker.C:
 		case <-timeout:
-			return
-		case <-signals:
 			return
 		case <-ctx.Done():
 			return
@@ -55,7 +52,7 @@ func (s *server) drain(ctx context.Context, signals <-chan os.Signal) {
 }
 
 // busy says whether anybody publishes, plays or is in a room.
-func (s *server) busy() bool {
+func (s *Server) busy() bool {
 	if s.rooms.Busy() {
 		return true
 	}
@@ -67,7 +64,7 @@ func (s *server) busy() bool {
 	return false
 }
 
-func (s *server) closePublic() {
+func (s *Server) closePublic() {
 	for _, b := range s.listeners {
 		if b.public {
 			_ = b.listen.Close() // again, perhaps
@@ -75,9 +72,9 @@ func (s *server) closePublic() {
 	}
 }
 
-// close ends everything, from the outside in, and returns when all is gone. It
+// Close ends everything, from the outside in, and returns when all is gone. It
 // also ends a server that was built only in part.
-func (s *server) close() {
+func (s *Server) Close() {
 	s.draining.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

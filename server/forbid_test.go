@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -20,33 +20,23 @@ import (
 )
 
 // openNodes starts nodes that anybody may publish to and play from, without rooms.
-func openNodes(t *testing.T, redis []string) []*server {
+func openNodes(t *testing.T, redis []string) []*Server {
 	t.Helper()
-	t.Setenv("LIVERELAY_APPS", `[{"name":"live","id":1,"secret":"`+secretA+`","publish":"open","play":"open"}]`)
-	cfg, err := loadConfig("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.RTMP.Listen, cfg.HTTP.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
+	cfg := oneApp()
+	cfg.Apps[0].Publish, cfg.Apps[0].Play = "open", "open"
 	cfg.Redis.Addrs = redis
-	var nodes []*server
+	var nodes []*Server
 	for range 1 + len(redis) {
-		s, err := newServer(t.Context(), cfg, &call{stdout: &output{}, stderr: &output{}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.close)
-		s.start()
-		nodes = append(nodes, s)
+		nodes = append(nodes, start(t, cfg))
 	}
 	return nodes
 }
 
 // backend calls a node's server API as the app's backend does, and returns its answer.
-func backend(t *testing.T, s *server, query string) string {
+func backend(t *testing.T, s *Server, query string) string {
 	t.Helper()
 	nonce, now := auth.NewID(), fmt.Sprint(time.Now().Unix())
-	_, body := get(t, "http://"+s.cfg.HTTP.Listen+"/api/?Action="+strings.ReplaceAll(query, "[]", "%5B%5D")+
+	_, body := get(t, "http://"+s.Config().HTTP.Listen+"/api/?Action="+strings.ReplaceAll(query, "[]", "%5B%5D")+
 		"&AppId=1&SignatureNonce="+nonce+"&Timestamp="+now+"&Signature="+room.APISignature("1", nonce, secretA, now), "")
 	var reply struct{ Code int }
 	if err := json.Unmarshal([]byte(body), &reply); err != nil || reply.Code != 0 {
@@ -56,14 +46,14 @@ func backend(t *testing.T, s *server, query string) string {
 }
 
 // openPublish publishes the stream plain; ended is closed when the server ends it.
-func openPublish(t *testing.T, s *server) (conn net.Conn, ended chan struct{}) {
+func openPublish(t *testing.T, s *Server) (conn net.Conn, ended chan struct{}) {
 	t.Helper()
-	conn, _, _, err := ws.Dial(t.Context(), "ws://"+s.cfg.HTTP.Listen+"/live/plain.flv?publish=1")
+	conn, _, _, err := ws.Dial(t.Context(), "ws://"+s.Config().HTTP.Listen+"/live/plain.flv?publish=1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := wsutil.WriteClientBinary(conn, demoFLV[:100_000]); err != nil {
+	if err := wsutil.WriteClientBinary(conn, media(t)); err != nil {
 		t.Fatal(err)
 	}
 	ended = make(chan struct{})
@@ -75,11 +65,11 @@ func openPublish(t *testing.T, s *server) (conn net.Conn, ended chan struct{}) {
 }
 
 // openPlay plays it, and returns when there is media.
-func openPlay(t *testing.T, s *server) (ended chan struct{}) {
+func openPlay(t *testing.T, s *Server) (ended chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.cfg.HTTP.Listen+"/live/plain.flv", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Config().HTTP.Listen+"/live/plain.flv", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,10 +123,10 @@ func TestForbiddenWithoutARoom(t *testing.T) {
 							t.Fatalf("the %s goes on", what)
 						}
 					}
-					if resp, _ := get(t, "http://"+near.cfg.HTTP.Listen+"/live/plain.flv", ""); resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusUnauthorized {
+					if resp, _ := get(t, "http://"+near.Config().HTTP.Listen+"/live/plain.flv", ""); resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusUnauthorized {
 						t.Errorf("a new player gets %s", resp.Status)
 					}
-					if _, _, _, err := ws.Dial(t.Context(), "ws://"+near.cfg.HTTP.Listen+"/live/plain.flv?publish=1"); err == nil {
+					if _, _, _, err := ws.Dial(t.Context(), "ws://"+near.Config().HTTP.Listen+"/live/plain.flv?publish=1"); err == nil {
 						t.Error("a new publisher is let in")
 					}
 					if state := backend(t, near, "DescribeRTCStreamState&StreamId=plain"); !strings.Contains(state, "offline") {

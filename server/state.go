@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"liverelay/admin"
@@ -7,7 +7,7 @@ import (
 )
 
 // view shows the server to package admin, in admin's words.
-type view struct{ *server }
+type view struct{ *Server }
 
 var _ admin.Relay = view{}
 

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -13,38 +13,38 @@ import (
 	"github.com/spf13/viper"
 )
 
-const envPrefix = "LIVERELAY_"
+const EnvPrefix = "LIVERELAY_"
 
-// envConfig names the configuration file where --config does not.
-const envConfig = envPrefix + "CONFIG"
+// EnvFile names the configuration file where --config does not.
+const EnvFile = EnvPrefix + "CONFIG"
 
-// keyError is a wrong key or value: one line that names the key and says where
+// KeyError is a wrong key or value: one line that names the key and says where
 // it came from. It never holds a secret.
-type keyError struct {
+type KeyError struct {
 	Key     string // rtmp.listen, apps[0].secret
 	Source  string // the file, or the environment variable
 	Problem string
 }
 
 // Error is the line.
-func (e *keyError) Error() string {
+func (e *KeyError) Error() string {
 	if e.Source == "" {
 		return e.Key + ": " + e.Problem
 	}
 	return fmt.Sprintf("%s: %s (from %s)", e.Key, e.Problem, e.Source)
 }
 
-func badKey(key, format string, args ...any) *keyError {
-	return &keyError{Key: key, Problem: fmt.Sprintf(format, args...)}
+func badKey(key, format string, args ...any) *KeyError {
+	return &KeyError{Key: key, Problem: fmt.Sprintf(format, args...)}
 }
 
-// loadConfig reads the YAML file at path, if one is named, and the
+// Load reads the YAML file at path, if one is named, and the
 // environment over it, and checks everything. Any error is a single line.
-func loadConfig(path string) (Config, error) {
+func Load(path string) (Config, error) {
 	if path == "" {
-		path = os.Getenv(envConfig)
+		path = os.Getenv(EnvFile)
 	}
-	cfg := defaultConfig()
+	cfg := Default()
 	tree := &fileTree{}
 	v := viper.NewWithOptions(viper.WithDecoderRegistry(tree))
 	if path != "" {
@@ -163,7 +163,7 @@ func fileError(path string, err error) error {
 
 // envName returns the environment variable of a key.
 func envName(key string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // collect finds every settable key below v: sections are followed, lists are leaves.
@@ -179,7 +179,7 @@ func collect(v reflect.Value, prefix string, into map[string]reflect.Value) {
 }
 
 // checkKeys refuses keys of the file that mean nothing: most are typing errors.
-func checkKeys(v *viper.Viper, tree *fileTree, leaves map[string]reflect.Value) *keyError {
+func checkKeys(v *viper.Viper, tree *fileTree, leaves map[string]reflect.Value) *KeyError {
 	keys := append(v.AllKeys(), empty(tree.root, "")...)
 	slices.Sort(keys)
 	for _, key := range keys {
@@ -243,14 +243,14 @@ func isForeign(name, value string) bool {
 
 // checkEnv refuses LIVERELAY_ variables that mean nothing, also in lower case.
 func checkEnv(leaves map[string]reflect.Value) error {
-	known := map[string]bool{envConfig: true}
+	known := map[string]bool{EnvFile: true}
 	for key := range leaves {
 		known[envName(key)] = true
 	}
 	var unknown []string
 	for _, entry := range os.Environ() {
 		name, value, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(strings.ToUpper(name), envPrefix) && !known[name] && !isForeign(name, value) {
+		if strings.HasPrefix(strings.ToUpper(name), EnvPrefix) && !known[name] && !isForeign(name, value) {
 			unknown = append(unknown, name)
 		}
 	}
@@ -267,7 +267,7 @@ func checkEnv(leaves map[string]reflect.Value) error {
 	return err
 }
 
-func unknownKey(key string, known []string) *keyError {
+func unknownKey(key string, known []string) *KeyError {
 	if near := nearest(key, known); near != "" {
 		return badKey(key, "unknown key; did you mean %s?", near)
 	}
@@ -276,7 +276,7 @@ func unknownKey(key string, known []string) *keyError {
 
 // nearest returns the known word that is few typing errors away, or "".
 func nearest(word string, known []string) string {
-	own := strings.TrimPrefix(word, envPrefix)
+	own := strings.TrimPrefix(word, EnvPrefix)
 	best, limit := "", min(len(own)/4+1, 4) // further off it is another word
 	if len(word) > 64 {
 		return ""

@@ -1,13 +1,15 @@
-package main
+package server
 
 import (
 	"io"
 	"log/slog"
 	"time"
+
+	"liverelay/config"
 )
 
 // newLog returns the server's log. Its values are checked.
-func newLog(cfg LogConfig, w io.Writer) *slog.Logger {
+func newLog(cfg config.Log, w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Level)) // debug, info, warn, error: all known
 	options := &slog.HandlerOptions{Level: level}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 
 // decode writes one raw value, of the file or the environment, into its field.
 // viper could do it by itself, but its errors span lines and name no key.
-func decode(key string, field reflect.Value, raw any, fromEnv bool) *keyError {
+func decode(key string, field reflect.Value, raw any, fromEnv bool) *KeyError {
 	switch target := field.Addr().Interface().(type) {
 	case *string:
 		return decodeString(key, target, raw)
@@ -40,14 +40,14 @@ func decode(key string, field reflect.Value, raw any, fromEnv bool) *keyError {
 		return decodeSecret(key, target, raw)
 	case *[]string:
 		return decodeStrings(key, target, raw, fromEnv)
-	case *[]AppConfig:
+	case *[]App:
 		return decodeApps(key, target, raw, fromEnv)
 	default:
 		return badKey(key, "cannot be set") // a new type of field: add it above
 	}
 }
 
-func decodeString(key string, target *string, raw any) *keyError {
+func decodeString(key string, target *string, raw any) *KeyError {
 	s, ok := raw.(string)
 	if !ok {
 		return badKey(key, "is not text: put it in quotes") // not shown: it may be a password
@@ -56,7 +56,7 @@ func decodeString(key string, target *string, raw any) *keyError {
 	return nil
 }
 
-func decodeBool(key string, target *bool, raw any) *keyError {
+func decodeBool(key string, target *bool, raw any) *KeyError {
 	switch raw := raw.(type) {
 	case bool:
 		*target = raw
@@ -71,7 +71,7 @@ func decodeBool(key string, target *bool, raw any) *keyError {
 }
 
 // decodeSwitch takes what decodeBool does, or auto.
-func decodeSwitch(key string, target *Switch, raw any) *keyError {
+func decodeSwitch(key string, target *Switch, raw any) *KeyError {
 	if raw == "auto" {
 		*target = "auto"
 		return nil
@@ -84,7 +84,7 @@ func decodeSwitch(key string, target *Switch, raw any) *keyError {
 	return nil
 }
 
-func decodeInt(key string, raw any, most int64) (int64, *keyError) {
+func decodeInt(key string, raw any, most int64) (int64, *KeyError) {
 	n, err := strconv.ParseInt(fmt.Sprint(raw), 10, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0, badKey(key, "%s is not a whole number", show(raw))
@@ -98,7 +98,7 @@ func decodeInt(key string, raw any, most int64) (int64, *keyError) {
 // durationForm is what [time.ParseDuration] takes, unless it is too much.
 var durationForm = regexp.MustCompile(`^[-+]?([0-9]+\.?[0-9]*(ns|us|µs|ms|s|m|h))+$`)
 
-func decodeDuration(key string, target *time.Duration, raw any) *keyError {
+func decodeDuration(key string, target *time.Duration, raw any) *KeyError {
 	d, err := time.ParseDuration(fmt.Sprint(raw)) // takes 0 without a unit
 	if err != nil && durationForm.MatchString(fmt.Sprint(raw)) {
 		return badKey(key, "%s is out of range: at most %s", show(raw), (math.MaxInt64 * time.Nanosecond).Truncate(time.Hour))
@@ -132,7 +132,7 @@ func (s Size) String() string {
 }
 
 // decodeSize takes 64MiB, or bytes without a unit.
-func decodeSize(key string, target *Size, raw any) *keyError {
+func decodeSize(key string, target *Size, raw any) *KeyError {
 	text, factor := strings.TrimSpace(fmt.Sprint(raw)), int64(1)
 	for _, unit := range sizeUnits {
 		if rest, ok := strings.CutSuffix(text, unit.name); ok {
@@ -151,7 +151,7 @@ func decodeSize(key string, target *Size, raw any) *keyError {
 }
 
 // decodeSecret takes one secret or a list. It never shows what it was given.
-func decodeSecret(key string, target *Secret, raw any) *keyError {
+func decodeSecret(key string, target *Secret, raw any) *KeyError {
 	switch raw := raw.(type) {
 	case string:
 		*target = Secret{raw}
@@ -172,10 +172,10 @@ func decodeSecret(key string, target *Secret, raw any) *keyError {
 	}
 }
 
-func decodeStrings(key string, target *[]string, raw any, fromEnv bool) *keyError {
+func decodeStrings(key string, target *[]string, raw any, fromEnv bool) *KeyError {
 	if s, ok := raw.(string); ok && fromEnv {
 		if !strings.HasPrefix(strings.TrimSpace(s), "[") { // a,b
-			*target = splitList(s)
+			*target = SplitList(s)
 			return nil
 		}
 		list, err := parseYAML(s)
@@ -201,7 +201,7 @@ func decodeStrings(key string, target *[]string, raw any, fromEnv bool) *keyErro
 	return nil
 }
 
-func splitList(s string) []string {
+func SplitList(s string) []string {
 	var list []string
 	for item := range strings.SplitSeq(s, ",") {
 		if item = strings.TrimSpace(item); item != "" {
@@ -211,7 +211,7 @@ func splitList(s string) []string {
 	return list
 }
 
-func decodeApps(key string, target *[]AppConfig, raw any, fromEnv bool) *keyError {
+func decodeApps(key string, target *[]App, raw any, fromEnv bool) *KeyError {
 	if s, ok := raw.(string); ok && fromEnv {
 		list, err := parseYAML(s)
 		if err != nil {
@@ -226,9 +226,9 @@ func decodeApps(key string, target *[]AppConfig, raw any, fromEnv bool) *keyErro
 	if !ok {
 		return badKey(key, "is not a list of apps: - {name: …, id: …, secret: …}")
 	}
-	apps := make([]AppConfig, len(items))
+	apps := make([]App, len(items))
 	for i, item := range items {
-		apps[i] = defaultApp()
+		apps[i] = DefaultApp()
 		if err := decodeStruct(fmt.Sprintf("%s[%d]", key, i), reflect.ValueOf(&apps[i]).Elem(), item); err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func decodeApps(key string, target *[]AppConfig, raw any, fromEnv bool) *keyErro
 }
 
 // decodeStruct writes a mapping into a struct, for what stands inside a list.
-func decodeStruct(key string, v reflect.Value, raw any) *keyError {
+func decodeStruct(key string, v reflect.Value, raw any) *KeyError {
 	mapping, ok := raw.(map[string]any)
 	if !ok {
 		return badKey(key, "is not a mapping: {name: …, id: …, secret: …}")

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"os"
+	"strings"
+
+	"liverelay/auth"
+	"liverelay/config"
+	"liverelay/relay"
+)
+
+// Made says what the configuration left open and the server made up, as long as it
+// runs. Whoever started it has to tell the user: nothing else does.
+type Made struct {
+	App        bool // the only one
+	AdminToken bool
+}
+
+// prepare fills what a server needs and the configuration leaves open: an app,
+// a token for the admin listener, a name for the node.
+func prepare(c *config.Config) Made {
+	made := Made{}
+	if len(c.Apps) == 0 {
+		app := config.DefaultApp()
+		app.Name, app.ID, app.Secret = "live", 1, config.Secret{auth.NewSecret()}
+		c.Apps = []config.App{app}
+		made.App = true
+	}
+	if c.Admin.Token == "" {
+		c.Admin.Token = rand.Text()
+		made.AdminToken = true
+	}
+	if c.Node.ID == "" {
+		var random [3]byte
+		rand.Read(random[:])
+		host, err := os.Hostname()
+		if err != nil {
+			host = "node"
+		}
+		host, _, _ = strings.Cut(host, ".")
+		if _, err := relay.ParseName(host, "x"); err != nil {
+			host = "node" // the system's name may be anything
+		}
+		c.Node.ID = host + "-" + hex.EncodeToString(random[:])
+	}
+	return made
+}

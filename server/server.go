@@ -1,0 +1,233 @@
+// Package server is a whole node: it builds the parts, joins them, opens their listeners
+// and closes all of it in order. It knows every part; only the command knows it.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"liverelay/admin"
+	"liverelay/auth"
+	"liverelay/config"
+	"liverelay/redis"
+	"liverelay/relay"
+	"liverelay/relay/door"
+	"liverelay/relay/httpflv"
+	"liverelay/relay/rtmp"
+	"liverelay/room"
+)
+
+const (
+	certInterval = 10 * time.Second
+	maxBans      = 100_000 // kept in memory
+
+)
+
+// Options say what a server is made of.
+type Options struct {
+	Config  config.Config // as it was loaded
+	Version string        // of the program: operators ask for it
+	Log     io.Writer     // gets the log, in the form that the configuration wants
+}
+
+// Server is one running node: every part, and the listeners in front of them.
+type Server struct {
+	// static
+	version string
+	made    Made
+	log     *slog.Logger
+
+	cfg atomic.Pointer[config.Config] // never written to: replaced
+
+	relay *relay.Relay
+	auth  *auth.Authorizer
+	bans  auth.Store
+	hook  *auth.Hook // nil: none
+	cert  *door.Certificate
+	gate  *door.Gate
+	rtmp  *rtmp.Server
+	flv   *httpflv.Handler
+	store room.Store
+	bus   room.Bus
+	redis *redis.Client // nil: in memory
+	rooms *room.Service
+	http  *door.Server
+	admin *admin.Server
+
+	trusted []netip.Prefix // proxies that are believed
+
+	listeners []bound
+
+	draining atomic.Bool
+	failed   chan error // the first listener that failed
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// New builds everything and opens the listeners; [Server.Start] lets them be served.
+// On an error nothing is left open.
+func New(ctx context.Context, o Options) (*Server, error) {
+	cfg := o.Config
+	s := &Server{version: o.Version, made: prepare(&cfg), log: newLog(cfg.Log, o.Log), failed: make(chan error, 1)}
+	s.cfg.Store(&cfg)
+	err := s.build()
+	if err == nil {
+		err = s.listen(ctx, &cfg)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Config is what the server runs with: what was left open is filled, and the ports are
+// those that the system chose where it was asked to. It is not to be written to.
+func (s *Server) Config() *config.Config { return s.cfg.Load() }
+
+// Made says what the configuration left open.
+func (s *Server) Made() Made { return s.made }
+
+// Log is where the server writes what happens.
+func (s *Server) Log() *slog.Logger { return s.log }
+
+// Relay is the media core, for what publishes from inside.
+func (s *Server) Relay() *relay.Relay { return s.relay }
+
+// Failed tells of the first listener that broke: the server is of no use any more.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// build makes the parts and joins them. Nothing is reachable yet.
+func (s *Server) build() error {
+	cfg := s.Config()
+	s.gate = door.NewGate(door.Limits{
+		Connections:     cfg.Limits.Connections,
+		PerIP:           cfg.Limits.PerIP,
+		AcceptRatePerIP: cfg.Limits.AcceptRatePerIP,
+	})
+	var err error
+	if cfg.TLS.Cert != "" {
+		if s.cert, err = door.LoadCertificate(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
+			return fmt.Errorf("tls: %w", err)
+		}
+	}
+	if cfg.Hooks.Authorize != "" {
+		s.hook, err = auth.NewHook(auth.HookOptions{
+			URL:            cfg.Hooks.Authorize,
+			Secret:         cfg.Hooks.Secret,
+			Timeout:        cfg.Hooks.Timeout,
+			AllowOnFailure: cfg.Hooks.OnFailure == "allow",
+		})
+		if err != nil {
+			return fmt.Errorf("hooks.authorize: %w", err)
+		}
+	}
+	if err = s.openStore(); err != nil {
+		return err
+	}
+	s.auth, err = auth.New(auth.Options{Apps: cfg.AuthApps(), Store: s.bans, Hook: s.hook})
+	if err != nil {
+		return fmt.Errorf("apps: %w", err)
+	}
+	start, err := relay.ParseStartMode(cfg.Relay.Start)
+	if err != nil {
+		return fmt.Errorf("relay.start: %w", err)
+	}
+	keeper := newGatekeeper(cfg, s.auth)
+	s.relay = relay.New(relay.Config{
+		Backlog:          cfg.Relay.Backlog,
+		FlushInterval:    cfg.Relay.FlushInterval,
+		IdleTimeout:      cfg.Relay.IdleTimeout,
+		ResumeWindow:     orNone(cfg.Relay.ResumeWindow),
+		PlayWait:         orNone(cfg.Relay.PlayWait),
+		WriteTimeout:     cfg.Relay.WriteTimeout,
+		RingTime:         cfg.Relay.RingTime,
+		RingBytes:        int(cfg.Relay.RingBytes),
+		RingMessages:     cfg.Relay.RingMessages,
+		RingMemory:       ringMemory(cfg),
+		PlainSends:       !cfg.Relay.IOUring,
+		ViewersPerStream: cfg.Limits.ViewersPerStream,
+		ViewersPerApp:    cfg.Limits.ViewersPerApp,
+		Hooks:            s.hooks(),
+		Log:              s.log,
+	})
+	if s.rooms, err = s.newRooms(keeper); err != nil {
+		return err
+	}
+	s.rtmp = &rtmp.Server{
+		Relay:          s.relay,
+		Authorize:      keeper.Authorize,
+		ChunkSize:      cfg.RTMP.ChunkSize,
+		PublishTimeout: cfg.Relay.PublishTimeout,
+		Start:          start,
+		Log:            s.log,
+	}
+	s.flv = &httpflv.Handler{
+		Relay:          s.relay,
+		Authorize:      keeper.Authorize,
+		Origins:        keeper.Origins,
+		PublishTimeout: cfg.Relay.PublishTimeout,
+		Start:          start,
+		Log:            s.log,
+	}
+	if s.trusted, err = door.ParseTrusted(cfg.Proxy.Trusted); err != nil {
+		return fmt.Errorf("proxy_protocol.trusted: %w", err)
+	}
+	s.http = door.NewServer(newPublic(s.flv, s.rooms, pages(cfg)), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
+	s.admin, err = admin.New(admin.Config{
+		Relay:   view{s},
+		Ready:   s.ready,
+		Token:   cfg.Admin.Token,
+		Version: s.version,
+		Log:     s.log,
+	})
+	return err
+}
+
+// orNone: the relay takes 0 for its default; in the configuration 0 is none.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// Start lets every listener be served, until [Server.Close].
+func (s *Server) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	for _, b := range s.listeners {
+		s.running.Go(func() {
+			err := b.serve(b.listen)
+			if err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
+				return
+			}
+			select {
+			case s.failed <- fmt.Errorf("%s: %w", b.key, err):
+			default: // another was first
+			}
+		})
+	}
+	for _, watch := range [...]func(context.Context) error{s.watchBans, s.watchRooms} {
+		s.running.Go(func() {
+			if err := watch(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("bans are not watched any more", "error", err)
+			}
+		})
+	}
+	if s.redis != nil {
+		s.running.Go(func() { s.redis.Watch(ctx, s.log) })
+	}
+	if s.cert != nil {
+		s.running.Go(func() { s.cert.Watch(ctx, certInterval, s.log) })
+	}
+}
