@@ -70,7 +70,14 @@ func audioFrame(n int) []byte { return binary.BigEndian.AppendUint32([]byte{0xaf
 
 // Bytes in are bytes out: each tag of a file arrives over each protocol as it was pushed.
 func TestBytesInBytesOut(t *testing.T) {
-	want := readFLV(t, sample(t))
+	published := readFLV(t, sample(t))
+	want := slices.Clone(published)
+	for i, g := range want {
+		if g.kind == flv.Script { // the file knows when it will end, a live stream does not: the one change
+			want[i].payload = slices.Clone(g.payload)
+			flv.MakeLive(want[i].payload)
+		}
+	}
 	file, err := os.ReadFile(sample(t))
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +101,7 @@ func TestBytesInBytesOut(t *testing.T) {
 				}
 				p.end()
 			} else {
-				pushTags(t, n.open("rtmp", stream), want)
+				pushTags(t, n.open("rtmp", stream), published)
 			}
 			for out, p := range players {
 				select {
