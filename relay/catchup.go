@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 // catchUpBytes is what a subscriber that is behind is written at once, in bytes.
@@ -258,7 +259,7 @@ func (s *Subscriber) collect(head uint64) {
 		s.skip(next == nil)
 	}
 	size := 0
-	for s.cursor < head && size < catchUpBytes && len(s.pending) < maxVector {
+	for s.cursor < head && size < catchUpBytes && len(s.pending) < socket.MaxBuffers {
 		m := ring.get(s.cursor)
 		if m == nil {
 			return // overrun: the next call jumps

@@ -1,6 +1,10 @@
 package relay
 
-import "errors"
+import (
+	"errors"
+
+	"liverelay/relay/socket"
+)
 
 // Why something was refused or ended. Doors map them to their protocol's reply
 // in one table each; the wrapping text goes to the log only.
@@ -16,7 +20,7 @@ var (
 	ErrKicked      = errors.New("ended by an operator")
 	ErrExpired     = errors.New("grant expired")
 	ErrIdle        = errors.New("no media for too long")
-	ErrStalled     = errors.New("peer takes no data") // write_timeout
+	ErrStalled     = socket.ErrStalled // write_timeout
 	ErrOverflow    = errors.New("too many control messages queued")
 	ErrClock       = errors.New("a clock of 31 bits is at its end") // after 12 days and more of one play
 	ErrClosed      = errors.New("relay is shutting down")

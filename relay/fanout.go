@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"liverelay/relay/socket"
 )
 
 // Subscribers up to which a stream is fanned out by its publisher's own goroutine, or the event loop that reads it: waking
@@ -30,13 +32,10 @@ const shardSubscribers = 512
 // flushSubscribers is the same with a flush_interval: a core writes a 100 ms batch to as many in some 10 ms, and nobody minds those.
 const flushSubscribers = 2048
 
-// delivery is one batch on its way to one subscriber.
-type delivery struct {
-	s     *Subscriber
-	plan  *plan
-	batch *Batch // the plan's
-	n     int    // bytes written
-	err   error
+// owed is whose a delivery is, and of which plan.
+type owed struct {
+	subscriber *Subscriber
+	plan       *plan
 }
 
 // shard is a part of a stream's subscribers that are up to date. Whoever finds it
@@ -110,15 +109,15 @@ func (sh *shard) begin() {
 
 func (sh *shard) small() bool { return len(sh.subscribers) <= inlineSubscribers }
 
-// collect adds what the next subscribers are due to due, one batch each.
-func (sh *shard) collect(plans *planner, due []delivery) []delivery {
-	for sh.next < len(sh.subscribers) && len(due) < dueAtOnce {
+// collect adds what the next subscribers are due to what r delivers, one batch each.
+func (sh *shard) collect(r *runner) {
+	for sh.next < len(sh.subscribers) && len(r.due) < dueAtOnce {
 		s := sh.subscribers[sh.next]
 		if s.cursor == sh.head {
 			sh.next++
 			continue
 		}
-		p := plans.plan(sh, s.class, s.cursor)
+		p := r.plans.plan(sh, s.class, s.cursor)
 		if p == nil { // the ring has moved on: it is behind
 			sh.leave(sh.next)
 			s.fallBehind(nil)
@@ -128,27 +127,29 @@ func (sh *shard) collect(plans *planner, due []delivery) []delivery {
 			s.cursor, s.class = p.to, p.next
 			continue // perhaps it is due more behind it
 		}
-		due = append(due, delivery{s: s, plan: p, batch: &p.batch})
+		r.due = append(r.due, socket.Delivery{Sink: s.sink, Batch: &p.batch})
+		r.owed = append(r.owed, owed{s, p})
 		sh.next++
 	}
-	return due
 }
 
 // settle does what follows from how a delivery went.
-func (sh *shard) settle(d *delivery) {
-	s, p := d.s, d.plan
+func (sh *shard) settle(s *Subscriber, p *plan, d *socket.Delivery) {
 	s.cursor, s.class = p.to, p.next
-	p.bytes += uint64(d.n)
-	s.saw(d.n)
+	p.bytes += uint64(d.N)
+	s.saw(d.N)
 	switch {
-	case d.err != nil:
+	case d.Err != nil:
+		if d.Err == socket.ErrLent {
+			sh.stream.lend(p)
+		}
 		sh.leave(s.index)
-		s.release(d.err)
-	case d.n < d.batch.Size:
+		s.release(d.Err)
+	case d.N < d.Batch.Size:
 		sh.leave(s.index)
-		s.fallBehind(d.batch.rest(d.n))
+		s.fallBehind(d.Batch.Rest(d.N))
 	default:
-		p.messages += uint64(len(d.batch.Bufs))
+		p.messages += uint64(len(d.Batch.Bufs))
 		sh.again = sh.again || p.to < sh.head
 	}
 }

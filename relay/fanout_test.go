@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
+	"liverelay/relay/socket/sockettest"
 )
 
 // countingSink takes everything and remembers how much.
 type countingSink struct{ bytes atomic.Int64 }
 
-func (s *countingSink) TryWrite(b *Batch) (int, error) {
+func (s *countingSink) TryWrite(b *socket.Batch) (int, error) {
 	s.bytes.Add(int64(b.Size))
 	return b.Size, nil
 }
@@ -32,10 +34,19 @@ func (s *countingSink) Write(bufs [][]byte, _ time.Duration) error {
 }
 
 func (s *countingSink) Interrupt() {}
+func (s *countingSink) Close()     {}
+
+// senders makes senders, plain or the best there are.
+func senders(plain bool) func() socket.Sender {
+	if plain {
+		return socket.NewDirect
+	}
+	return socket.NewSender
+}
 
 var copyFormat = NewFormat("copy", func(m *Message, _ uint32) []byte { return append([]byte(nil), m.Payload...) })
 
-func manySubscribers(t testing.TB, r *Relay, n int, sink func() Sink) []*Subscriber {
+func manySubscribers(t testing.TB, r *Relay, n int, sink func() socket.Sink) []*Subscriber {
 	t.Helper()
 	all := make([]*Subscriber, n)
 	for i := range all {
@@ -86,7 +97,7 @@ func BenchmarkStreamWrite(b *testing.B) {
 			begin(b, p, 0)
 			mustWrite(b, p, flv.Video, 0, keyframe(0))
 			mustWrite(b, p, flv.Audio, 0, audioFrame(0))
-			manySubscribers(b, r, n, func() Sink { return new(countingSink) })
+			manySubscribers(b, r, n, func() socket.Sink { return new(countingSink) })
 			st := p.stream
 			settle(b, st, n)
 			payload := keyframe(1)
@@ -122,7 +133,7 @@ func noAllocationPerDelivery(t *testing.T, payload []byte) {
 		begin(t, p, 0)
 		mustWrite(t, p, flv.Video, 0, keyframe(0))
 		mustWrite(t, p, flv.Audio, 0, audioFrame(0))
-		manySubscribers(t, r, n, func() Sink { return new(countingSink) })
+		manySubscribers(t, r, n, func() socket.Sink { return new(countingSink) })
 		settle(t, p.stream, n)
 		return testing.AllocsPerRun(200, func() {
 			if err := p.Write(flv.Video, 0, payload); err != nil {
@@ -135,28 +146,6 @@ func noAllocationPerDelivery(t *testing.T, payload []byte) {
 	if many-few > 20 { // 2000 more deliveries; the shards' own goroutines make up the rest
 		t.Fatalf("%.0f allocations a message with 10 subscribers, %.0f with 2010", few, many)
 	}
-}
-
-// tcpPair returns both ends of a loopback connection.
-func tcpPair(t testing.TB) (server, client *net.TCPConn) {
-	t.Helper()
-	var config net.ListenConfig
-	config.SetMultipathTCP(false)
-	l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close(); c.Close() })
-	return s.(*net.TCPConn), c.(*net.TCPConn)
 }
 
 // hidden hides the descriptor, as TLS does.
@@ -172,7 +161,7 @@ func TestSocketsGetEveryByte(t *testing.T) {
 	} {
 		kind := c.kind
 		t.Run(fmt.Sprintf("%s, %d at once", kind, c.atOnce), func(t *testing.T) {
-			r := newTestRelay(t, Config{Backlog: time.Hour, PlainSends: kind == "plain"})
+			r := newTestRelay(t, Config{Backlog: time.Hour, Sender: senders(kind == "plain")})
 			p := mustPublish(t, r, "")
 			begin(t, p, 0)
 			mustWrite(t, p, flv.Video, 0, keyframe(0))
@@ -181,7 +170,7 @@ func TestSocketsGetEveryByte(t *testing.T) {
 			filler := strings.Repeat("x", 2000)
 			var wg sync.WaitGroup
 			for i := range players {
-				server, client := tcpPair(t)
+				server, client := sockettest.Pair(t)
 				server.SetWriteBuffer(16 << 10)
 				conn := net.Conn(server)
 				if kind == "hidden" {
@@ -192,7 +181,7 @@ func TestSocketsGetEveryByte(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.Start(NewSink(conn))
+				s.Start(socket.NewSink(conn))
 				wg.Go(func() {
 					data := readSlowly(client, time.Duration(i%4)*100*time.Microsecond)
 					lines := splitLines(data)
@@ -227,7 +216,7 @@ func TestSocketsGetEveryByte(t *testing.T) {
 			}
 			for _, sh := range *p.stream.shards.Load() {
 				await(t, "the shard to rest", func() bool { return sh.requests.Load() == 0 })
-				if _, direct := sh.runner.sender.(directSender); direct && kind == "bulk" {
+				if _, direct := sh.runner.sender.(socket.Direct); direct && kind == "bulk" {
 					t.Log("no io_uring here: written directly")
 				}
 			}
@@ -258,16 +247,16 @@ func TestStalledPlayerIsClosedAndOthersGoOn(t *testing.T) {
 	begin(t, p, 0)
 	mustWrite(t, p, flv.Video, 0, keyframe(0))
 	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
-	server, client := tcpPair(t)
+	server, client := sockettest.Pair(t)
 	client.SetReadBuffer(4096)
 	ended := make(chan error, 1)
 	s, err := r.Subscribe(context.Background(), testName, SubscribeOptions{Format: copyFormat, Options: av, OnEnd: func(err error) { ended <- err }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start(NewSink(server))
+	s.Start(socket.NewSink(server))
 	good := new(countingSink)
-	manySubscribers(t, r, 1, func() Sink { return good })
+	manySubscribers(t, r, 1, func() socket.Sink { return good })
 	await(t, "the other player to begin", func() bool { return good.bytes.Load() > 0 })
 	begun := good.bytes.Load()
 	payload := append(keyframe(7), make([]byte, 64<<10)...)
@@ -296,7 +285,7 @@ func TestCloseWhileStuck(t *testing.T) {
 		begin(t, p, 0)
 		mustWrite(t, p, flv.Video, 0, keyframe(0))
 		mustWrite(t, p, flv.Audio, 0, audioFrame(0))
-		server, client := tcpPair(t)
+		server, client := sockettest.Pair(t)
 		conn := net.Conn(server)
 		if kind == "hidden" {
 			conn = hidden{server}
@@ -305,7 +294,7 @@ func TestCloseWhileStuck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Start(NewSink(conn))
+		s.Start(socket.NewSink(conn))
 		for i := range uint32(400) {
 			mustWrite(t, p, flv.Video, i, append(keyframe(7), make([]byte, 64<<10)...))
 		}
@@ -327,7 +316,7 @@ type latchSink struct {
 	open chan struct{}
 }
 
-func (s *latchSink) TryWrite(b *Batch) (int, error) {
+func (s *latchSink) TryWrite(b *socket.Batch) (int, error) {
 	<-s.open
 	return s.countingSink.TryWrite(b)
 }
@@ -345,7 +334,7 @@ func TestWhoFansOut(t *testing.T) {
 	const n = inlineSubscribers + 1
 	sink := &latchSink{open: make(chan struct{})}
 	close(sink.open)
-	manySubscribers(t, r, n, func() Sink { return sink })
+	manySubscribers(t, r, n, func() socket.Sink { return sink })
 	settle(t, p.stream, n)
 
 	before, frame := sink.bytes.Load(), interframe(1)
@@ -392,7 +381,7 @@ func TestFlushIntervalNeedsFewerShards(t *testing.T) {
 	begin(t, p, 0)
 	mustWrite(t, p, flv.Video, 0, keyframe(0))
 	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
-	manySubscribers(t, r, shardSubscribers+50, func() Sink { return new(countingSink) })
+	manySubscribers(t, r, shardSubscribers+50, func() socket.Sink { return new(countingSink) })
 	if shards := len(*p.stream.shards.Load()); shards != 1 {
 		t.Errorf("%d shards for %d subscribers", shards, shardSubscribers+50)
 	}
@@ -410,7 +399,7 @@ func TestLargeStreamHasSeveralShards(t *testing.T) {
 	const n, frames = shardSubscribers + 50, 100
 	sinks := make([]countingSink, n)
 	next := 0
-	manySubscribers(t, r, n, func() Sink { next++; return &sinks[next-1] })
+	manySubscribers(t, r, n, func() socket.Sink { next++; return &sinks[next-1] })
 	settle(t, p.stream, n)
 	used := 0
 	for _, sh := range *p.stream.shards.Load() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 // timedSink remembers when it was given how much.
@@ -16,7 +17,7 @@ type timedSink struct {
 	writes []time.Time
 }
 
-func (s *timedSink) TryWrite(b *Batch) (int, error) {
+func (s *timedSink) TryWrite(b *socket.Batch) (int, error) {
 	s.mu.Lock()
 	s.writes = append(s.writes, time.Now())
 	s.mu.Unlock()
@@ -46,7 +47,7 @@ func testFlushInterval(t *testing.T, gathered bool) {
 	mustWrite(t, p, flv.Video, 0, keyframe(0))
 	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
 	sink := new(timedSink)
-	manySubscribers(t, r, 1, func() Sink { return sink })
+	manySubscribers(t, r, 1, func() socket.Sink { return sink })
 	time.Sleep(time.Second)
 	sink.writes = nil
 	want := sink.bytes.Load()

@@ -19,7 +19,7 @@ func (g *Gather) Flush() {
 		return
 	}
 	if g.runner.sender == nil {
-		g.runner.sender = g.relay.newSender()
+		g.runner.sender = g.relay.config.Sender()
 	}
 	g.runner.run(g.shards)
 	clear(g.shards)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
+	"liverelay/relay/socket/sockettest"
 )
 
 // gathered publishes streams whose fan-outs one Gather makes, each with players on real sockets. Read returns what
@@ -34,14 +36,14 @@ func newGathered(t *testing.T, r *Relay, g *Gather, streams, players int) *gathe
 		mustWrite(t, p, flv.Audio, 0, audioFrame(0))
 		a.lines[i] = make([][]string, players)
 		for j := range players {
-			server, client := tcpPair(t)
+			server, client := sockettest.Pair(t)
 			server.SetWriteBuffer(16 << 10)
 			s, err := r.Subscribe(context.Background(), name, SubscribeOptions{Format: testFormat, Options: av,
 				OnEnd: func(error) { server.Close() }})
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Start(NewSink(server))
+			s.Start(socket.NewSink(server))
 			a.wait.Go(func() {
 				pause := time.Duration(j) * 200 * time.Microsecond // some would block
 				a.lines[i][j] = splitLines(readSlowly(client, pause))
@@ -87,7 +89,7 @@ func (a *gathered) compare(t *testing.T, frames int) {
 func TestGather(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		t.Run(fmt.Sprintf("plain=%t", plain), func(t *testing.T) {
-			r := newTestRelay(t, Config{Backlog: time.Hour, PlainSends: plain})
+			r := newTestRelay(t, Config{Backlog: time.Hour, Sender: senders(plain)})
 			g := r.NewGather()
 			a := newGathered(t, r, g, 20, 3)
 			const frames = 60
@@ -143,7 +145,7 @@ func gatheredStream(t *testing.T) (*Relay, *Gather, *Publisher) {
 // A player that goes while its stream waits for Flush is gone with it, and Close does not wait for ever.
 func TestGatherWhilePlayersLeave(t *testing.T) {
 	r, g, p := gatheredStream(t)
-	all := manySubscribers(t, r, 8, func() Sink { return new(countingSink) })
+	all := manySubscribers(t, r, 8, func() socket.Sink { return new(countingSink) })
 	g.Flush()
 	settle(t, p.stream, 8)
 	var wait sync.WaitGroup
@@ -171,7 +173,7 @@ func TestGatherWhilePlayersLeave(t *testing.T) {
 func TestGatherLeavesLargeStreams(t *testing.T) {
 	r, g, p := gatheredStream(t)
 	sink := new(countingSink)
-	manySubscribers(t, r, inlineSubscribers+1, func() Sink { return sink })
+	manySubscribers(t, r, inlineSubscribers+1, func() socket.Sink { return sink })
 	g.Flush()
 	settle(t, p.stream, inlineSubscribers+1)
 	before := sink.bytes.Load()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 // endless returns a stream whose one keyframe lies further back than the ring keeps a GOP, and what writes its next frames.
@@ -229,7 +230,7 @@ func (s *headerSink) take(m []byte) {
 	}
 }
 
-func (s *headerSink) TryWrite(b *Batch) (int, error) {
+func (s *headerSink) TryWrite(b *socket.Batch) (int, error) {
 	for _, m := range b.Bufs {
 		s.take(m)
 	}
@@ -244,6 +245,7 @@ func (s *headerSink) Write(bufs [][]byte, _ time.Duration) error {
 }
 
 func (s *headerSink) Interrupt() {}
+func (s *headerSink) Close()     {}
 
 // A GOP of 4K, 19 Mbit/s with a keyframe each 10 s, is kept for newcomers by default.
 func TestGOPOf4KIsKept(t *testing.T) {

@@ -1,6 +1,9 @@
 package relay
 
-import "liverelay/relay/flv"
+import (
+	"liverelay/relay/flv"
+	"liverelay/relay/socket"
+)
 
 // class is what decides which bytes a subscriber is due at a position. All
 // subscribers of one class at one position share one batch.
@@ -28,7 +31,7 @@ type plan struct {
 	from  uint64
 	to    uint64
 	next  class // the class afterwards: the gate may have opened
-	batch Batch
+	batch socket.Batch
 
 	lent bool // for good, to a kernel that may still read it
 
@@ -61,7 +64,7 @@ func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
 	if !ok {
 		p = new(plan)
 	}
-	*p = plan{shard: sh, class: c, from: from, to: min(sh.head, from+maxVector), next: c, batch: p.batch}
+	*p = plan{shard: sh, class: c, from: from, to: min(sh.head, from+socket.MaxBuffers), next: c, batch: p.batch}
 	for position := from; position < p.to; position++ {
 		m := sh.stream.ring.get(position)
 		if m == nil {
@@ -75,7 +78,7 @@ func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
 			p.batch.Bufs = append(p.batch.Bufs, m.wire(c.format, c.clock.shift(m)))
 		}
 	}
-	p.batch.prepare(len(sh.subscribers) >= bulkSubscribers)
+	p.batch.Prepare(len(sh.subscribers) >= bulkSubscribers)
 	pl.plans = append(pl.plans, p)
 	return p
 }
@@ -94,7 +97,7 @@ func (pl *planner) account() {
 func (pl *planner) forget(p *plan) {
 	if len(pl.idle) < pl.most && !p.lent {
 		p.shard = nil
-		p.batch.clear()
+		p.batch.Clear()
 		pl.idle = append(pl.idle, p)
 	}
 }

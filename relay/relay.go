@@ -1,9 +1,9 @@
 // Package relay is the media core: streams, each with at most one publisher and any
 // number of subscribers, and the fan-out between them.
 //
-// It knows no protocol and opens no socket. A door (relay/rtmp, relay/httpflv)
+// It knows no protocol and makes no system call. A door (relay/rtmp, relay/httpflv)
 // turns bytes into messages for a [Publisher], and gives each [Subscriber] a [Format], which
-// turns a message into the door's bytes once for all players, and a [Sink], which
+// turns a message into the door's bytes once for all players, and a [socket.Sink], which
 // takes them.
 package relay
 
@@ -16,25 +16,27 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"liverelay/relay/socket"
 )
 
 // Config is what the relay can be told. A zero duration takes the default in
 // brackets; a negative one stands for none.
 type Config struct {
-	Backlog          time.Duration // media time a player may be behind before it jumps [2s]
-	FlushInterval    time.Duration // gather messages for so long before writing them [none]
-	IdleTimeout      time.Duration // end a publisher that is silent for so long [60s]
-	IdleAfter        time.Duration // call it idle after so long [5s]
-	ResumeWindow     time.Duration // wait for a lost publisher, with its players [20s]
-	PlayWait         time.Duration // let a player wait for its stream [10s]
-	WriteTimeout     time.Duration // end a player that takes nothing for so long [10s]
-	RingTime         time.Duration // media kept of one GOP, for newcomers [30s]
-	RingBytes        int           // memory for what one stream keeps; 0: 64 MiB
-	RingMessages     int           // messages that one stream keeps; 0: 16384
-	RingMemory       int64         // bytes for what all streams keep together (see bound); 0: no limit
-	PlainSends       bool          // a system call a delivery, also where io_uring is to be had
-	ViewersPerStream int           // most subscribers of a stream; 0: no limit
-	ViewersPerApp    int           // most subscribers of an app's streams together; 0: no limit
+	Backlog          time.Duration        // media time a player may be behind before it jumps [2s]
+	FlushInterval    time.Duration        // gather messages for so long before writing them [none]
+	IdleTimeout      time.Duration        // end a publisher that is silent for so long [60s]
+	IdleAfter        time.Duration        // call it idle after so long [5s]
+	ResumeWindow     time.Duration        // wait for a lost publisher, with its players [20s]
+	PlayWait         time.Duration        // let a player wait for its stream [10s]
+	WriteTimeout     time.Duration        // end a player that takes nothing for so long [10s]
+	RingTime         time.Duration        // media kept of one GOP, for newcomers [30s]
+	RingBytes        int                  // memory for what one stream keeps; 0: 64 MiB
+	RingMessages     int                  // messages that one stream keeps; 0: 16384
+	RingMemory       int64                // bytes for what all streams keep together (see bound); 0: no limit
+	ViewersPerStream int                  // most subscribers of a stream; 0: no limit
+	ViewersPerApp    int                  // most subscribers of an app's streams together; 0: no limit
+	Sender           func() socket.Sender // makes what writes many deliveries at once; nil: [socket.NewSender]
 	Hooks            Hooks
 	Log              *slog.Logger // nil: none
 }
@@ -61,6 +63,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.RingMessages == 0 {
 		c.RingMessages = 16384
+	}
+	if c.Sender == nil {
+		c.Sender = socket.NewSender
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 	"liverelay/test/wait"
 )
 
@@ -53,7 +54,7 @@ type memorySink struct {
 
 func newMemorySink() *memorySink { return &memorySink{unblocked: make(chan struct{})} }
 
-func (s *memorySink) TryWrite(b *Batch) (int, error) {
+func (s *memorySink) TryWrite(b *socket.Batch) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.blocked {
@@ -103,6 +104,8 @@ func (s *memorySink) Interrupt() {
 	s.mu.Unlock()
 	s.block(false)
 }
+
+func (s *memorySink) Close() {}
 
 func (s *memorySink) block(blocked bool) {
 	s.mu.Lock()

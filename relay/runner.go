@@ -1,27 +1,15 @@
 package relay
 
+import "liverelay/relay/socket"
+
 // runner brings shards up to date: all their subscribers' deliveries together, by one
 // sender. It is owned by who runs the shards.
 type runner struct {
-	sender sender // nil: none chosen yet
-	bulk   bool   // chosen for good
+	sender socket.Sender // nil: none chosen yet
+	bulk   bool          // chosen for good
 	plans  planner
-	due    []delivery
-}
-
-// sender writes deliveries without waiting and notes in each how it went.
-type sender interface {
-	send([]delivery)
-}
-
-// directSender makes a system call for each delivery.
-type directSender struct{}
-
-func (directSender) send(due []delivery) {
-	for i := range due {
-		d := &due[i]
-		d.n, d.err = d.s.sink.TryWrite(d.batch)
-	}
+	due    []socket.Delivery
+	owed   []owed // each delivery's
 }
 
 // bulkSubscribers is from how many subscribers on a shard is worth a bulk sender.
@@ -33,20 +21,10 @@ func (r *runner) chooseSender(sh *shard) {
 	case r.bulk:
 	case sh.size.Load() >= bulkSubscribers:
 		r.bulk = true
-		r.sender = sh.stream.relay.newSender()
+		r.sender = sh.stream.relay.config.Sender()
 	case r.sender == nil:
-		r.sender = directSender{}
+		r.sender = socket.Direct{}
 	}
-}
-
-// newSender returns the best sender for many deliveries.
-func (r *Relay) newSender() sender {
-	if !r.config.PlainSends {
-		if bulk := newBulkSender(); bulk != nil {
-			return bulk
-		}
-	}
-	return directSender{}
 }
 
 // run runs shards, which the caller has claimed, until nobody asks for more. It uses up the slice. A
@@ -77,7 +55,7 @@ func (r *runner) tick(shards []*shard) {
 			}
 			sh.again = false
 			for sh.next = 0; sh.next < len(sh.subscribers); {
-				r.due = sh.collect(&r.plans, r.due)
+				sh.collect(r)
 				if len(r.due) >= dueAtOnce {
 					r.deliver()
 				}
@@ -96,15 +74,17 @@ func (r *runner) tick(shards []*shard) {
 // subscriber is still in the processor's cache when its delivery is settled.
 const dueAtOnce = 64
 
+// deliver makes the deliveries that are due, and settles them.
 func (r *runner) deliver() {
 	if len(r.due) == 0 {
 		return
 	}
-	r.sender.send(r.due)
+	r.sender.Send(r.due)
 	for i := range r.due {
-		d := &r.due[i]
-		d.s.shard.settle(d)
+		o := &r.owed[i]
+		o.subscriber.shard.settle(o.subscriber, o.plan, &r.due[i])
 	}
 	clear(r.due)
-	r.due = r.due[:0]
+	clear(r.owed)
+	r.due, r.owed = r.due[:0], r.owed[:0]
 }

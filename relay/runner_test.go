@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 // failingSink takes everything until it is told to fail.
@@ -14,7 +15,7 @@ type failingSink struct {
 	fail atomic.Bool
 }
 
-func (s *failingSink) TryWrite(b *Batch) (int, error) {
+func (s *failingSink) TryWrite(b *socket.Batch) (int, error) {
 	if s.fail.Load() {
 		return 0, io.ErrClosedPipe
 	}
@@ -22,7 +23,7 @@ func (s *failingSink) TryWrite(b *Batch) (int, error) {
 }
 
 // fullShard makes a stream with one shard that has n subscribers, all at the head.
-func fullShard(t *testing.T, n int, sink func() Sink) (*Publisher, *shard) {
+func fullShard(t *testing.T, n int, sink func() socket.Sink) (*Publisher, *shard) {
 	t.Helper()
 	r := newTestRelay(t, Config{})
 	p := mustPublish(t, r, "")
@@ -43,7 +44,7 @@ func fullShard(t *testing.T, n int, sink func() Sink) (*Publisher, *shard) {
 func TestLeavingInAPassMissesNobody(t *testing.T) {
 	const n = 3*dueAtOnce + 10
 	for _, leaving := range [][]int{{0}, {dueAtOnce - 1}, {1, 2, 3, dueAtOnce, n - 1}, {n - 1, n - 2}} {
-		p, sh := fullShard(t, n, func() Sink { return new(failingSink) })
+		p, sh := fullShard(t, n, func() socket.Sink { return new(failingSink) })
 		all := append([]*Subscriber(nil), sh.subscribers...)
 		for _, i := range leaving {
 			all[i].sink.(*failingSink).fail.Store(true)
@@ -65,8 +66,8 @@ func TestLeavingInAPassMissesNobody(t *testing.T) {
 
 // More messages than one delivery holds reach everybody in one run.
 func TestRunDeliversAllThatGathered(t *testing.T) {
-	const n, frames = dueAtOnce + 10, 2*maxVector + 10
-	p, sh := fullShard(t, n, func() Sink { return new(countingSink) })
+	const n, frames = dueAtOnce + 10, 2*socket.MaxBuffers + 10
+	p, sh := fullShard(t, n, func() socket.Sink { return new(countingSink) })
 	if !sh.claim() {
 		t.Fatal("somebody runs the shard")
 	}

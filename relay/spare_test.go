@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 // plainFormat sends payloads as they are, without a copy.
@@ -69,7 +70,7 @@ func (s *numberedSink) take(buf []byte) {
 
 func (s *numberedSink) fail(what string) { s.bad.CompareAndSwap(nil, &what) }
 
-func (s *numberedSink) TryWrite(b *Batch) (int, error) {
+func (s *numberedSink) TryWrite(b *socket.Batch) (int, error) {
 	if !s.calm.Load() && rand.IntN(20) == 0 {
 		return 0, nil
 	}
@@ -91,6 +92,7 @@ func (s *numberedSink) Write(bufs [][]byte, _ time.Duration) error {
 }
 
 func (s *numberedSink) Interrupt() {}
+func (s *numberedSink) Close()     {}
 
 // The memory of old frames is used again while players fall behind, catch up, come and go: nobody ever sees a byte of a later
 // frame in an earlier one's place. The race detector sees what luck hides.

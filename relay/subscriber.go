@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"liverelay/relay/socket"
 )
 
 // SubscribeOptions says who subscribes, and how.
@@ -42,7 +44,7 @@ type Subscriber struct {
 	gone    chan struct{} // closed once the sink is no longer touched
 
 	// of the owner
-	sink    Sink
+	sink    socket.Sink
 	cursor  uint64
 	class   class
 	squeeze squeeze  // while the cursor is before its end
@@ -86,7 +88,7 @@ func (s *Subscriber) Tracks() (audio, video bool) {
 
 // Start lets the media flow. From now until OnEnd is called or Close has
 // returned, only the relay writes to sink. Only the first call counts.
-func (s *Subscriber) Start(sink Sink) {
+func (s *Subscriber) Start(sink socket.Sink) {
 	s.mu.Lock()
 	if s.started || s.finished {
 		s.mu.Unlock()
@@ -190,9 +192,7 @@ func (s *Subscriber) release(err error) {
 	s.setBehind(false)
 	s.stream.remove(s)
 	if sink != nil {
-		if d, ok := sink.(interface{ detach() }); ok {
-			d.detach()
-		}
+		sink.Close()
 		s.stream.relay.hooks.player(s, true, err)
 	}
 	close(s.gone)

@@ -23,6 +23,7 @@ import (
 	"liverelay/relay/door"
 	"liverelay/relay/httpflv"
 	"liverelay/relay/rtmp"
+	"liverelay/relay/socket"
 	"liverelay/room"
 )
 
@@ -142,6 +143,10 @@ func (s *Server) build() error {
 	if err != nil {
 		return fmt.Errorf("relay.start: %w", err)
 	}
+	newSender := socket.NewSender
+	if !cfg.Relay.IOUring {
+		newSender = socket.NewDirect
+	}
 	keeper := newGatekeeper(cfg, s.auth)
 	s.relay = relay.New(relay.Config{
 		Backlog:          cfg.Relay.Backlog,
@@ -154,7 +159,7 @@ func (s *Server) build() error {
 		RingBytes:        int(cfg.Relay.RingBytes),
 		RingMessages:     cfg.Relay.RingMessages,
 		RingMemory:       ringMemory(cfg),
-		PlainSends:       !cfg.Relay.IOUring,
+		Sender:           newSender,
 		ViewersPerStream: cfg.Limits.ViewersPerStream,
 		ViewersPerApp:    cfg.Limits.ViewersPerApp,
 		Hooks:            s.hooks(),

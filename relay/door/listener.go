@@ -1,6 +1,6 @@
-// Package door is what every door of the relay stands behind and no protocol:
-// listening, limits by number and address, the PROXY protocol, TLS with
-// certificates that change while it runs. Other packages see a net.Listener.
+// Package door holds what stands in front of every door: listening, limits by number and address,
+// the PROXY protocol, TLS with certificates that change while it runs. It knows no protocol of media.
+// Other packages see a net.Listener.
 package door
 
 import (
@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"liverelay/relay/socket"
 )
 
 // Options of [Listen]. The zero value listens without limits, proxies and TLS.
@@ -34,8 +36,6 @@ const (
 	maxPause             = time.Second
 	refusedLogEvery      = 10 * time.Second
 )
-
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // Listener accepts connections that passed the gate. What Accept returns is a
 // *[Conn], or a *tls.Conn around one: its RemoteAddr is the real peer behind a
@@ -59,7 +59,7 @@ type Listener struct {
 // Listen opens a TCP listener: no multipath TCP (it costs and brings nothing to
 // a relay), TCP_NODELAY, keep-alive.
 func Listen(ctx context.Context, addr string, o Options) (*Listener, error) {
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	lc := net.ListenConfig{KeepAliveConfig: socket.KeepAlive}
 	lc.SetMultipathTCP(false)
 	inner, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -151,7 +151,7 @@ func (l *Listener) accept(c *net.TCPConn) {
 	peer := addrPort(c.RemoteAddr())
 	if !l.trusts(peer.Addr()) {
 		if release, ok := l.opts.Gate.enter(peer.Addr()); ok {
-			l.deliver(&Conn{TCPConn: c, remote: net.TCPAddrFromAddrPort(peer), release: release})
+			l.deliver(&Conn{Conn: socket.NewConn(c, nil), remote: net.TCPAddrFromAddrPort(peer), release: release})
 		} else {
 			l.refuse(c)
 		}
@@ -208,7 +208,7 @@ func (l *Listener) proxied(c *net.TCPConn) {
 		l.opts.Log.Debug("connection refused", "remote", c.RemoteAddr().String(), "reason", "PROXY header", "error", err)
 		return
 	}
-	conn := &Conn{TCPConn: c, remote: net.TCPAddrFromAddrPort(addrPort(c.RemoteAddr())), rest: h.rest, release: gate.leave}
+	conn := &Conn{Conn: socket.NewConn(c, h.rest), remote: net.TCPAddrFromAddrPort(addrPort(c.RemoteAddr())), release: gate.leave}
 	if h.source.IsValid() {
 		conn.remote = net.TCPAddrFromAddrPort(h.source)
 		if !l.trusts(h.source.Addr()) { // another proxy before this one: the limits are not for it, either

@@ -26,7 +26,7 @@ type viewer struct {
 	conn         net.Conn
 	r            *flv.Reader
 	audio, video bool
-	socket       *socket // of a WebSocket
+	webSocket    *webSocket // of a WebSocket
 	close        func()
 }
 
@@ -54,8 +54,8 @@ func get(t *testing.T, url string) *viewer {
 	return v
 }
 
-// socket is a WebSocket client as strict as a browser.
-type socket struct {
+// webSocket is a WebSocket client as strict as a browser.
+type webSocket struct {
 	t    *testing.T
 	conn net.Conn
 	r    *bufio.Reader
@@ -67,7 +67,7 @@ type socket struct {
 }
 
 // dial opens a WebSocket; the error is that of the handshake.
-func dial(url string, header http.Header) (*socket, error) {
+func dial(url string, header http.Header) (*webSocket, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	d := ws.Dialer{Header: ws.HandshakeHeaderHTTP(header), TLSConfig: &tls.Config{InsecureSkipVerify: true}}
@@ -78,10 +78,10 @@ func dial(url string, header http.Header) (*socket, error) {
 	if br == nil {
 		br = bufio.NewReader(conn)
 	}
-	return &socket{conn: conn, r: br}, nil
+	return &webSocket{conn: conn, r: br}, nil
 }
 
-func mustDial(t *testing.T, url string) *socket {
+func mustDial(t *testing.T, url string) *webSocket {
 	t.Helper()
 	s, err := dial(url, nil)
 	if err != nil {
@@ -103,7 +103,7 @@ func readFrame(r io.Reader) (ws.Frame, error) {
 }
 
 // Read reads the bytes of binary frames; io.EOF after a close frame.
-func (s *socket) Read(p []byte) (int, error) {
+func (s *webSocket) Read(p []byte) (int, error) {
 	for len(s.rest) == 0 {
 		f, err := readFrame(s.r)
 		if err != nil {
@@ -139,13 +139,13 @@ func (s *socket) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *socket) send(f ws.Frame) error {
+func (s *webSocket) send(f ws.Frame) error {
 	_, err := s.conn.Write(ws.MustCompileFrame(ws.MaskFrame(f)))
 	return err
 }
 
 // closed reads on until the close frame and returns its code and reason.
-func (s *socket) closed() (ws.StatusCode, string) {
+func (s *webSocket) closed() (ws.StatusCode, string) {
 	s.t.Helper()
 	s.conn.SetReadDeadline(time.Now().Add(patience))
 	if _, err := io.Copy(io.Discard, readOnly{s}); err != nil || s.code == 0 {
@@ -161,7 +161,7 @@ func (s *socket) closed() (ws.StatusCode, string) {
 func watch(t *testing.T, url string) *viewer {
 	t.Helper()
 	s := mustDial(t, url)
-	v := &viewer{t: t, conn: s.conn, socket: s, r: flv.NewReader(s, flv.MaxPayload), close: func() { s.conn.Close() }}
+	v := &viewer{t: t, conn: s.conn, webSocket: s, r: flv.NewReader(s, flv.MaxPayload), close: func() { s.conn.Close() }}
 	v.header()
 	return v
 }
@@ -205,7 +205,7 @@ func (v *viewer) all() ([]flv.Tag, error) {
 
 // caster publishes over WebSocket.
 type caster struct {
-	*socket
+	*webSocket
 	random *rand.Rand
 }
 
@@ -269,7 +269,7 @@ func (c *caster) end(code ws.StatusCode) {
 		c.t.Fatal(err)
 	}
 	c.conn.SetReadDeadline(time.Now().Add(patience))
-	if _, err := io.Copy(io.Discard, readOnly{c.socket}); err != nil || c.code != code {
+	if _, err := io.Copy(io.Discard, readOnly{c.webSocket}); err != nil || c.code != code {
 		c.t.Errorf("close %d answered with %d, %v", code, c.code, err)
 	}
 }

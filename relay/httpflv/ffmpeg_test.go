@@ -112,6 +112,6 @@ func publishFile(t *testing.T, d *testDoor, file []byte) map[flv.Kind]int {
 		}
 	}
 	eventually(t, "ffprobe plays", func() bool { return d.http.Stats().HTTPPlayers == 1 })
-	(&caster{socket: s}).end(1000)
+	(&caster{webSocket: s}).end(1000)
 	return frames
 }

@@ -24,6 +24,7 @@ import (
 
 	"liverelay/relay"
 	"liverelay/relay/door"
+	"liverelay/relay/socket"
 )
 
 // Labels of the protocols, in [relay.Access] and metrics.
@@ -66,7 +67,7 @@ type Handler struct {
 	cancel context.CancelFunc
 	log    *slog.Logger
 	stats  counters
-	idle   *door.Idle // players that say nothing
+	idle   *socket.Poller // players that say nothing
 
 	mu       sync.Mutex
 	closed   bool
@@ -106,7 +107,7 @@ func (h *Handler) init() {
 	h.once.Do(func() {
 		h.base, h.cancel = context.WithCancel(context.Background())
 		h.sessions = make(map[session]struct{})
-		h.idle = door.NewIdle()
+		h.idle = socket.NewPoller()
 		h.log = h.Log
 		if h.log == nil {
 			h.log = slog.New(slog.DiscardHandler)

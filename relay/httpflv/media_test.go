@@ -273,8 +273,8 @@ func TestManyPlayersOfOnePeer(t *testing.T) {
 			t.Fatalf("player %d: %d tags, %v", i, len(got), err)
 		}
 		compare(t, fmt.Sprint("player ", i), got[len(got)-10:], tags[len(tags)-10:])
-		if v.socket.code != 1000 || v.socket.why != "stream ended" {
-			t.Errorf("player %d: close %d %q", i, v.socket.code, v.socket.why)
+		if v.webSocket.code != 1000 || v.webSocket.why != "stream ended" {
+			t.Errorf("player %d: close %d %q", i, v.webSocket.code, v.webSocket.why)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 // player is one connection that plays. The relay writes to it. It has a goroutine only while the peer has something
@@ -104,7 +105,7 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	case !open:
 		p.farewell(relay.ErrClosed)
 	default:
-		sub.Start(relay.NewSink(conn))
+		sub.Start(socket.NewSink(conn))
 	}
 	go p.listen()
 	return nil

@@ -19,6 +19,7 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 // publisher is one WebSocket that carries an FLV byte stream to us, in binary frames
@@ -72,7 +73,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access
 		grant:   grant,
 		conn:    conn,
 		quiet:   timeout / 4,
-		kernel:  door.SetUserTimeout(conn, timeout),
+		kernel:  socket.SetUserTimeout(conn, timeout),
 		started: time.Now(),
 		budget:  newBudget(grant.PublishKbps, time.Now()),
 	}

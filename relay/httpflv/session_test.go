@@ -40,10 +40,10 @@ func TestPlayerPings(t *testing.T) {
 	v := watch(t, d.play("s", ""))
 	v.tags(5)
 	pongs := make(chan string, 10)
-	v.socket.pong = func(s string) { pongs <- s }
+	v.webSocket.pong = func(s string) { pongs <- s }
 	go v.all()
 	for _, payload := range []string{"", "hello", strings.Repeat("x", 125)} {
-		if err := v.socket.send(ws.NewPingFrame([]byte(payload))); err != nil {
+		if err := v.webSocket.send(ws.NewPingFrame([]byte(payload))); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -94,8 +94,8 @@ func TestPlayerFrames(t *testing.T) {
 			}
 			if g.code == 0 {
 				got := make(chan struct{})
-				v.socket.pong = func(string) { close(got) }
-				v.socket.send(ws.NewPingFrame(nil))
+				v.webSocket.pong = func(string) { close(got) }
+				v.webSocket.send(ws.NewPingFrame(nil))
 				go v.all()
 				select {
 				case <-got:
@@ -106,18 +106,18 @@ func TestPlayerFrames(t *testing.T) {
 			}
 			v.conn.SetReadDeadline(time.Now().Add(patience))
 			_, err := v.all()
-			if code := v.socket.code; code != g.code && !(g.code == 1005 && code == 0 && err == nil) {
+			if code := v.webSocket.code; code != g.code && !(g.code == 1005 && code == 0 && err == nil) {
 				t.Errorf("closed with %d, %v", code, err)
 			}
 		})
 	}
 	flood := watch(t, d.play("s", ""))
 	for range 3 * maxPings {
-		if flood.socket.send(ws.NewPingFrame(nil)) != nil {
+		if flood.webSocket.send(ws.NewPingFrame(nil)) != nil {
 			break
 		}
 	}
-	if code, why := flood.socket.closed(); code != 1008 || why != "too many pings" {
+	if code, why := flood.webSocket.closed(); code != 1008 || why != "too many pings" {
 		t.Errorf("flood of pings: %d %q", code, why)
 	}
 	c.end(0)
@@ -151,7 +151,7 @@ func TestEnds(t *testing.T) {
 			v.tags(5)
 			eventually(t, "both play", func() bool { s := d.http.Stats(); return s.HTTPPlayers == 1 && s.WSPlayers == 1 })
 			g.end(d, c)
-			if code, why := x.socket.closed(); code != g.player || why != g.why {
+			if code, why := x.webSocket.closed(); code != g.player || why != g.why {
 				t.Errorf("player: %d %q", code, why)
 			}
 			if _, err := v.all(); err != nil {
@@ -289,7 +289,7 @@ func TestSilentPublisherStays(t *testing.T) {
 	d, c := publishing(t, relay.Config{}, func(h *Handler) { h.PublishTimeout = 100 * time.Millisecond })
 	done := make(chan error)
 	go func() {
-		_, err := io.Copy(io.Discard, readOnly{c.socket}) // answers
+		_, err := io.Copy(io.Discard, readOnly{c.webSocket}) // answers
 		done <- err
 	}()
 	time.Sleep(time.Second)
@@ -380,7 +380,7 @@ func TestCloseWithDeafPeers(t *testing.T) {
 	if n := d.http.Stats(); n.WSPlayers+n.Publishers != 0 {
 		t.Errorf("%+v", n)
 	}
-	for _, x := range []*socket{s, silent, c.socket} {
+	for _, x := range []*webSocket{s, silent, c.webSocket} {
 		if code, _ := x.closed(); code != 1001 {
 			t.Errorf("%d", code)
 		}

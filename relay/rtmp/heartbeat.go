@@ -4,7 +4,7 @@ import (
 	"net"
 	"time"
 
-	"liverelay/relay/door"
+	"liverelay/relay/socket"
 )
 
 // heartbeat finds out that a silent peer is gone. A publisher's network may
@@ -26,7 +26,7 @@ type heartbeat struct {
 // of the timeout is the kernel's.
 func newHeartbeat(conn net.Conn, timeout time.Duration) heartbeat {
 	h := heartbeat{tick: min(500*time.Millisecond, timeout/10), timeout: timeout}
-	h.kernel = door.SetUserTimeout(conn, timeout-2*h.tick)
+	h.kernel = socket.SetUserTimeout(conn, timeout-2*h.tick)
 	return h
 }
 

@@ -6,12 +6,13 @@ import (
 
 	"liverelay/relay"
 	"liverelay/relay/door"
+	"liverelay/relay/socket"
 )
 
 // loop is an event loop for publishers of small streams, which makes their fan-outs together. Thousands of such
 // sessions share one. A large stream's fan-out would hold the others up: it is its own goroutine's affair.
 type loop struct {
-	*door.Loop
+	*socket.Loop
 	gather *relay.Gather
 }
 
@@ -21,7 +22,7 @@ func newLoops(r *relay.Relay) []*loop {
 	var loops []*loop
 	for range runtime.GOMAXPROCS(0) / 2 {
 		gather := r.NewGather()
-		if l := door.NewLoop(gather.Flush); l != nil {
+		if l := socket.NewLoop(gather.Flush); l != nil {
 			loops = append(loops, &loop{l, gather})
 		}
 	}
@@ -60,7 +61,7 @@ func (s *session) serveIn(l *loop, conn *door.Conn) (ran bool, err error) {
 	}
 	return conn.RunIn(l.Loop, func() error {
 		err := s.messages(misplaced)
-		if err == door.ErrNothing {
+		if err == socket.ErrNothing {
 			s.chunks.rest()
 		}
 		return err

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"liverelay/relay"
-	"liverelay/relay/door/doortest"
+	"liverelay/relay/socket/sockettest"
 )
 
 // newLoopBench has loops from so many publishers on, on a machine with one processor too.
@@ -124,7 +124,7 @@ func TestPublishWithoutDescriptorForLoop(t *testing.T) {
 		publishers[i], players[i] = b.connected(t, "live"), b.connected(t, "live")
 		players[i].command("play", nil, names[i])
 	}
-	doortest.Exhaust(t, 512)
+	sockettest.Exhaust(t, 512)
 	for i, p := range publishers {
 		p.command("publish", nil, names[i], "live")
 		p.status(codePublishStart)

@@ -12,6 +12,7 @@ import (
 	"github.com/yutopp/go-rtmp/message"
 
 	"liverelay/relay"
+	"liverelay/relay/socket"
 )
 
 // player is a connection that plays. It has a goroutine only while it has something to say, which is little,
@@ -117,7 +118,7 @@ func (p *player) begin(ctx context.Context, access relay.Access, options relay.P
 		}
 		p.receive(sub)
 		_ = p.conn.SetWriteDeadline(time.Time{})
-		sub.Start(relay.NewSink(p.conn))
+		sub.Start(socket.NewSink(p.conn))
 		return
 	}
 	if sub != nil {

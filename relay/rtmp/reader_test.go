@@ -12,7 +12,7 @@ import (
 
 	"github.com/yutopp/go-rtmp/message"
 
-	"liverelay/relay/door"
+	"liverelay/relay/socket"
 )
 
 // halting has nothing to read before each byte.
@@ -23,7 +23,7 @@ type halting struct {
 
 func (h *halting) Read(b []byte) (int, error) {
 	if h.ready = !h.ready; h.ready {
-		return 0, door.ErrNothing
+		return 0, socket.ErrNothing
 	}
 	return h.r.Read(b[:1])
 }
@@ -36,7 +36,7 @@ func readAll(r io.Reader, l *limits) ([]Message, error) {
 	var all []Message
 	for {
 		m, err := c.next()
-		if err == door.ErrNothing {
+		if err == socket.ErrNothing {
 			c.rest()
 			continue
 		}

@@ -19,8 +19,8 @@ import (
 	"github.com/yutopp/go-rtmp/message"
 
 	"liverelay/relay"
-	"liverelay/relay/door"
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 // Protocol labels of accesses, events and metrics.
@@ -50,7 +50,7 @@ type Server struct {
 	context context.Context // of all waiting; ended by Close
 	cancel  context.CancelCauseFunc
 	stats   counters
-	idle    *door.Idle // players that say nothing
+	idle    *socket.Poller // players that say nothing
 
 	loops    []*loop // static
 	loopFrom int64   // static: publishers from which on loops are used [loopFrom]
@@ -97,7 +97,7 @@ func (s *Server) init() {
 		size := s.ChunkSize
 		s.format = relay.NewFormat("rtmp", func(m *relay.Message, timestamp uint32) []byte { return encode(m, timestamp, size) })
 		s.context, s.cancel = context.WithCancelCause(context.Background())
-		s.idle = door.NewIdle()
+		s.idle = socket.NewPoller()
 		s.loops = newLoops(s.Relay)
 		if s.loopFrom <= 0 {
 			s.loopFrom = loopFrom

@@ -1,4 +1,4 @@
-package door
+package socket
 
 import (
 	"net"
@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// Idle waits for connections whose peers say little, as players do: a goroutine for each would cost more memory than
+// Poller waits for connections whose peers say little, as players do: a goroutine for each would cost more memory than
 // all else of it, and the garbage collector's time. Its one goroutine runs while there are such connections.
-type Idle struct {
+type Poller struct {
 	wait sync.WaitGroup // run
 
 	mu   sync.Mutex
@@ -19,17 +19,17 @@ type Idle struct {
 }
 
 // Once an event has come, nobody is told of another until the connection is armed again.
-const idleEvents = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
+const pollerEvents = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
 
-// NewIdle makes one.
-func NewIdle() *Idle { return &Idle{all: map[int32]*Conn{}} }
+// NewPoller makes one.
+func NewPoller() *Poller { return &Poller{all: map[int32]*Conn{}} }
 
 // Wait returns when all connections that were ever awaited have been closed, and its goroutine has ended.
-func (i *Idle) Wait() { i.wait.Wait() }
+func (p *Poller) Wait() { p.wait.Wait() }
 
 // readNow reads what there is from conn, which is c or above it, without waiting. The error is ErrNothing when there is nothing.
 func (c *Conn) readNow(conn net.Conn, b []byte) (int, error) {
-	if c.looped != nil {
+	if c.loop != nil {
 		return 0, ErrNothing
 	}
 	if err := c.open(); err != nil {
@@ -42,45 +42,45 @@ func (c *Conn) readNow(conn net.Conn, b []byte) (int, error) {
 }
 
 // arm has c woken at the next event.
-func (i *Idle) arm(c *Conn) bool {
+func (p *Poller) arm(c *Conn) bool {
 	armed := false
-	err := c.input.raw.Control(func(fd uintptr) { armed = i.armDescriptor(c, int(fd)) })
+	err := c.input.raw.Control(func(fd uintptr) { armed = p.armDescriptor(c, int(fd)) })
 	return armed && err == nil
 }
 
-func (i *Idle) armDescriptor(c *Conn, fd int) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.file == nil && !i.openLocked() {
+func (p *Poller) armDescriptor(c *Conn, fd int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file == nil && !p.openLocked() {
 		return false
 	}
 	op := syscall.EPOLL_CTL_ADD
-	if i.all[int32(fd)] == c {
+	if p.all[int32(fd)] == c {
 		op = syscall.EPOLL_CTL_MOD
 	}
-	if syscall.EpollCtl(i.fd, op, fd, &syscall.EpollEvent{Events: idleEvents, Fd: int32(fd)}) != nil {
-		i.closeLocked()
+	if syscall.EpollCtl(p.fd, op, fd, &syscall.EpollEvent{Events: pollerEvents, Fd: int32(fd)}) != nil {
+		p.closeLocked()
 		return false
 	}
-	i.all[int32(fd)] = c
+	p.all[int32(fd)] = c
 	return true
 }
 
 // forget takes c, which is about to be closed, out.
-func (i *Idle) forget(c *Conn) {
+func (p *Poller) forget(c *Conn) {
 	_ = c.input.raw.Control(func(fd uintptr) {
-		i.mu.Lock()
-		defer i.mu.Unlock()
-		if i.all[int32(fd)] != c {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.all[int32(fd)] != c {
 			return
 		}
-		delete(i.all, int32(fd))
-		_ = syscall.EpollCtl(i.fd, syscall.EPOLL_CTL_DEL, int(fd), nil)
-		i.closeLocked()
+		delete(p.all, int32(fd))
+		_ = syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_DEL, int(fd), nil)
+		p.closeLocked()
 	})
 }
 
-func (i *Idle) openLocked() bool {
+func (p *Poller) openLocked() bool {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return false
@@ -95,21 +95,21 @@ func (i *Idle) openLocked() bool {
 		_ = file.Close()
 		return false
 	}
-	i.file, i.fd = file, fd
-	i.wait.Go(func() { i.run(raw) })
+	p.file, p.fd = file, fd
+	p.wait.Go(func() { p.run(raw) })
 	return true
 }
 
 // closeLocked ends run when nobody is left.
-func (i *Idle) closeLocked() {
-	if len(i.all) == 0 {
-		_ = i.file.Close()
-		i.file = nil
+func (p *Poller) closeLocked() {
+	if len(p.all) == 0 {
+		_ = p.file.Close()
+		p.file = nil
 	}
 }
 
 // run wakes who has an event. It ends when the epoll instance is closed.
-func (i *Idle) run(raw syscall.RawConn) {
+func (p *Poller) run(raw syscall.RawConn) {
 	events := make([]syscall.EpollEvent, 128)
 	n := 0
 	take := func(fd uintptr) bool {
@@ -121,9 +121,9 @@ func (i *Idle) run(raw syscall.RawConn) {
 	}
 	for raw.Read(take) == nil {
 		for _, event := range events[:n] {
-			i.mu.Lock()
-			c := i.all[event.Fd] // nil or another, if it has just been closed
-			i.mu.Unlock()
+			p.mu.Lock()
+			c := p.all[event.Fd] // nil or another, if it has just been closed
+			p.mu.Unlock()
 			if c != nil {
 				c.wake()
 			}

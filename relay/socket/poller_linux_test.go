@@ -1,4 +1,4 @@
-package door
+package socket
 
 import (
 	"crypto/tls"
@@ -11,35 +11,22 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"liverelay/relay/socket/sockettest"
 )
 
-// bothKinds runs a test with a listener of plain connections, and with one of TLS.
-func bothKinds(t *testing.T, test func(t *testing.T, l *Listener)) {
-	t.Run("plain", func(t *testing.T) { test(t, listen(t, Options{})) })
-	t.Run("TLS", func(t *testing.T) { test(t, listen(t, Options{TLS: newCertificate(t, "idle").Config()})) })
-}
-
-// open makes a connection of whatever kind, ready to read.
-func open(t testing.TB, l *Listener) (server, client net.Conn) {
-	t.Helper()
-	client = dial(t, l)
-	server = accept(t, l)
-	if secure, ok := server.(*tls.Conn); ok {
-		client = shake(t, secure, client, tls.VersionTLS13)
-	}
-	return server, client
-}
-
-// shake does the handshake of TLS.
-func shake(t testing.TB, server *tls.Conn, c net.Conn, version uint16) *tls.Conn {
-	t.Helper()
-	client := tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: version})
-	done := make(chan error, 1)
-	go func() { done <- client.Handshake() }()
-	if err := errors.Join(server.Handshake(), <-done); err != nil {
-		t.Fatal(err)
-	}
-	return client
+// bothKinds runs a test with plain connections, and with those of TLS.
+func bothKinds(t *testing.T, test func(t *testing.T, open func() (server, client net.Conn))) {
+	t.Run("plain", func(t *testing.T) {
+		test(t, func() (net.Conn, net.Conn) { return pair(t) })
+	})
+	config := sockettest.SelfSigned(t)
+	t.Run("TLS", func(t *testing.T) {
+		test(t, func() (net.Conn, net.Conn) {
+			s, c := pair(t)
+			return sockettest.TLS(t, embedding{s}, c, config, tls.VersionTLS13)
+		})
+	})
 }
 
 // listener hears all that a connection has to say, and hands it on.
@@ -50,15 +37,15 @@ type listener struct {
 	ended chan error
 }
 
-// newListener has idle serve conn.
-func newListener(t testing.TB, idle *Idle, conn net.Conn) *listener {
+// newListener has poller serve conn.
+func newListener(t testing.TB, poller *Poller, conn net.Conn) *listener {
 	t.Helper()
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	l := &listener{t, conn, make(chan string, 100), make(chan error, 1)}
 	served := make(chan struct{})
-	go func() { defer close(served); idle.Serve(conn, l.hear) }()
+	go func() { defer close(served); poller.Serve(conn, l.hear) }()
 	select {
 	case <-served:
 	case <-time.After(patience):
@@ -104,10 +91,10 @@ func (l *listener) end() error {
 	}
 }
 
-func TestIdle(t *testing.T) {
-	bothKinds(t, func(t *testing.T, l *Listener) {
-		idle := NewIdle()
-		_, _ = open(t, l) // what is made once
+func TestPoller(t *testing.T) {
+	bothKinds(t, func(t *testing.T, open func() (net.Conn, net.Conn)) {
+		poller := NewPoller()
+		_, _ = open() // what is made once
 		before := descriptors(t)
 		eventually(t, "earlier tests' descriptors go", func() bool { // they may still be closing
 			last := before
@@ -122,8 +109,8 @@ func TestIdle(t *testing.T) {
 			var peers [n]net.Conn
 			for i := range all {
 				var s net.Conn
-				s, peers[i] = open(t, l)
-				all[i] = newListener(t, idle, s)
+				s, peers[i] = open()
+				all[i] = newListener(t, poller, s)
 			}
 			if more := runtime.NumGoroutine() - goroutines; more > 10 {
 				t.Errorf("%d goroutines more for %d connections that say nothing", more, n)
@@ -147,7 +134,7 @@ func TestIdle(t *testing.T) {
 				}
 				all[i].conn.Close()
 			}
-			idle.Wait()
+			poller.Wait()
 		}
 		if after := descriptors(t); after != before {
 			t.Errorf("%d descriptors, %d before", after, before)
@@ -156,23 +143,20 @@ func TestIdle(t *testing.T) {
 }
 
 // What has been read from the socket makes no event any more.
-func TestIdleHearsWhatIsBuffered(t *testing.T) {
-	t.Run("behind a PROXY header", func(t *testing.T) {
-		idle := NewIdle()
-		s, _ := pair(t, listen(t, Options{}))
-		s.rest = []byte("more")
-		newListener(t, idle, s).want("more")
+func TestPollerHearsWhatIsBuffered(t *testing.T) {
+	t.Run("read before", func(t *testing.T) {
+		poller := NewPoller()
+		s, _ := pairAfter(t, "more")
+		newListener(t, poller, s).want("more")
 		s.Close()
-		idle.Wait()
+		poller.Wait()
 	})
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
-			idle := NewIdle()
-			l := listen(t, Options{TLS: newCertificate(t, "idle").Config()})
-			c := dial(t, l)
+			poller := NewPoller()
+			s, c := pair(t)
 			held := &heldConn{Conn: c}
-			server := accept(t, l).(*tls.Conn)
-			client := shake(t, server, held, version)
+			server, client := sockettest.TLS(t, s, held, sockettest.SelfSigned(t), version)
 			long := strings.Repeat("0123456789", 100)
 			held.hold = true
 			for _, text := range []string{"one", "two", long} { // records that come together, the last one in halves
@@ -181,7 +165,7 @@ func TestIdleHearsWhatIsBuffered(t *testing.T) {
 			b := held.held
 			half := len(b) - len(long)/2
 			c.Write(b[:half])
-			heard := newListener(t, idle, server) // it returns: nobody waits for the rest
+			heard := newListener(t, poller, server) // it returns: nobody waits for the rest
 			heard.want("onetwo")
 			c.Write(b[half:])
 			heard.want(long)
@@ -195,7 +179,7 @@ func TestIdleHearsWhatIsBuffered(t *testing.T) {
 				t.Error(err)
 			}
 			server.Close()
-			idle.Wait()
+			poller.Wait()
 		})
 	}
 }
@@ -215,9 +199,9 @@ func (h *heldConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestIdleEnds: who waits is there whenever the connection needs somebody.
-func TestIdleEnds(t *testing.T) {
-	bothKinds(t, func(t *testing.T, l *Listener) {
+// TestPollerEnds: who waits is there whenever the connection needs somebody.
+func TestPollerEnds(t *testing.T) {
+	bothKinds(t, func(t *testing.T, open func() (net.Conn, net.Conn)) {
 		for name, test := range map[string]struct {
 			do   func(net.Conn)
 			want error
@@ -227,39 +211,39 @@ func TestIdleEnds(t *testing.T) {
 			"close":            {func(c net.Conn) { c.Close() }, net.ErrClosed},
 		} {
 			t.Run(name, func(t *testing.T) {
-				idle := NewIdle()
-				s, _ := open(t, l)
-				w := newListener(t, idle, s)
+				poller := NewPoller()
+				s, _ := open()
+				w := newListener(t, poller, s)
 				s.SetReadDeadline(time.Time{}) // none: nobody need be there
 				test.do(s)
 				if err := w.end(); !errors.Is(err, test.want) {
 					t.Errorf("ended with %v, want %v", err, test.want)
 				}
 				s.Close()
-				idle.Wait()
+				poller.Wait()
 			})
 		}
 	})
 }
 
-func TestIdleCannot(t *testing.T) {
-	idle := NewIdle()
-	s, _ := pair(t, listen(t, Options{}))
+func TestPollerCannot(t *testing.T) {
+	poller := NewPoller()
+	s, _ := pair(t)
 	never := func([]byte, error) bool { t.Error("called"); return false }
 	s.SetReadDeadline(time.Now().Add(time.Hour))
-	if idle.await(s, s, never) {
+	if poller.await(s, s, never) {
 		t.Error("took one with a deadline")
 	}
 	s.SetReadDeadline(time.Time{})
 	s.Close()
-	if idle.await(s, s, never) {
+	if poller.await(s, s, never) {
 		t.Error("took a closed one")
 	}
-	idle.Wait()
+	poller.Wait()
 }
 
 // Who cannot be awaited keeps the goroutine that serves it.
-func TestIdleServesOthers(t *testing.T) {
+func TestPollerServesOthers(t *testing.T) {
 	server, client := net.Pipe()
 	var heard []string
 	go func() {
@@ -268,7 +252,7 @@ func TestIdleServesOthers(t *testing.T) {
 		}
 		client.Close()
 	}()
-	NewIdle().Serve(server, func(b []byte, err error) bool {
+	NewPoller().Serve(server, func(b []byte, err error) bool {
 		heard = append(heard, string(b))
 		return err == nil
 	})

@@ -1,4 +1,4 @@
-package door
+package socket
 
 import (
 	"runtime"
@@ -24,17 +24,17 @@ type Loop struct {
 	shed atomic.Int32   // members that should leave, because it is overloaded
 
 	mu      sync.Mutex
-	members int       // guarded by mu
-	running bool      // guarded by mu: there is run, which ends when there are no members
-	due     []*looped // guarded by mu: to be called, for another reason than their sockets
-	asleep  bool      // guarded by mu: it waits, or is about to
+	members int         // guarded by mu
+	running bool        // guarded by mu: there is run, which ends when there are no members
+	due     []*loopConn // guarded by mu: to be called, for another reason than their sockets
+	asleep  bool        // guarded by mu: it waits, or is about to
 
 	// Changed with mu held while it does not run.
 	epoll int
 	event int // an eventfd that ends its waiting
 
 	// owned by run
-	all     []*looped // by descriptor, a small number; nil: not in it
+	all     []*loopConn // by descriptor, a small number; nil: not in it
 	events  []syscall.EpollEvent
 	time    int64 // when this turn began, by clock
 	busy    int64 // ns worked since looked
@@ -93,7 +93,7 @@ var clockBase = time.Now()
 // clock is a monotonic time in ns.
 func clock() int64 { return int64(time.Since(clockBase)) }
 
-func (lp *Loop) join(l *looped) bool {
+func (lp *Loop) join(l *loopConn) bool {
 	lp.mu.Lock()
 	defer lp.mu.Unlock()
 	if !lp.running && !lp.open() {
@@ -143,7 +143,7 @@ func (lp *Loop) watch(op, fd int, events uint32) error {
 }
 
 // callLocked has l called soon, whatever its socket says.
-func (lp *Loop) callLocked(l *looped) {
+func (lp *Loop) callLocked(l *loopConn) {
 	if !l.due {
 		l.due = true
 		lp.due = append(lp.due, l)
@@ -159,7 +159,7 @@ func (lp *Loop) callLocked(l *looped) {
 func (lp *Loop) run() {
 	lp.looked, lp.busy = clock(), 0
 	lp.load.Store(0)
-	var due []*looped
+	var due []*loopConn
 	for {
 		lp.mu.Lock()
 		if lp.members == 0 {
@@ -216,9 +216,9 @@ func (lp *Loop) sleep(wait bool) int {
 }
 
 // enter notes where to find l. Events of before that were nobody's.
-func (lp *Loop) enter(l *looped) {
+func (lp *Loop) enter(l *loopConn) {
 	if missing := l.fd + 1 - len(lp.all); missing > 0 {
-		lp.all = append(lp.all, make([]*looped, missing)...)
+		lp.all = append(lp.all, make([]*loopConn, missing)...)
 	}
 	l.missed = l.missed || lp.all[l.fd] != l
 	lp.all[l.fd] = l
@@ -264,7 +264,7 @@ func (lp *Loop) tick() {
 }
 
 // call has l's code go on, up to where it has nothing to read or to its end.
-func (lp *Loop) call(l *looped) {
+func (lp *Loop) call(l *loopConn) {
 	if l.call() {
 		if l.share <= 0 { // after the others; no event will tell
 			lp.mu.Lock()

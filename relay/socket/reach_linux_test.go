@@ -1,4 +1,4 @@
-package door
+package socket
 
 import (
 	"crypto/tls"

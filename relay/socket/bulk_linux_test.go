@@ -1,4 +1,4 @@
-package relay
+package socket
 
 import (
 	"io"
@@ -13,7 +13,7 @@ import (
 	"time"
 	"unsafe"
 
-	"liverelay/relay/flv"
+	"liverelay/relay/socket/sockettest"
 )
 
 // refuseUring has the kernel answer io_uring_setup with EPERM from now on, in all threads, as Docker's default profile does:
@@ -69,12 +69,17 @@ func TestUringRefused(t *testing.T) {
 	if err := refuseUring(); err != nil {
 		t.Skip("no seccomp filter here: ", err)
 	}
-	if newBulkSender() != nil {
+	sender := NewSender()
+	if _, direct := sender.(Direct); !direct {
 		t.Fatal("there is a ring although the kernel refuses it")
 	}
-	t.Run("sockets", TestSocketsGetEveryByte)
-	t.Run("gathered", TestGather)
-	t.Run("gathered while it changes", TestGatherChanges)
+	server, client := sockettest.Pair(t)
+	due := []Delivery{{Sink: NewSink(server), Batch: NewBatch([][]byte{[]byte("directly")})}}
+	sender.Send(due)
+	b := make([]byte, 8)
+	if _, err := io.ReadFull(client, b); err != nil || string(b) != "directly" || due[0].N != 8 || due[0].Err != nil {
+		t.Errorf("%q, %v; the sender says %d, %v", b, err, due[0].N, due[0].Err)
+	}
 }
 
 // Who needs a ring while there is no descriptor left does without; the next has one again, although the process may
@@ -118,30 +123,30 @@ func TestUringFull(t *testing.T) {
 		t.Skip("no io_uring here")
 	}
 	u.places = 1
-	var due []delivery
+	var due []Delivery
 	var clients []net.Conn
 	for range 2 {
-		server, client := tcpPair(t)
-		due = append(due, delivery{s: &Subscriber{sink: NewSink(server)}, batch: newBatch([][]byte{[]byte("frame")})})
+		server, client := sockettest.Pair(t)
+		due = append(due, Delivery{Sink: NewSink(server), Batch: NewBatch([][]byte{[]byte("frame")})})
 		client.SetReadDeadline(time.Now().Add(patience))
 		clients = append(clients, client)
 	}
-	first, second := due[0].s.sink.(*rawSink), due[1].s.sink.(*rawSink)
+	first, second := due[0].Sink.(*rawSink), due[1].Sink.(*rawSink)
 	for range 2 {
-		u.send(due)
+		u.Send(due)
 		for i, client := range clients {
 			b := make([]byte, 5)
-			if _, err := io.ReadFull(client, b); err != nil || string(b) != "frame" || due[i].n != len(b) || due[i].err != nil {
-				t.Errorf("socket %d got %q, %v; the sender says %d, %v", i, b, err, due[i].n, due[i].err)
+			if _, err := io.ReadFull(client, b); err != nil || string(b) != "frame" || due[i].N != len(b) || due[i].Err != nil {
+				t.Errorf("socket %d got %q, %v; the sender says %d, %v", i, b, err, due[i].N, due[i].Err)
 			}
 		}
-		if first.sender != u || second.sender != nil {
+		if first.bulk.sender != u || second.bulk.sender != nil {
 			t.Error("the first should have the only place")
 		}
 	}
-	first.detach()
-	if u.send(due[1:]); second.sender != u || due[1].err != nil {
-		t.Error("the second has not got the place that the first gave back: ", due[1].err)
+	first.Close()
+	if u.Send(due[1:]); second.bulk.sender != u || due[1].Err != nil {
+		t.Error("the second has not got the place that the first gave back: ", due[1].Err)
 	}
 }
 
@@ -162,7 +167,7 @@ func rings(t *testing.T) map[int]bool {
 	return found
 }
 
-// A ring that does not tell how its sends went is not used any more, nor is the memory that they were of.
+// A ring that does not tell how its sends went is not used any more, and its deliveries say so.
 func TestUringBreaks(t *testing.T) {
 	before := rings(t)
 	u, ok := newBulkSender().(*bulkSender)
@@ -182,35 +187,14 @@ func TestUringBreaks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r, p := live(t, Config{})
-	s, sink := play(t, r, av)
-	defer s.Close()
-	n := 0
-	await(t, "the player to be in the shard", func() bool { // which looks when a message comes
-		mustWrite(t, p, flv.Audio, 640, audioFrame(n))
-		n++
-		return p.stream.behind.Load() == 0 && len(sink.messages(t)) == 15+n
-	})
-	var pl planner
-	pl.expect(1)
-	due := []delivery{{s: s, plan: pl.plan(s.shard, s.class, 3), err: errNotDone}}
-	sent := len(due[0].plan.batch.Bufs)
+	due := []Delivery{{Batch: NewBatch([][]byte{[]byte("lost")}), Err: ErrLent}}
 	u.results(due, 1)
-	if due[0].err != errNotDone {
-		t.Errorf("the send went: %v", due[0].err)
+	if due[0].Err != ErrLent {
+		t.Errorf("the send went: %v", due[0].Err)
 	}
-	if pl.account(); len(pl.idle) > 0 || len(due[0].plan.batch.Bufs) != sent || sent == 0 {
-		t.Errorf("a plan of %d messages is used again", sent)
-	}
-	for n := range 200 {
-		mustWrite(t, p, flv.Video, uint32(1000+n*40), interframe(n))
-	}
-	if n := len(p.stream.spare.messages); n > 0 {
-		t.Errorf("%d messages are used again", n)
-	}
-	server, client := tcpPair(t)
-	direct := delivery{s: &Subscriber{sink: NewSink(server)}, batch: newBatch([][]byte{[]byte("directly")})}
-	u.send([]delivery{direct})
+	server, client := sockettest.Pair(t)
+	direct := Delivery{Sink: NewSink(server), Batch: NewBatch([][]byte{[]byte("directly")})}
+	u.Send([]Delivery{direct})
 	b := make([]byte, 8)
 	if _, err := io.ReadFull(client, b); err != nil || string(b) != "directly" {
 		t.Errorf("%q, %v", b, err)

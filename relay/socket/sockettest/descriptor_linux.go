@@ -1,5 +1,4 @@
-// Package doortest brings about what the tests of several doors need.
-package doortest
+package sockettest
 
 import (
 	"os"

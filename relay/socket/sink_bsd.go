@@ -1,12 +1,10 @@
 //go:build unix && !linux
 
-package relay
+package socket
 
 import "syscall"
 
 const (
-	maxVector = 256
-
 	// The send buffer bounds what the kernel hides of a slow player here.
 	sendBuffer = 256 << 10
 )

@@ -1,4 +1,4 @@
-package relay
+package socket
 
 import (
 	"net"
@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Sink takes the bytes of one subscriber. Its methods are called by one
-// goroutine at a time, except Interrupt. They must not keep the bytes, whose memory is used
-// again. [NewSink] makes one of a connection.
+// Sink takes the bytes of one player. Its methods are called by one goroutine at a time, except
+// Interrupt. They must not keep the bytes, whose memory is used again. [NewSink] makes one of a
+// connection.
 type Sink interface {
 	// TryWrite writes what goes at once of b and returns how many bytes
 	// that was: fewer than b.Size, without an error, when the connection would block.
@@ -20,68 +20,9 @@ type Sink interface {
 	Write(bufs [][]byte, stall time.Duration) error
 	// Interrupt makes a Write that waits fail at once, and every later one.
 	Interrupt()
-}
-
-// Batch is a run of messages in their wire form, shared by every subscriber that is due the
-// same ones.
-type Batch struct {
-	Bufs [][]byte // one a message; never changed
-	Size int      // their bytes
-
-	whole  []byte // all of it in one piece, unless it is nil
-	vector vector // the same as the system call takes it, if there is no whole
-	joined []byte // memory for whole
-}
-
-// joinBytes is up to which size several messages are copied into one piece for a system call that is made for many
-// subscribers: one buffer costs it less than several.
-const joinBytes = 64 << 10
-
-// newBatch prepares bufs, at most maxVector of them, none empty.
-func newBatch(bufs [][]byte) *Batch {
-	b := &Batch{Bufs: bufs}
-	b.prepare(false)
-	return b
-}
-
-// prepare makes the rest of the batch for its Bufs; join: for many subscribers.
-func (b *Batch) prepare(join bool) {
-	b.Size = 0
-	for _, buf := range b.Bufs {
-		b.Size += len(buf)
-	}
-	switch {
-	case len(b.Bufs) == 0:
-	case len(b.Bufs) == 1:
-		b.whole = b.Bufs[0]
-	case join && b.Size <= joinBytes:
-		for _, buf := range b.Bufs {
-			b.joined = append(b.joined, buf...)
-		}
-		b.whole = b.joined
-	default:
-		b.vector.set(b.Bufs)
-	}
-}
-
-// clear empties the batch, for use again.
-func (b *Batch) clear() {
-	clear(b.Bufs)
-	b.Bufs, b.Size = b.Bufs[:0], 0
-	b.whole, b.joined = nil, b.joined[:0]
-	b.vector.clear()
-}
-
-// rest returns what remains of the batch after n bytes.
-func (b *Batch) rest(n int) [][]byte {
-	for i, buf := range b.Bufs {
-		if n < len(buf) {
-			rest := append([][]byte{buf[n:]}, b.Bufs[i+1:]...)
-			return rest
-		}
-		n -= len(buf)
-	}
-	return nil
+	// Close lets go of what a [Sender] holds of the connection, which stays its owner's:
+	// until then closing it does not end it. Nothing is written any more.
+	Close()
 }
 
 // NewSink returns a Sink that writes to conn. One that gives access to its
@@ -171,6 +112,8 @@ func (s *blockingSink) write(buf []byte, stall time.Duration) error {
 	}
 	return nil
 }
+
+func (s *blockingSink) Close() {}
 
 func (s *blockingSink) Interrupt() {
 	s.interrupted.Store(true)

@@ -1,4 +1,4 @@
-package relay
+package socket
 
 import (
 	"errors"
@@ -8,14 +8,14 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"liverelay/relay/uring"
+	"liverelay/relay/socket/uring"
 )
 
 // bulkSender sends batches to many sockets with one system call for a whole group of them.
 type bulkSender struct {
 	ring   *uring.Ring
 	places int32 // in its table of sockets
-	broken bool  // the kernel may still have sends of it: it makes no more. Of who runs it
+	broken bool  // the kernel may still have sends of it: it makes no more. Of who calls Send
 
 	mu   sync.Mutex
 	free []int32 // guarded by mu: places in the ring's table of sockets that were given back
@@ -27,16 +27,14 @@ const (
 	bulkSockets = 1 << 14 // of one sender, if the process may have so many; more are written directly
 )
 
-var errNotDone = errors.New("io_uring lost a send")
-
 // has says whether a socket has a place, and gives it one if it can. A stream that went to another
 // loop takes its sockets with it.
 func (u *bulkSender) has(s *rawSink) bool {
-	if s.sender == u {
+	if s.bulk.sender == u {
 		return true
 	}
-	if s.sender != nil {
-		s.sender.remove(s)
+	if s.bulk.sender != nil {
+		s.bulk.sender.remove(s)
 	}
 	return u.add(s)
 }
@@ -62,7 +60,7 @@ func (u *bulkSender) add(s *rawSink) bool {
 		u.free = append(u.free, place)
 		return false
 	}
-	s.sender, s.place = u, place
+	s.bulk = bulkPlace{u, place}
 	return true
 }
 
@@ -70,17 +68,17 @@ func (u *bulkSender) add(s *rawSink) bool {
 func (u *bulkSender) remove(s *rawSink) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.ring.SetFile(s.place, -1) == nil {
-		u.free = append(u.free, s.place)
+	if u.ring.SetFile(s.bulk.place, -1) == nil {
+		u.free = append(u.free, s.bulk.place)
 	}
-	s.sender = nil
+	s.bulk.sender = nil
 }
 
-// send implements sender.
-func (u *bulkSender) send(due []delivery) {
+// Send implements [Sender].
+func (u *bulkSender) Send(due []Delivery) {
 	for len(due) > 0 {
 		if u.broken {
-			directSender{}.send(due)
+			Direct{}.Send(due)
 			return
 		}
 		n := min(len(due), u.ring.Len())
@@ -90,27 +88,27 @@ func (u *bulkSender) send(due []delivery) {
 }
 
 // group sends as many deliveries as the queue holds.
-func (u *bulkSender) group(due []delivery) {
+func (u *bulkSender) group(due []Delivery) {
 	queued := 0
 	for i := range due {
 		d := &due[i]
-		s, ok := d.s.sink.(*rawSink)
+		s, ok := d.Sink.(*rawSink)
 		if !ok || !u.has(s) {
-			d.n, d.err = d.s.sink.TryWrite(d.batch)
+			d.N, d.Err = d.Sink.TryWrite(d.Batch)
 			continue
 		}
-		if whole := d.batch.whole; whole != nil {
-			u.ring.Send(uint64(i), s.place, whole, sendFlags)
+		if whole := d.Batch.whole; whole != nil {
+			u.ring.Send(uint64(i), s.bulk.place, whole, sendFlags)
 		} else {
-			u.ring.Sendmsg(uint64(i), s.place, &d.batch.vector.header, sendFlags)
+			u.ring.Sendmsg(uint64(i), s.bulk.place, &d.Batch.vector.header, sendFlags)
 		}
-		d.err = errNotDone
+		d.Err = ErrLent
 		queued++
 	}
 	taken := u.ring.Submit()
 	for i := len(due) - 1; queued > taken; i-- { // what the kernel did not take, the last ones, is written directly
-		if d := &due[i]; d.err == errNotDone {
-			d.n, d.err = d.s.sink.TryWrite(d.batch)
+		if d := &due[i]; d.Err == ErrLent {
+			d.N, d.Err = d.Sink.TryWrite(d.Batch)
 			queued--
 		}
 	}
@@ -119,12 +117,12 @@ func (u *bulkSender) group(due []delivery) {
 }
 
 // results notes how the sends that the kernel took went.
-func (u *bulkSender) results(due []delivery, taken int) {
+func (u *bulkSender) results(due []Delivery, taken int) {
 	for taken > 0 {
 		result, ok := u.ring.Next()
 		if !ok {
 			if u.ring.Wait(taken) != nil {
-				u.breakUp(due)
+				u.broken = true // what is left of them has ErrLent, and its players are given up
 				return
 			}
 			continue
@@ -133,35 +131,24 @@ func (u *bulkSender) results(due []delivery, taken int) {
 		d := &due[result.ID]
 		switch errno := result.Errno(); errno {
 		case 0:
-			d.n, d.err = int(result.N), nil
+			d.N, d.Err = int(result.N), nil
 		case syscall.EAGAIN, syscall.EINTR:
-			d.err = nil
+			d.Err = nil
 		default:
-			d.err = errno
+			d.Err = errno
 		}
 	}
 }
 
-// breakUp gives up the ring, which does not tell how its sends went, and with it these players' connections. The kernel
-// may still read what was to be sent: that memory is never used for anything else.
-func (u *bulkSender) breakUp(due []delivery) {
-	u.broken = true
-	for i := range due {
-		if d := &due[i]; d.err == errNotDone {
-			d.s.stream.lend(d.plan)
-		}
-	}
-}
-
-// bulk is a socket's place in a bulk sender.
-type bulk struct {
+// bulkPlace is a socket's place in a bulk sender.
+type bulkPlace struct {
 	sender *bulkSender // nil: in none
 	place  int32
 }
 
-func (b *bulk) detach(s *rawSink) {
-	if b.sender != nil {
-		b.sender.remove(s)
+func (p *bulkPlace) leave(s *rawSink) {
+	if p.sender != nil {
+		p.sender.remove(s)
 	}
 }
 
@@ -169,7 +156,7 @@ func (b *bulk) detach(s *rawSink) {
 var uringRefused atomic.Bool
 
 // newBulkSender returns a sender for many deliveries at once, or nil if there is none here.
-func newBulkSender() sender {
+func newBulkSender() Sender {
 	if uringRefused.Load() {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package relay
+package socket
 
 import (
 	"syscall"
@@ -6,9 +6,6 @@ import (
 )
 
 const (
-	// Buffers a system call takes at most (IOV_MAX is 1024).
-	maxVector = 256
-
 	// What the kernel may hold unsent of a player's stream, chosen with BenchmarkBacklogBound and livebench's players that
 	// stall. What is in it can no longer be skipped: 128 KiB are 3 s of a call's 300 kbit/s. And the kernel
 	// writes what one thread sends into pages that all its sockets share: what one stalled player's holds keeps the

@@ -1,4 +1,4 @@
-package relay
+package socket
 
 import (
 	"io"
@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"liverelay/relay/socket/sockettest"
 )
 
 // How the kernel's backlog of a player is best bounded: ns/op is the time that a newcomer's GOP of 1 MB takes to a player
@@ -59,7 +61,7 @@ func BenchmarkBacklogBound(b *testing.B) {
 
 func boundedSink(b *testing.B, bound func(fd int) error) (*rawSink, *net.TCPConn) {
 	b.Helper()
-	server, client := tcpPair(b)
+	server, client := sockettest.Pair(b)
 	sink := NewSink(server).(*rawSink)
 	if err := sink.raw.Control(func(fd uintptr) {
 		if err := bound(int(fd)); err != nil {
@@ -79,7 +81,7 @@ func stalledKiB(b *testing.B, bound func(fd int) error) float64 {
 		b.Fatal(err)
 	}
 	const before = 8 << 20 // the buffers have grown by then
-	batch := newBatch([][]byte{make([]byte, 8<<10)})
+	batch := NewBatch([][]byte{make([]byte, 8<<10)})
 	done := make(chan error, 1)
 	go func() { _, err := io.CopyN(io.Discard, client, before); done <- err }()
 	total := 0

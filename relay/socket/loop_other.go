@@ -1,6 +1,11 @@
 //go:build !linux
 
-package door
+package socket
+
+import (
+	"net"
+	"time"
+)
 
 // Loop is an event loop. There is none here.
 type Loop struct{}
@@ -13,6 +18,12 @@ func (*Loop) Members() int  { return 0 }
 func (*Loop) Full() bool    { return true }
 func (*Loop) Crowded() bool { return true }
 func (*Loop) Wait()         {}
+
+// loopConn is a connection in a loop: there is none.
+type loopConn struct{ net.Conn }
+
+func (*loopConn) setReadDeadline(time.Time) {}
+func (*loopConn) cut() error                { return nil }
 
 // RunIn never calls f.
 func (c *Conn) RunIn(*Loop, func() error) (bool, error) { return false, nil }

@@ -1,4 +1,4 @@
-package door
+package socket
 
 import (
 	"bytes"
@@ -12,15 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"liverelay/relay/door/doortest"
+	"liverelay/relay/socket/sockettest"
 )
-
-// pair returns both ends of a connection.
-func pair(t testing.TB, l *Listener) (*Conn, *net.TCPConn) {
-	t.Helper()
-	c := dial(t, l)
-	return accept(t, l).(*Conn), c
-}
 
 // newLoop makes a loop, whose end the test waits for.
 func newLoop(t testing.TB) *Loop {
@@ -81,12 +74,11 @@ func descriptors(t testing.TB) int {
 
 func TestRunIn(t *testing.T) {
 	lp := newLoop(t)
-	l := listen(t, Options{})
 	before := descriptors(t)
 	for round := range 3 { // with no connection in it, a loop ends; another one begins
 		var wg sync.WaitGroup
 		for i := range 20 {
-			s, c := pair(t, l)
+			s, c := pair(t)
 			wg.Go(func() {
 				var err error
 				for code := echo(s); err == nil; { // it is out of the loop while the peer does not take what it writes
@@ -130,12 +122,9 @@ func TestRunIn(t *testing.T) {
 	eventually(t, "descriptors are left", func() bool { return descriptors(t) <= before })
 }
 
-func TestLoopReadsWhatCameWithTheHeader(t *testing.T) {
+func TestLoopReadsTheRestFirst(t *testing.T) {
 	lp := newLoop(t)
-	l := listen(t, Options{Trusted: loopback})
-	c := dial(t, l)
-	io.WriteString(c, "PROXY TCP4 203.0.113.7 10.0.0.1 4711 1935\r\nhello")
-	s := accept(t, l).(*Conn)
+	s, c := pairAfter(t, "hello")
 	c.CloseWrite()
 	var got []byte
 	_, err := s.RunIn(lp, func() error {
@@ -153,8 +142,7 @@ func TestLoopReadsWhatCameWithTheHeader(t *testing.T) {
 
 func TestLoopDeadlines(t *testing.T) {
 	lp := newLoop(t)
-	l := listen(t, Options{})
-	s, c := pair(t, l)
+	s, c := pair(t)
 	s.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) // stays when it enters
 	b := make([]byte, 1)
 	var late []error
@@ -201,8 +189,7 @@ func TestLoopDeadlines(t *testing.T) {
 // A deadline that is changed from elsewhere ends the wait at once, and one set in the loop holds after it.
 func TestLoopIsInterrupted(t *testing.T) {
 	lp := newLoop(t)
-	l := listen(t, Options{})
-	s, _ := pair(t, l)
+	s, _ := pair(t)
 	for range 50 {
 		s.SetReadDeadline(time.Now().Add(time.Minute))
 		done := start(lp, s, func() error {
@@ -221,9 +208,7 @@ func TestLoopIsInterrupted(t *testing.T) {
 
 func TestLoopClose(t *testing.T) {
 	lp := newLoop(t)
-	gate := NewGate(Limits{Connections: 1})
-	l := listen(t, Options{Gate: gate})
-	s, c := pair(t, l)
+	s, c := pair(t)
 	entered := make(chan struct{})
 	enter := sync.OnceFunc(func() { close(entered) })
 	done := start(lp, s, func() error {
@@ -241,19 +226,15 @@ func TestLoopClose(t *testing.T) {
 	if err := s.Close(); err == nil {
 		t.Error("closed twice without an error")
 	}
-	if !closed(c) {
-		t.Error("the peer's end is open")
-	}
-	pair(t, l) // there is a place again
-	if open := gate.Stats().Open; open != 1 {
-		t.Errorf("%d open", open)
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the peer's end is open: %d, %v", n, err)
 	}
 }
 
 // What the socket does not take is written all the same, outside the loop; and the loop can be entered again.
 func TestLoopWritesTheRest(t *testing.T) {
 	lp := newLoop(t)
-	s, c := pair(t, listen(t, Options{}))
+	s, c := pair(t)
 	s.SetWriteBuffer(1)       // as little as can be
 	c.SetReadBuffer(64 << 10) // and it does not grow
 	want := bytes.Repeat([]byte("0123456789"), loopUnsent/10)
@@ -297,8 +278,7 @@ func TestLoopWritesTheRest(t *testing.T) {
 // One who takes nothing waits alone, and no longer than its deadline; one who never ends leaves others their turn.
 func TestLoopIsShared(t *testing.T) {
 	lp := newLoop(t)
-	l := listen(t, Options{})
-	stuck, _ := pair(t, l)
+	stuck, _ := pair(t)
 	stuck.SetWriteBuffer(1)
 	stuck.SetDeadline(time.Now().Add(time.Minute))
 	full := make(chan struct{})
@@ -309,7 +289,7 @@ func TestLoopIsShared(t *testing.T) {
 	})
 	<-full
 
-	flood, source := pair(t, l)
+	flood, source := pair(t)
 	floodDone := start(lp, flood, func() error {
 		for b := make([]byte, 4096); ; {
 			if _, err := flood.Read(b); err != nil {
@@ -326,7 +306,7 @@ func TestLoopIsShared(t *testing.T) {
 		}
 	}()
 
-	s, c := pair(t, l)
+	s, c := pair(t)
 	done := start(lp, s, echo(s))
 	for range 100 {
 		c.Write([]byte("still there?"))
@@ -356,9 +336,8 @@ func TestLoopIsShared(t *testing.T) {
 // Without a descriptor for a loop the code does not run, and the connection is as it was.
 func TestLoopOutOfDescriptors(t *testing.T) {
 	lp := newLoop(t)
-	l := listen(t, Options{})
-	s, c := pair(t, l)
-	descriptors := doortest.Exhaust(t, 256)
+	s, c := pair(t)
+	descriptors := sockettest.Exhaust(t, 256)
 	for spare := range 4 { // it takes one for the socket, one for the loop, one for its eventfd
 		t.Run(fmt.Sprint(spare), func(t *testing.T) {
 			if spare > 0 { // one more than before
@@ -368,7 +347,7 @@ func TestLoopOutOfDescriptors(t *testing.T) {
 			c.Write([]byte("?"))
 			in := false
 			ran, err := s.RunIn(lp, func() error {
-				in = s.looped != nil
+				in = s.loop != nil
 				_, err := s.Read(make([]byte, 1))
 				return err
 			})
@@ -384,7 +363,6 @@ func TestLoopOutOfDescriptors(t *testing.T) {
 
 // After the code of those who had something to read, the loop calls turn, once for all of them.
 func TestLoopTurns(t *testing.T) {
-	l := listen(t, Options{})
 	unseen, turns := 0, 0 // of the loop
 	lp := NewLoop(func() {
 		if unseen > 0 {
@@ -396,7 +374,7 @@ func TestLoopTurns(t *testing.T) {
 	const members, messages = 10, 50
 	var wg sync.WaitGroup
 	for range members {
-		s, c := pair(t, l)
+		s, c := pair(t)
 		wg.Go(func() {
 			b, read := make([]byte, 1), 0
 			_, err := s.RunIn(lp, func() error {
@@ -429,9 +407,8 @@ func TestLoopTurns(t *testing.T) {
 
 // A loop that has more to do than it can says so, and to as many as should go.
 func TestLoopLoad(t *testing.T) {
-	l := listen(t, Options{})
 	lp := newLoop(t)
-	s, c := pair(t, l)
+	s, c := pair(t)
 	go func() {
 		for {
 			if _, err := c.Write([]byte("!")); err != nil {
@@ -470,13 +447,12 @@ func TestLoopLoad(t *testing.T) {
 
 // T9: the peer has said its last, and closed, before the loop has the connection: both are read.
 func TestLoopSeesAnEndOfBeforeItEntered(t *testing.T) {
-	l := listen(t, Options{})
 	lp := newLoop(t)
-	stays, other := pair(t, l)
+	stays, other := pair(t)
 	staying := start(lp, stays, echo(stays))
 	for range 3 {
 		time.Sleep(20 * time.Millisecond) // the loop sleeps
-		c, peer := pair(t, l)
+		c, peer := pair(t)
 		if _, err := peer.Write([]byte("last words")); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package relay
+package socket
 
 import (
 	"net"
@@ -27,7 +27,7 @@ type rawSink struct {
 	err   error
 
 	interrupted atomic.Bool
-	bulk
+	bulk        bulkPlace
 }
 
 func newRawSink(conn net.Conn, raw syscall.RawConn) *rawSink {
@@ -52,7 +52,7 @@ func (s *rawSink) TryWrite(b *Batch) (int, error) {
 
 func (s *rawSink) Write(bufs [][]byte, stall time.Duration) error {
 	for len(bufs) > 0 {
-		b := newBatch(bufs[:min(len(bufs), maxVector)])
+		b := NewBatch(bufs[:min(len(bufs), MaxBuffers)])
 		bufs = bufs[len(b.Bufs):]
 		for b.Size > 0 {
 			if err := s.conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
@@ -71,7 +71,7 @@ func (s *rawSink) Write(bufs [][]byte, stall time.Duration) error {
 				return stalled(err)
 			}
 			if s.n < b.Size {
-				b = newBatch(b.rest(s.n))
+				b = NewBatch(b.Rest(s.n))
 			} else {
 				b.Size = 0
 			}
@@ -80,8 +80,7 @@ func (s *rawSink) Write(bufs [][]byte, stall time.Duration) error {
 	return s.conn.SetWriteDeadline(time.Time{})
 }
 
-// detach lets go of what a bulk sender holds of the socket, so that closing it ends it.
-func (s *rawSink) detach() { s.bulk.detach(s) }
+func (s *rawSink) Close() { s.bulk.leave(s) }
 
 func (s *rawSink) Interrupt() {
 	s.interrupted.Store(true)

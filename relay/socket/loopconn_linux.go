@@ -1,4 +1,4 @@
-package door
+package socket
 
 import (
 	"io"
@@ -10,8 +10,8 @@ import (
 	"unsafe"
 )
 
-// looped is a connection while a loop calls its code.
-type looped struct {
+// loopConn is a connection while a loop calls its code.
+type loopConn struct {
 	fd   int // its own descriptor, unknown to the runtime
 	code func() error
 	done chan struct{} // closed when the code has ended
@@ -68,10 +68,10 @@ func (c *Conn) RunIn(lp *Loop, f func() error) (ran bool, err error) {
 
 // enterLoop moves the socket from the runtime's poller to a loop: under a second
 // descriptor, because only closing the first takes it out there. nil: it cannot.
-func (c *Conn) enterLoop(lp *Loop, code func() error) *looped {
+func (c *Conn) enterLoop(lp *Loop, code func() error) *loopConn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	raw, err := c.TCPConn.SyscallConn()
+	raw, err := c.tcp.SyscallConn()
 	if err != nil {
 		return nil
 	}
@@ -83,44 +83,47 @@ func (c *Conn) enterLoop(lp *Loop, code func() error) *looped {
 	if err != nil || errno != 0 {
 		return nil
 	}
-	l := &looped{fd: int(fd), code: code, done: make(chan struct{})}
+	l := &loopConn{fd: int(fd), code: code, done: make(chan struct{})}
 	l.readUntil.Store(onClock(c.readUntil))
-	c.looped = l // the code may run before join returns
+	c.unpollLocked()
+	was := c.state
+	c.loop, c.state = l, stateLooped // the code may run before join returns
 	if !lp.join(l) {
-		c.looped = nil
+		c.loop, c.state = nil, was
 		_ = syscall.Close(l.fd)
 		return nil
 	}
-	_ = c.TCPConn.Close()
+	_ = c.tcp.Close()
 	return l
 }
 
 // leaveLoop gives the socket back to the runtime's poller.
-func (c *Conn) leaveLoop(l *looped) error {
+func (c *Conn) leaveLoop(l *loopConn) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.looped, c.input = nil, nil
+	c.loop, c.input = nil, nil
 	file := os.NewFile(uintptr(l.fd), "")
 	defer func() { _ = file.Close() }()
-	if c.closed {
+	if c.state == stateClosed {
 		return nil
 	}
+	c.state = stateOpen
 	conn, err := net.FileConn(file) // under a third descriptor
 	if err != nil {
 		return err
 	}
-	c.TCPConn = conn.(*net.TCPConn)
-	if err := c.TCPConn.SetKeepAliveConfig(keepAlive); err != nil {
+	c.tcp = conn.(*net.TCPConn)
+	if err := c.tcp.SetKeepAliveConfig(KeepAlive); err != nil {
 		return err
 	}
-	if err := c.TCPConn.SetReadDeadline(c.readUntil); err != nil {
+	if err := c.tcp.SetReadDeadline(c.readUntil); err != nil {
 		return err
 	}
-	return c.TCPConn.SetWriteDeadline(c.writeUntil)
+	return c.tcp.SetWriteDeadline(c.writeUntil)
 }
 
 // Read is for the code that runs in the loop.
-func (l *looped) Read(b []byte) (int, error) {
+func (l *loopConn) Read(b []byte) (int, error) {
 	switch {
 	case len(b) == 0:
 		return 0, nil
@@ -148,7 +151,7 @@ func (l *looped) Read(b []byte) (int, error) {
 }
 
 // Write is for the code that runs in the loop.
-func (l *looped) Write(b []byte) (int, error) {
+func (l *loopConn) Write(b []byte) (int, error) {
 	n := 0
 	if len(l.unsent) == 0 {
 		var err error
@@ -164,7 +167,7 @@ func (l *looped) Write(b []byte) (int, error) {
 }
 
 // send writes what the socket takes at once.
-func (l *looped) send(b []byte) (int, error) {
+func (l *loopConn) send(b []byte) (int, error) {
 	written := 0
 	for written < len(b) {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(l.fd), uintptr(unsafe.Pointer(&b[written])), uintptr(len(b)-written),
@@ -183,20 +186,20 @@ func (l *looped) send(b []byte) (int, error) {
 }
 
 // call has the code go on, and says whether it stays in the loop.
-func (l *looped) call() bool {
+func (l *loopConn) call() bool {
 	l.share = loopShare
 	l.err = l.code()
 	return l.err == ErrNothing && len(l.unsent) == 0
 }
 
 // late says whether the read deadline has passed.
-func (l *looped) late() bool {
+func (l *loopConn) late() bool {
 	until := l.readUntil.Load()
 	return until != 0 && until <= l.loop.time
 }
 
 // setReadDeadline has the code look at once at one that has passed.
-func (l *looped) setReadDeadline(t time.Time) {
+func (l *loopConn) setReadDeadline(t time.Time) {
 	l.readUntil.Store(onClock(t))
 	if t.IsZero() || time.Until(t) > 0 {
 		return
@@ -215,7 +218,7 @@ func onClock(t time.Time) int64 {
 }
 
 // cut ends reading and writing, from any goroutine.
-func (l *looped) cut() error {
+func (l *loopConn) cut() error {
 	l.closed.Store(true)
 	return syscall.Shutdown(l.fd, syscall.SHUT_RDWR)
 }

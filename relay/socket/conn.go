@@ -1,0 +1,172 @@
+package socket
+
+import (
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Conn is a TCP connection that carries media. It behaves as a *net.TCPConn, with three differences: what
+// was read of it before is read first, it can be read in an event loop ([Conn.RunIn]), and served without a
+// goroutine ([Poller.Serve]).
+type Conn struct {
+	rest  []byte    // owned by the reader: to be read before the socket
+	input *input    // owned by the reader; nil until it reads
+	loop  *loopConn // of stateLooped. The reader changes it, with mu held; who reads and writes looks at it without
+
+	mu         sync.Mutex   // guards what follows
+	tcp        *net.TCPConn // another one after RunIn
+	state      state
+	readUntil  time.Time
+	writeUntil time.Time
+	poller     *Poller // that has the socket in its set; nil: none has
+	waiting    waiting // of stateAwaited
+}
+
+// state is who reads a connection.
+type state uint8
+
+const (
+	stateOpen    state = iota // whoever calls Read, who waits in it
+	stateAwaited              // nobody, until the poller has an event
+	stateLooped               // an event loop
+	stateClosed               // nobody any more; the loop that it is in is yet to notice
+)
+
+// waiting is what a poller goes on with.
+type waiting struct {
+	poller *Poller
+	conn   net.Conn // to be served: the Conn, or what is above it, such as TLS
+	hear   Hear     // to be told
+}
+
+// NewConn makes a Conn of a connection, of which rest has been read already.
+func NewConn(tcp *net.TCPConn, rest []byte) *Conn { return &Conn{tcp: tcp, rest: rest} }
+
+// Socket returns c: of whatever embeds it, too.
+func (c *Conn) Socket() *Conn { return c }
+
+// Read is for one goroutine at a time.
+func (c *Conn) Read(b []byte) (int, error) {
+	if len(c.rest) > 0 {
+		n := copy(b, c.rest)
+		if c.rest = c.rest[n:]; len(c.rest) == 0 {
+			c.rest = nil
+		}
+		return n, nil
+	}
+	if c.loop != nil {
+		return c.loop.Read(b)
+	}
+	if err := c.open(); err != nil {
+		return 0, err
+	}
+	return c.input.Read(b)
+}
+
+// open sees to it that there is an input.
+func (c *Conn) open() (err error) {
+	if c.input == nil {
+		c.input, err = newInput(c.current())
+	}
+	return err
+}
+
+// Write is for one goroutine at a time.
+func (c *Conn) Write(b []byte) (int, error) {
+	if c.loop != nil {
+		return c.loop.Write(b)
+	}
+	return c.current().Write(b)
+}
+
+// current is the connection below, as long as RunIn is not called.
+func (c *Conn) current() *net.TCPConn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tcp
+}
+
+// SyscallConn gives access to the socket: until RunIn, and anew after it.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.current().SyscallConn() }
+
+// CloseWrite, SetLinger and SetWriteBuffer are as of a *net.TCPConn; not during RunIn.
+func (c *Conn) CloseWrite() error              { return c.current().CloseWrite() }
+func (c *Conn) SetLinger(seconds int) error    { return c.current().SetLinger(seconds) }
+func (c *Conn) SetWriteBuffer(bytes int) error { return c.current().SetWriteBuffer(bytes) }
+
+// LocalAddr returns the address that the peer connected to.
+func (c *Conn) LocalAddr() net.Addr { return c.current().LocalAddr() }
+
+// RemoteAddr returns the address of the socket's peer.
+func (c *Conn) RemoteAddr() net.Addr { return c.current().RemoteAddr() }
+
+// SetReadDeadline may be called from any goroutine.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readUntil = t
+	if !t.IsZero() {
+		defer c.wakeLocked()
+	}
+	if c.loop != nil {
+		c.loop.setReadDeadline(t)
+		return nil
+	}
+	return c.tcp.SetReadDeadline(t)
+}
+
+// SetWriteDeadline may be called from any goroutine.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writeUntil = t
+	if c.loop != nil {
+		return nil // nothing waits to write there
+	}
+	return c.tcp.SetWriteDeadline(t)
+}
+
+// SetDeadline may be called from any goroutine.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// Close may be called from any goroutine.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unpollLocked()
+	var err error
+	if c.loop != nil {
+		err = c.loop.cut() // whoever reads it closes it
+	} else {
+		err = c.tcp.Close()
+	}
+	c.wakeLocked() // who is told of the end
+	c.state = stateClosed
+	return err
+}
+
+// unpollLocked takes the socket out of its poller's set.
+func (c *Conn) unpollLocked() {
+	if c.poller != nil {
+		c.poller.forget(c)
+		c.poller = nil
+	}
+}
+
+// wakeLocked goes on with what the connection is awaited for.
+func (c *Conn) wakeLocked() {
+	if c.state != stateAwaited {
+		return
+	}
+	c.state = stateOpen
+	w := c.waiting
+	c.waiting = waiting{}
+	go w.poller.Serve(w.conn, w.hear) // its caller's: hear knows when it has ended
+}
