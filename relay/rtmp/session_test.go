@@ -329,6 +329,12 @@ func TestLogOfLives(t *testing.T) {
 		_ = p.conn.Close()
 	}
 	_ = player.conn.Close()
+	eventually(t, func() string { // before its stream ends
+		if strings.Contains(b.log.String(), "player ended") {
+			return ""
+		}
+		return "the player has not left"
+	})
 	publisher.command("FCUnpublish", nil, "a")
 	publisher.command("deleteStream", nil, 1)
 	publisher.expect("onFCUnpublish")
