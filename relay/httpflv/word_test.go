@@ -22,7 +22,7 @@ func TestPublisherHearsWhatHasArrived(t *testing.T) {
 		}
 		words <- w
 	}
-	go io.Copy(io.Discard, readOnly{c.socket})
+	go io.Copy(io.Discard, readOnly{c.webSocket})
 	var sent uint64
 	tags := sample(0, 30)
 	var audio, video uint32
