@@ -12,10 +12,11 @@ var (
 	ErrBadName     = errors.New("bad stream name")
 	ErrDenied      = errors.New("access denied")
 	ErrLimit       = errors.New("limit reached")
-	ErrBusy        = errors.New("stream busy")    // another publisher holds the name
-	ErrNotFound    = errors.New("no such stream") // nobody published it in time
-	ErrLost        = errors.New("publisher lost") // and not back within the resume window; players see ErrUnpublished
-	ErrUnpublished = errors.New("stream ended")   // its publisher ended it or stayed away
+	ErrRate        = errors.New("publishes faster than permitted") // than its grant
+	ErrBusy        = errors.New("stream busy")                     // another publisher holds the name
+	ErrNotFound    = errors.New("no such stream")                  // nobody published it in time
+	ErrLost        = errors.New("publisher lost")                  // and not back within the resume window; players see ErrUnpublished
+	ErrUnpublished = errors.New("stream ended")                    // its publisher ended it or stayed away
 	ErrReplaced    = errors.New("replaced by a new publisher")
 	ErrKicked      = errors.New("ended by an operator")
 	ErrExpired     = errors.New("grant expired")

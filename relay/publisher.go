@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -27,7 +28,8 @@ type Publisher struct {
 	options PublishOptions
 	epoch   uint64
 	since   time.Time
-	gather  *Gather // nil: none; owned by who calls Write
+	gather  *Gather   // nil: none; owned by who calls Write
+	allowed allowance // of its grant; owned by who calls Write
 
 	// guarded by stream.mu
 	ended   error     // why it no longer publishes
@@ -38,7 +40,8 @@ type Publisher struct {
 
 // Write takes one message: its RTMP timestamp in ms (32 bits, as on the wire)
 // and its payload, which belongs to the relay from now on and is changed by nobody else. An
-// error says why the publisher no longer publishes; the connection should be closed.
+// error says why the publisher no longer publishes, [ErrRate] that it sends more than its
+// grant permits; the connection should be closed.
 func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error {
 	return p.write(kind, timestamp, payload, nil)
 }
@@ -63,6 +66,9 @@ func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byt
 		flv.MakeLive(payload)
 	}
 	now := time.Now()
+	if !p.allowed.take(len(payload), now) {
+		return p.tooFast()
+	}
 	st.mu.Lock()
 	if err := p.ended; err != nil {
 		st.mu.Unlock()
@@ -83,6 +89,19 @@ func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byt
 		st.fanOut(p.gather)
 	}
 	return nil
+}
+
+// Spend counts n bytes against the grant's limit that the door received and does not write.
+// It fails where a Write would.
+func (p *Publisher) Spend(n int) error {
+	if !p.allowed.take(n, time.Now()) {
+		return p.tooFast()
+	}
+	return nil
+}
+
+func (p *Publisher) tooFast() error {
+	return fmt.Errorf("%w: more than %d kbit/s", ErrRate, p.allowed.kbps)
 }
 
 // event tells of p and its stream.

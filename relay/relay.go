@@ -143,7 +143,7 @@ func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 	}
 	st := r.streamLocked(n)
 	now := time.Now()
-	p := &Publisher{options: o, since: now}
+	p := &Publisher{options: o, since: now, allowed: allowance{kbps: o.Grant.PublishKbps}}
 	st.mu.Lock()
 	its, err := st.publishLocked(p, now)
 	st.mu.Unlock()

@@ -21,11 +21,11 @@ func readTags(t *testing.T, r io.Reader) ([]flv.Tag, error) {
 		return nil, err
 	}
 	var got []flv.Tag
-	err := copyTags(tags, func(k flv.Kind, ts uint32, payload []byte) error {
-		if len(payload) > fuzzMaxTag || cap(payload) != len(payload) {
-			t.Fatalf("payload of %d bytes, capacity %d", len(payload), cap(payload))
+	err := copyTags(tags, func(tag flv.Tag) error {
+		if n := len(tag.Payload); n > fuzzMaxTag || cap(tag.Payload) != n {
+			t.Fatalf("payload of %d bytes, capacity %d", n, cap(tag.Payload))
 		}
-		got = append(got, flv.Tag{Kind: k, Timestamp: ts, Payload: payload})
+		got = append(got, tag)
 		return nil
 	})
 	return got, err

@@ -51,6 +51,7 @@ var outcomes = []outcome{
 	{relay.ErrBusy, 409, ws.StatusPolicyViolation, "busy", "stream busy"},
 	{relay.ErrReplaced, 409, ws.StatusPolicyViolation, "replaced", "replaced by a new publisher"},
 	{relay.ErrLimit, 503, statusTryAgainLater, "limit", "limit reached"},
+	{relay.ErrRate, 503, statusTryAgainLater, "rate", "publishes faster than permitted"},
 	{relay.ErrClosed, 503, ws.StatusGoingAway, "closed", "server is shutting down"},
 	{relay.ErrClock, 503, statusServiceRestart, "clock", "play again: 31 bits of clock are over"},
 	{relay.ErrKicked, 403, ws.StatusPolicyViolation, "kicked", "ended by the server"},

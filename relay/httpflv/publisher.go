@@ -3,7 +3,6 @@ package httpflv
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"net"
@@ -41,8 +40,6 @@ type publisher struct {
 	relay  *relay.Publisher // nil before the FLV file header
 	heard  time.Time        // last byte
 	word   word
-	budget budget
-	over   bool // the budget is spent
 
 	limit    atomic.Pointer[time.Time] // reading ends then; nil: never
 	awaitFLV *time.Time                // the limit before the file header
@@ -75,7 +72,6 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access
 		quiet:   timeout / 4,
 		kernel:  socket.SetUserTimeout(conn, timeout),
 		started: time.Now(),
-		budget:  newBudget(grant.PublishKbps, time.Now()),
 	}
 	p.heard = p.started
 	p.setLimit(h.headerTimeout())
@@ -140,9 +136,13 @@ func (p *publisher) ingest(a relay.Access) error {
 	p.h.stats.result("publish")
 	p.life().Start()
 	p.word.due = time.Now().Add(wordInterval)
-	return copyTags(tags, func(kind flv.Kind, timestamp uint32, payload []byte) error {
-		p.word.arrived(kind, timestamp)
-		return out.Write(kind, timestamp, payload)
+	return copyTags(tags, func(tag flv.Tag) error {
+		switch tag.Kind {
+		case flv.Audio, flv.Video, flv.Script:
+			p.word.arrived(tag.Kind, tag.Timestamp)
+			return out.Write(tag.Kind, tag.Timestamp, tag.Payload)
+		}
+		return out.Spend(len(tag.Payload)) // AMF3 data, which nobody sends
 	})
 }
 
@@ -152,17 +152,14 @@ func (p *publisher) life() door.Life {
 }
 
 // copyTags hands over tag by tag. It never returns nil.
-func copyTags(tags *flv.Reader, write func(flv.Kind, uint32, []byte) error) error {
+func copyTags(tags *flv.Reader, write func(flv.Tag) error) error {
 	for {
 		tag, err := tags.ReadTag()
 		if err != nil {
 			return err
 		}
-		switch tag.Kind {
-		case flv.Audio, flv.Video, flv.Script: // not AMF3 data, which nobody sends
-			if err := write(tag.Kind, tag.Timestamp, tag.Payload); err != nil {
-				return err
-			}
+		if err := write(tag); err != nil {
+			return err
 		}
 	}
 }
@@ -171,9 +168,6 @@ func copyTags(tags *flv.Reader, write func(flv.Kind, uint32, []byte) error) erro
 // that is gone is noticed: the ping wants an acknowledgement of the peer's kernel (or,
 // where ours does not watch that, an answer).
 func (p *publisher) Read(b []byte) (int, error) {
-	if p.over {
-		return 0, fmt.Errorf("%w: more than %d kbit/s", relay.ErrLimit, p.grant.PublishKbps)
-	}
 	quiet := time.Now().Add(p.quiet)
 	for {
 		now := time.Now()
@@ -193,7 +187,6 @@ func (p *publisher) Read(b []byte) (int, error) {
 			now = time.Now()
 			p.heard = now
 			p.h.stats.bytesIn.Add(uint64(n))
-			p.over = !p.budget.take(n, now)
 			return n, nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -253,7 +246,6 @@ func (p *publisher) farewell(err error, closed peerClosed) {
 		return
 	}
 	p.sayClose(o.code, o.text)
-	p.budget, p.over = budget{}, false
 	limit := time.Now().Add(farewellTimeout)
 	p.limit.Store(&limit)
 	if errors.Is(err, errFrame) { // nobody knows where a frame begins
@@ -303,29 +295,4 @@ func (p *publisher) setLimit(d time.Duration) {
 			return
 		}
 	}
-}
-
-// budget is a token bucket of bytes; without a rate it is bottomless.
-type budget struct {
-	rate float64 // bytes a second
-	left float64
-	at   time.Time
-}
-
-// budgetSeconds is how much of its rate a publisher may send at once: encoders
-// send a keyframe, and after a stall what has gathered, in a burst.
-const budgetSeconds = 10
-
-func newBudget(kbps int, now time.Time) budget {
-	rate := float64(kbps) * 1000 / 8
-	return budget{rate: rate, left: rate * budgetSeconds, at: now}
-}
-
-func (b *budget) take(n int, now time.Time) bool {
-	if b.rate <= 0 {
-		return true
-	}
-	b.left = min(b.rate*budgetSeconds, b.left+now.Sub(b.at).Seconds()*b.rate) - float64(n)
-	b.at = now
-	return b.left >= 0
 }

@@ -232,7 +232,7 @@ func TestBadPublishers(t *testing.T) {
 		{"not masked", "", ws.MustCompileFrame(ws.NewBinaryFrame(head)), 1002, "WebSocket protocol error"},
 		{"unfinished message, then another", "", append(masked(ws.NewFrame(ws.OpBinary, false, head)), masked(ws.NewBinaryFrame(head))...), 1002, "WebSocket protocol error"},
 		{"compressed frame", "", []byte{0xc2, 0x80, 0, 0, 0, 0}, 1002, "WebSocket protocol error"},
-		{"above its rate", ":slow", flvBytes(flv.AppendTag(nil, flv.Video, 0, make([]byte, 20_000))...), 1013, "limit reached"},
+		{"above its rate", ":slow", flvBytes(flv.AppendTag(nil, flv.Video, 0, make([]byte, 20_000))...), 1013, "publishes faster than permitted"},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			s := mustDial(t, d.play("bad", "&publish=1")+g.user)

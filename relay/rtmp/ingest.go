@@ -17,7 +17,6 @@ type ingest struct {
 	server    *Server
 	name      relay.Name
 	publisher *relay.Publisher
-	rate      rate
 	began     time.Time
 	closed    bool
 }
@@ -65,7 +64,7 @@ func (s *session) publish(c command) error {
 	if err != nil {
 		return s.refuse(c.name, err)
 	}
-	s.ingest = &ingest{server: s.server, name: name, publisher: publisher, rate: newRate(grant.PublishKbps), began: time.Now()}
+	s.ingest = &ingest{server: s.server, name: name, publisher: publisher, began: time.Now()}
 	s.server.stats.publishers.Add(1)
 	s.server.stats.result("publish")
 	s.life(door.RolePublisher, s.ingest.began).Start()
@@ -108,9 +107,6 @@ func (s *session) media(m Message) error {
 		}
 		return violation("media before publish")
 	}
-	if r := &s.ingest.rate; r.kbps > 0 && !r.take(len(m.Payload), time.Now()) {
-		return fmt.Errorf("%w: more than %d kbit/s", errRate, s.ingest.rate.kbps)
-	}
 	if buffer := s.chunks.buffer; buffer != nil && (m.Type == message.TypeIDAudioMessage || m.Type == message.TypeIDVideoMessage) {
 		return s.ingest.publisher.WriteBuffer(flv.Kind(m.Type), m.Timestamp, buffer)
 	}
@@ -125,8 +121,11 @@ func (s *session) deliver(m Message) error {
 		return s.ingest.publisher.Write(flv.Video, m.Timestamp, m.Payload)
 	case message.TypeIDDataMessageAMF0, message.TypeIDDataMessageAMF3:
 		payload, err := dataPayload(m)
-		if err != nil || len(payload) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(payload) == 0 {
+			return s.ingest.publisher.Spend(len(m.Payload))
 		}
 		return s.ingest.publisher.Write(flv.Script, m.Timestamp, payload)
 	case message.TypeIDAggregateMessage:
@@ -185,29 +184,4 @@ func splitAggregate(m Message, deliver func(Message) error) error {
 		b = b[min(pointer, len(b)):]
 	}
 	return nil
-}
-
-// rate is how fast a publisher may send on average. It may be ahead by rateBurst:
-// keyframes are large, and a phone catches up after a bad moment.
-type rate struct {
-	kbps  int     // 0: as fast as it likes
-	bytes float64 // may be sent now
-	at    time.Time
-}
-
-const rateBurst = 5 * time.Second
-
-func newRate(kbps int) rate { return rate{kbps: kbps} }
-
-func (r *rate) take(n int, now time.Time) bool {
-	perSecond := float64(r.kbps) * 1000 / 8
-	most := perSecond * rateBurst.Seconds()
-	if r.at.IsZero() {
-		r.bytes = most
-	} else {
-		r.bytes = min(most, r.bytes+perSecond*now.Sub(r.at).Seconds())
-	}
-	r.at = now
-	r.bytes -= float64(n)
-	return r.bytes >= 0
 }

@@ -15,7 +15,6 @@ import (
 var (
 	errOrder      = errors.New("command out of order")
 	errOptions    = errors.New("bad play options")
-	errRate       = errors.New("publishes faster than permitted")
 	errFlood      = errors.New("too many bytes before publish or play")
 	errAuthorizer = errors.New("authorizer failed")
 	errTimeout    = errors.New("peer too slow")
@@ -69,7 +68,7 @@ var outcomes = []outcome{
 	{relay.ErrKicked, codePublishDenied, codePlayFailed, "kicked", "ended by the server"},
 	{relay.ErrIdle, codePublishIdle, codePlayFailed, "idle", "no media for too long"},
 	{relay.ErrClosed, codeShutdown, codeShutdown, "closed", "server is shutting down"},
-	{errRate, codePublishDenied, "", "rate", "publishes faster than permitted"},
+	{relay.ErrRate, codePublishDenied, "", "rate", "publishes faster than permitted"},
 	{errOrder, codePublishBadName, codePlayFailed, "protocol", "command out of order: connect, createStream, then publish or play once"},
 	{errAuthorizer, codePublishDenied, codePlayFailed, "error", "try again later"},
 	{relay.ErrStalled, "", "", "stalled", ""},
