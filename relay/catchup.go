@@ -108,28 +108,28 @@ func (s *Subscriber) attend() {
 // setReceive turns tracks off and on again. Of one that was off the player may have missed a header; video comes back
 // with the GOP so far, as start=fast has it, or when a decoder can begin.
 func (s *Subscriber) setReceive(r *receive) {
-	o, was := s.options.Options, s.class
-	s.class.audio = o.Audio && r.audio
-	s.class.video = o.Video && r.video
-	if was.audio && !s.class.audio || was.video && !s.class.video {
+	o, was := s.options.Options, s.variant
+	s.variant.audio = o.Audio && r.audio
+	s.variant.video = o.Video && r.video
+	if was.audio && !s.variant.audio || was.video && !s.variant.video {
 		s.offFrom = min(s.offFrom, s.cursor)
 	}
-	if newest := s.stream.ring.last(); was.video && !s.class.video && newest != nil {
+	if newest := s.stream.ring.last(); was.video && !s.variant.video && newest != nil {
 		s.offDTS = newest.DTS - newest.gap // or less
 	}
-	back := s.class.video && !was.video
-	if !back && (was.audio || !s.class.audio) {
+	back := s.variant.video && !was.video
+	if !back && (was.audio || !s.variant.audio) {
 		return
 	}
 	e, _ := s.stream.edge()
 	if e.changedAt >= s.offFrom {
 		s.queueHeaders(e, false)
 	}
-	if s.class.audio == o.Audio && s.class.video == o.Video {
+	if s.variant.audio == o.Audio && s.variant.video == o.Video {
 		s.offFrom = math.MaxUint64
 	}
 	if back {
-		s.class.gate = gateVideo
+		s.variant.gate = gateVideo
 		if e.cached && e.keyframe < s.cursor {
 			s.rewind(e, s.offDTS)
 		}
@@ -139,7 +139,7 @@ func (s *Subscriber) setReceive(r *receive) {
 // begin places the cursor as the start mode wants it, and queues the headers.
 func (s *Subscriber) begin() {
 	o := s.options.Options
-	s.class = class{format: s.options.Format, clock: playerClock{closed: o.Gaps == GapsClosed}, form: o.Form, audio: o.Audio, video: o.Video, gate: gateVideo}
+	s.variant = variant{format: s.options.Format, clock: playerClock{closed: o.Gaps == GapsClosed}, form: o.Form, audio: o.Audio, video: o.Video, gate: gateVideo}
 	ring := s.stream.ring
 	var e *entry
 	e, s.cursor = s.stream.edge()
@@ -159,7 +159,7 @@ func (s *Subscriber) begin() {
 		}
 	default:
 		s.cursor = e.keyframe
-		s.class.gate = gateOpen
+		s.variant.gate = gateOpen
 	}
 	s.startClock()
 	s.queueHeaders(e, true)
@@ -174,8 +174,8 @@ func (s *Subscriber) startClock() {
 	if m == nil {
 		return
 	}
-	s.class.clock = s.class.clock.since(m)
-	s.clockEnd.Store(s.class.clock.end(m))
+	s.variant.clock = s.variant.clock.since(m)
+	s.clockEnd.Store(s.variant.clock.end(m))
 }
 
 // squeeze is the video of a GOP on its way to one player, with timestamps of the player's own.
@@ -196,7 +196,7 @@ func (s *Subscriber) rewind(e *entry, floor int64) bool {
 		if m == nil { // evicted meanwhile
 			return false
 		}
-		if m.Kind == flv.Video && m.inForm(s.class.form) != nil {
+		if m.Kind == flv.Video && m.inForm(s.variant.form) != nil {
 			frames, edge, gap = frames+1, m.DTS, m.gap
 		}
 	}
@@ -205,7 +205,7 @@ func (s *Subscriber) rewind(e *entry, floor int64) bool {
 	}
 	s.squeeze = squeeze{until: s.cursor, next: max(edge-frames+1, min(floor+gap, edge)), edge: edge, gap: gap}
 	s.cursor = e.keyframe
-	s.class.gate = gateOpen
+	s.variant.gate = gateOpen
 	return true
 }
 
@@ -214,7 +214,7 @@ func (s *Subscriber) queueSqueezed(m *Message) {
 	if m.Kind != flv.Video {
 		return
 	}
-	if m = m.inForm(s.class.form); m == nil {
+	if m = m.inForm(s.variant.form); m == nil {
 		return
 	}
 	q := &s.squeeze
@@ -243,11 +243,11 @@ func (s *Subscriber) queueHeaders(e *entry, newcomer bool) {
 
 // queue adds m to what is to be written if s is due it.
 func (s *Subscriber) queue(m *Message) {
-	if !s.class.passes(m) {
+	if !s.variant.passes(m) {
 		return
 	}
-	if m = m.inForm(s.class.form); m != nil {
-		s.pending = append(s.pending, m.wire(s.class.format, s.class.clock.shift(m)))
+	if m = m.inForm(s.variant.form); m != nil {
+		s.pending = append(s.pending, m.wire(s.variant.format, s.variant.clock.shift(m)))
 	}
 }
 
@@ -281,15 +281,15 @@ func (s *Subscriber) collect(head uint64) {
 func (s *Subscriber) skip(lost bool) {
 	e, head := s.stream.edge()
 	from := s.cursor
-	switch video := s.class.video && e.video; {
+	switch video := s.variant.video && e.video; {
 	case video && e.cached && e.keyframe > from:
 		s.cursor = e.keyframe
-		s.class.gate = gateOpen
+		s.variant.gate = gateOpen
 	case video && !lost:
 		return
 	default:
 		s.cursor = head
-		s.class.gate = max(s.class.gate, gateVideo)
+		s.variant.gate = max(s.variant.gate, gateVideo)
 	}
 	s.stream.relay.dropped[dropBacklog].Add(s.cursor - from)
 	s.skipped.Add(s.cursor - from)

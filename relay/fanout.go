@@ -1,78 +1,81 @@
 package relay
 
 import (
-	"runtime"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"liverelay/relay/socket"
 )
 
-// Subscribers up to which a stream is fanned out by its publisher's own goroutine, or the event loop that reads it: waking
-// another costs more than the few writes it then makes. A write never waits, so the
-// publisher is not held up.
-const inlineSubscribers = 16
+// A tick, in call order: a message has come ([Stream.fanOut]), somebody claims a shard of the stream
+// and runs it ([shard.kick], [runner.run]), and brings its subscribers up to the stream's head (tick): begin, collect,
+// which asks for plans (plan.go), deliver, settle, finish.
+//
+// A shard is run by whoever finds it idle:
+//
+//	subscribers              run by                                     because
+//	up to inlineSubscribers  the publisher: its event loop's Turn,      waking another costs more than
+//	                         with the other small streams that were     the few writes it then makes
+//	                         read, or its goroutine
+//	more, load < inlineLoad  the publisher's goroutine the first        another thread would be woken
+//	                         shard, a goroutine made for the moment     beside those who read
+//	                         each further one
+//	more, load above         a goroutine made for the moment            what comes meanwhile is better
+//	                         each shard                                 delivered together
+//
+// With a flush_interval a timer's goroutine has the publisher's part. A write never waits, so nobody is held up;
+// and a stream that rests costs nothing.
 
-// A larger stream's publisher does the same on a goroutine of its own while the fan-out takes less than inlineLoad per cent of the
-// time: another thread would be woken beside those who read. Above it, messages that come meanwhile are better
-// delivered together, by a goroutine that the publisher does not wait for.
+// Where somebody else runs a shard than before, see the table above.
 const (
-	inlineLoad = 70
-	loadWindow = 100 * time.Millisecond // over which it is measured
+	inlineSubscribers = 16
+
+	inlineLoad = 70                     // per cent of the time, measured over
+	loadWindow = 100 * time.Millisecond // each
 )
 
-// sampleEvery is of how many messages one is timed, from its arrival until a shard has written it.
-const sampleEvery = 16
-
-// shardSubscribers is for how many subscribers a stream takes another shard. One core writes a message to as many in some 2 ms. For
-// fewer, waking another core costs more than those who would wait gain.
-const shardSubscribers = 512
-
-// flushSubscribers is the same with a flush_interval: a core writes a 100 ms batch to as many in some 10 ms, and nobody minds those.
-const flushSubscribers = 2048
-
-// owed is whose a delivery is, and of which plan.
-type owed struct {
-	subscriber *Subscriber
-	plan       *plan
+// fanOut brings the subscribers up to date, or sees to it that this happens soon: in turn, unless that is nil.
+func (st *Stream) fanOut(turn *Turn) {
+	if interval := st.relay.config.FlushInterval; interval > 0 {
+		if st.flushArmed.CompareAndSwap(false, true) {
+			time.AfterFunc(interval, func() {
+				st.flushArmed.Store(false)
+				st.kick(true)
+			})
+		}
+		return
+	}
+	switch small := st.small(); {
+	case turn == nil:
+		st.kick(small || (*st.shards.Load())[0].load.Load() < inlineLoad)
+	case !small:
+		st.kick(false)
+	default:
+		for _, sh := range *st.shards.Load() {
+			if sh.size.Load() > 0 && sh.claim() {
+				turn.shards = append(turn.shards, sh)
+			}
+		}
+	}
 }
 
-// shard is a part of a stream's subscribers that are up to date. Whoever finds it
-// idle runs it, for a moment: see runner. A subscriber that falls behind leaves for a
-// goroutine of its own (see Subscriber.catchUp) and comes back by the inbox.
-type shard struct {
-	stream *Stream
-
-	requests atomic.Int32  // runs asked for; 0: nobody runs it
-	size     atomic.Int32  // subscribers in it, or about to be
-	reached  atomic.Uint64 // all subscribers in it have what is before this position
-	load     atomic.Int32  // per cent of the time that it was run lately, where it is not small
-
-	mu    sync.Mutex
-	inbox []*Subscriber // to be looked at by the runner
-
-	// owned by who runs it
-	subscribers []*Subscriber
-	spare       []*Subscriber // an inbox to be
-	seen        int32         // requests that this tick answers
-	head        uint64        // where this tick goes
-	next        int           // the subscriber to be looked at next
-	again       bool          // a pass over the subscribers is due: not all of them are at the head
-	ended       *error        // the stream's end, once this tick has delivered what came before
-	runner      runner        // of those who run this shard alone
-	alone       [1]*shard     // itself
-	began       time.Time     // this tick
-	busy        time.Duration // that ticks took since measured
-	measured    time.Time     // load
-	sampled     uint64        // the position at which the next message is timed
+// kick has all shards run: if inline the first one here, once the others are under way.
+func (st *Stream) kick(inline bool) {
+	var here *shard
+	for _, sh := range *st.shards.Load() {
+		switch {
+		case sh.size.Load() == 0:
+		case inline && here == nil:
+			here = sh
+		default:
+			sh.kick(false)
+		}
+	}
+	if here != nil {
+		here.kick(true)
+	}
 }
 
-func newShard(st *Stream) *shard {
-	sh := &shard{stream: st}
-	sh.alone[0] = sh
-	return sh
-}
+func (st *Stream) small() bool { return st.viewers.Load() <= inlineSubscribers }
 
 // claim asks for a run, and says whether the caller is the one to make it.
 func (sh *shard) claim() bool { return sh.requests.Add(1) == 1 }
@@ -95,6 +98,80 @@ func (sh *shard) run() {
 	sh.runner.run(sh.alone[:])
 }
 
+// runner brings shards up to date: all their subscribers' deliveries together, by one
+// sender. It is owned by who runs the shards.
+type runner struct {
+	sender socket.Sender // nil: none chosen yet
+	bulk   bool          // chosen for good
+	plans  planner
+	due    []socket.Delivery
+	owed   []owed // each delivery's
+}
+
+// owed is whose a delivery is, and of which plan.
+type owed struct {
+	subscriber *Subscriber
+	plan       *plan
+}
+
+// bulkSubscribers is from how many subscribers on a shard is worth a bulk sender.
+const bulkSubscribers = 64
+
+// chooseSender takes a bulk sender, where there is one, once the shard has grown.
+func (r *runner) chooseSender(sh *shard) {
+	switch {
+	case r.bulk:
+	case sh.size.Load() >= bulkSubscribers:
+		r.bulk = true
+		r.sender = sh.stream.relay.config.Sender()
+	case r.sender == nil:
+		r.sender = socket.Direct{}
+	}
+}
+
+// run runs shards, which the caller has claimed, until nobody asks for more. It uses up the slice. A
+// shard that is done may be run by another at once, and the runner with it.
+func (r *runner) run(shards []*shard) {
+	for len(shards) > 0 {
+		r.tick(shards)
+		again := shards[:0]
+		for _, sh := range shards {
+			if !sh.finish() {
+				again = append(again, sh)
+			}
+		}
+		shards = again
+	}
+}
+
+// tick brings every subscriber up to its stream's head.
+func (r *runner) tick(shards []*shard) {
+	for _, sh := range shards {
+		sh.begin()
+	}
+	r.plans.expect(len(shards))
+	for more := true; more; {
+		for _, sh := range shards {
+			if !sh.again {
+				continue
+			}
+			sh.again = false
+			for sh.next = 0; sh.next < len(sh.subscribers); {
+				sh.collect(r)
+				if len(r.due) >= dueAtOnce {
+					r.deliver()
+				}
+			}
+		}
+		r.deliver()
+		r.plans.account()
+		more = false
+		for _, sh := range shards {
+			more = more || sh.again
+		}
+	}
+}
+
 // begin looks at what this tick is to do.
 func (sh *shard) begin() {
 	sh.seen = sh.requests.Load()
@@ -107,7 +184,9 @@ func (sh *shard) begin() {
 	}
 }
 
-func (sh *shard) small() bool { return len(sh.subscribers) <= inlineSubscribers }
+// dueAtOnce is how many deliveries are made together. The first do not wait until all have been collected, and a
+// subscriber is still in the processor's cache when its delivery is settled.
+const dueAtOnce = 64
 
 // collect adds what the next subscribers are due to what r delivers, one batch each.
 func (sh *shard) collect(r *runner) {
@@ -117,14 +196,14 @@ func (sh *shard) collect(r *runner) {
 			sh.next++
 			continue
 		}
-		p := r.plans.plan(sh, s.class, s.cursor)
+		p := r.plans.plan(sh, s.variant, s.cursor)
 		if p == nil { // the ring has moved on: it is behind
 			sh.leave(sh.next)
 			s.fallBehind(nil)
 			continue
 		}
 		if p.batch.Size == 0 {
-			s.cursor, s.class = p.to, p.next
+			s.cursor, s.variant = p.to, p.next
 			continue // perhaps it is due more behind it
 		}
 		r.due = append(r.due, socket.Delivery{Sink: s.sink, Batch: &p.batch})
@@ -133,9 +212,24 @@ func (sh *shard) collect(r *runner) {
 	}
 }
 
+// deliver makes the deliveries that are due, and settles them.
+func (r *runner) deliver() {
+	if len(r.due) == 0 {
+		return
+	}
+	r.sender.Send(r.due)
+	for i := range r.due {
+		o := &r.owed[i]
+		o.subscriber.shard.settle(o.subscriber, o.plan, &r.due[i])
+	}
+	clear(r.due)
+	clear(r.owed)
+	r.due, r.owed = r.due[:0], r.owed[:0]
+}
+
 // settle does what follows from how a delivery went.
 func (sh *shard) settle(s *Subscriber, p *plan, d *socket.Delivery) {
-	s.cursor, s.class = p.to, p.next
+	s.cursor, s.variant = p.to, p.next
 	p.bytes += uint64(d.N)
 	s.saw(d.N)
 	switch {
@@ -154,6 +248,13 @@ func (sh *shard) settle(s *Subscriber, p *plan, d *socket.Delivery) {
 	}
 }
 
+// count adds what was delivered in one form.
+func (st *Stream) count(f *Format, messages, bytes uint64) {
+	f.messages.Add(messages)
+	f.bytes.Add(bytes)
+	st.sent.Add(bytes)
+}
+
 // finish ends the tick. It returns false when another is asked for.
 func (sh *shard) finish() bool {
 	sh.sample() // before its memory may be used again
@@ -167,6 +268,9 @@ func (sh *shard) finish() bool {
 	return sh.requests.CompareAndSwap(sh.seen, 0)
 }
 
+// sampleEvery is of how many messages one is timed, from its arrival until a shard has written it.
+const sampleEvery = 16
+
 // sample measures how long the newest message took, now and then.
 func (sh *shard) sample() {
 	if sh.head < sh.sampled || len(sh.subscribers) == 0 {
@@ -177,76 +281,3 @@ func (sh *shard) sample() {
 		sh.stream.relay.fanOut.Observe(time.Since(m.arrived))
 	}
 }
-
-// measure takes account of a tick for the load.
-func (sh *shard) measure(now time.Time) {
-	sh.busy += now.Sub(sh.began)
-	if window := now.Sub(sh.measured); window >= loadWindow {
-		sh.load.Store((3*sh.load.Load() + int32(100*sh.busy/window)) / 4)
-		sh.busy, sh.measured = 0, now
-	}
-}
-
-// admit looks at the subscribers in the inbox: those that join, go, or have
-// control bytes to send.
-func (sh *shard) admit() {
-	sh.mu.Lock()
-	inbox := sh.inbox
-	sh.inbox = sh.spare[:0]
-	sh.mu.Unlock()
-	for _, s := range inbox {
-		switch {
-		case s.index < 0 && !s.joining.CompareAndSwap(true, false):
-			// With a goroutine of its own, which looks for itself.
-		case s.closing.Load():
-			if s.index >= 0 {
-				sh.leave(s.index)
-			}
-			s.release(nil)
-		case s.wantsAttention():
-			if s.index >= 0 {
-				sh.leave(s.index)
-			}
-			s.fallBehind(nil)
-		case s.index < 0:
-			s.index = len(sh.subscribers)
-			sh.subscribers = append(sh.subscribers, s)
-			sh.reached.Store(min(sh.reached.Load(), s.cursor))
-			s.setBehind(false)
-		}
-	}
-	clear(inbox)
-	sh.spare = inbox[:0]
-}
-
-// leave takes the subscriber at index i out of the shard.
-func (sh *shard) leave(i int) {
-	last := len(sh.subscribers) - 1
-	sh.subscribers[i].index = -1
-	if i != last {
-		sh.subscribers[i] = sh.subscribers[last]
-		sh.subscribers[i].index = i
-		sh.again = sh.again || i < sh.next && sh.next <= last // this pass has gone by its new place already
-	}
-	sh.subscribers[last] = nil
-	sh.subscribers = sh.subscribers[:last]
-}
-
-// end releases everybody.
-func (sh *shard) end(err error) {
-	for len(sh.subscribers) > 0 {
-		s := sh.subscribers[len(sh.subscribers)-1]
-		sh.leave(s.index)
-		s.release(err)
-	}
-}
-
-// post puts s into the inbox.
-func (sh *shard) post(s *Subscriber) {
-	sh.mu.Lock()
-	sh.inbox = append(sh.inbox, s)
-	sh.mu.Unlock()
-}
-
-// maxShards returns how many shards a stream may come to use: one a core.
-func maxShards() int { return runtime.GOMAXPROCS(0) }

@@ -39,9 +39,9 @@ func testFlushInterval(t *testing.T, gathered bool) {
 	r := newTestRelay(t, Config{FlushInterval: interval})
 	p := mustPublish(t, r, "u")
 	if gathered {
-		g := r.NewGather()
-		p.GatherIn(g)
-		defer g.Flush()
+		turn := r.NewTurn()
+		p.InTurn(turn)
+		defer turn.Flush()
 	}
 	begin(t, p, 0)
 	mustWrite(t, p, flv.Video, 0, keyframe(0))

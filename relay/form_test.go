@@ -121,10 +121,10 @@ func TestVariantIsMadeOnce(t *testing.T) {
 		t.Error("what was asked for is not as it was published")
 	}
 	second := message("\x96\x03avc1\x01frame")
-	if second.inForm(flv.Form{}) != nil || second.inForm(flv.Form{}) != nil || second.variants.Load().next != nil {
+	if second.inForm(flv.Form{}) != nil || second.inForm(flv.Form{}) != nil || second.forms.Load().next != nil {
 		t.Error("another track is not left out, or looked at twice")
 	}
-	if plain := message("\x17\x01\x00\x00\x00frame"); plain.inForm(flv.Form{}) != plain || plain.variants.Load() != nil {
+	if plain := message("\x17\x01\x00\x00\x00frame"); plain.inForm(flv.Form{}) != plain || plain.forms.Load() != nil {
 		t.Error("what everybody knows was looked at")
 	}
 }

@@ -10,7 +10,7 @@ import (
 // Message is one RTMP message (RTMP 1.0 §5.3), the body of one FLV tag (FLV 10.1
 // E.4.1), on its stream's timeline. It is shared by every subscriber and
 // immutable until it has left the ring and nobody refers to it any more; then its memory may become another
-// message of the same stream (see spare).
+// message of the same stream (see freelist).
 type Message struct {
 	Kind    flv.Kind
 	DTS     int64 // ms on the stream's 64-bit timeline
@@ -30,7 +30,7 @@ type Message struct {
 	wires     atomic.Pointer[wire] // forms made so far
 	first     wire                 // the place of one of them
 	firstUsed atomic.Bool
-	variants  atomic.Pointer[variant] // the message in other forms, made so far
+	forms     atomic.Pointer[formed] // the message in other forms, made so far
 }
 
 // The bytes before and after a payload that [Publisher.WriteBuffer] takes: enough for every door's form, so that
@@ -119,11 +119,11 @@ func (m *Message) newWire() *wire {
 	return new(wire)
 }
 
-// variant is a message in another form than it was published in; a message has a list of them, seldom more than one.
-type variant struct {
+// formed is a message in another form than it was published in; a message has a list of them, seldom more than one.
+type formed struct {
 	form    flv.Form // reduced
 	message *Message // nil: it is left out
-	next    *variant
+	next    *formed
 }
 
 // inForm returns the message as a player of the form takes it, or nil if it is left out for such. What differs is made
@@ -133,19 +133,19 @@ func (m *Message) inForm(form flv.Form) *Message {
 	if !changes {
 		return m
 	}
-	var made *variant
+	var made *formed
 	for {
-		head := m.variants.Load()
+		head := m.forms.Load()
 		for v := head; v != nil; v = v.next {
 			if v.form == form {
 				return v.message
 			}
 		}
 		if made == nil {
-			made = &variant{form: form, message: m.rewrite(form)}
+			made = &formed{form: form, message: m.rewrite(form)}
 		}
 		made.next = head
-		if m.variants.CompareAndSwap(head, made) {
+		if m.forms.CompareAndSwap(head, made) {
 			return made.message
 		}
 	}

@@ -5,9 +5,9 @@ import (
 	"liverelay/relay/socket"
 )
 
-// class is what decides which bytes a subscriber is due at a position. All
-// subscribers of one class at one position share one batch.
-type class struct {
+// variant is what decides which bytes a subscriber is due at a position. All
+// subscribers of one variant at one position share one batch.
+type variant struct {
 	format *Format
 	clock  playerClock
 	form   flv.Form
@@ -24,14 +24,14 @@ const (
 	gateVideo      // video waits for a keyframe, or for a frame that need not wait for one
 )
 
-// plan is one class's batch from one position up to a head.
+// plan is one variant's batch from one position up to a head.
 type plan struct {
-	shard *shard
-	class class
-	from  uint64
-	to    uint64
-	next  class // the class afterwards: the gate may have opened
-	batch socket.Batch
+	shard   *shard
+	variant variant
+	from    uint64
+	to      uint64
+	next    variant // the variant afterwards: the gate may have opened
+	batch   socket.Batch
 
 	lent bool // for good, to a kernel that may still read it
 
@@ -52,11 +52,11 @@ const idlePlans = 4
 // expect prepares for a pass over so many shards.
 func (pl *planner) expect(shards int) { pl.most = max(pl.most, idlePlans*shards) }
 
-// plan returns the batch for a class of the shard's subscribers from a position on, or nil if the ring no longer holds it. The pass
+// plan returns the batch for a variant of the shard's subscribers from a position on, or nil if the ring no longer holds it. The pass
 // goes from shard to shard.
-func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
+func (pl *planner) plan(sh *shard, c variant, from uint64) *plan {
 	for i := len(pl.plans) - 1; i >= 0 && pl.plans[i].shard == sh; i-- {
-		if p := pl.plans[i]; p.from == from && p.class == c {
+		if p := pl.plans[i]; p.from == from && p.variant == c {
 			return p
 		}
 	}
@@ -64,7 +64,7 @@ func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
 	if !ok {
 		p = new(plan)
 	}
-	*p = plan{shard: sh, class: c, from: from, to: min(sh.head, from+socket.MaxBuffers), next: c, batch: p.batch}
+	*p = plan{shard: sh, variant: c, from: from, to: min(sh.head, from+socket.MaxBuffers), next: c, batch: p.batch}
 	for position := from; position < p.to; position++ {
 		m := sh.stream.ring.get(position)
 		if m == nil {
@@ -86,7 +86,7 @@ func (pl *planner) plan(sh *shard, c class, from uint64) *plan {
 // account counts what the pass delivered, and forgets its plans.
 func (pl *planner) account() {
 	for i, p := range pl.plans {
-		p.shard.stream.count(p.class.format, p.messages, p.bytes)
+		p.shard.stream.count(p.variant.format, p.messages, p.bytes)
 		pl.forget(p)
 		pl.plans[i] = nil
 	}
@@ -102,8 +102,8 @@ func (pl *planner) forget(p *plan) {
 	}
 }
 
-// passes says whether a subscriber of the class is due m, and opens the gate.
-func (c *class) passes(m *Message) bool {
+// passes says whether a subscriber of the variant is due m, and opens the gate.
+func (c *variant) passes(m *Message) bool {
 	switch {
 	case m.Kind == flv.Script:
 		return true

@@ -28,7 +28,7 @@ type Publisher struct {
 	options PublishOptions
 	epoch   uint64
 	since   time.Time
-	gather  *Gather   // nil: none; owned by who calls Write
+	turn    *Turn     // nil: none; owned by who calls Write
 	allowed allowance // of its grant; owned by who calls Write
 
 	// guarded by stream.mu
@@ -50,7 +50,7 @@ func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error
 func (p *Publisher) Buffer(n int) []byte {
 	p.stream.mu.Lock()
 	defer p.stream.mu.Unlock()
-	return p.stream.spare.buffer(Headroom + n + Tailroom)
+	return p.stream.freelist.buffer(Headroom + n + Tailroom)
 }
 
 // WriteBuffer is Write for a payload that has [Headroom] and [Tailroom] bytes around it, which belong to the relay too.
@@ -75,7 +75,7 @@ func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byt
 		return err
 	}
 	p.arrival = now
-	m := st.spare.message()
+	m := st.freelist.message()
 	m.Kind, m.Payload, m.Header, m.buffer, m.arrived = kind, payload, header, buffer, now
 	written := st.appendLocked(m, timestamp, now)
 	if written && !st.announced && m.isMedia() {
@@ -86,7 +86,7 @@ func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byt
 	}
 	st.mu.Unlock()
 	if written {
-		st.fanOut(p.gather)
+		st.fanOut(p.turn)
 	}
 	return nil
 }
@@ -108,15 +108,6 @@ func (p *Publisher) tooFast() error {
 func (p *Publisher) event(err error) StreamEvent {
 	o := &p.options
 	return StreamEvent{Name: p.stream.name, Grant: o.Grant, Protocol: o.Protocol, Remote: o.Remote, Epoch: p.epoch, Err: err}
-}
-
-// announceLocked tells that an epoch's media has really arrived.
-func (st *Stream) announceLocked() {
-	st.lost = time.Time{}
-	e := st.last.event(nil)
-	e.Resumed = st.told != nil
-	st.announced, st.ran, st.told = true, true, st.last
-	st.relay.hooks.stream(st.relay.hooks.hooks.Published, e)
 }
 
 func (p *Publisher) setIdleLocked(idle bool) {

@@ -5,6 +5,10 @@
 // turns bytes into messages for a [Publisher], and gives each [Subscriber] a [Format], which
 // turns a message into the door's bytes once for all players, and a [socket.Sink], which
 // takes them.
+//
+// It is one package of many files because a message's way is one: in by publisher.go and append.go
+// (timeline, gop, ring), out by fanout.go (shard, plan, turn) or, to those who are behind, by catchup.go. Beside
+// it stand who may publish (takeover, access), what newcomers choose (option, clock) and what operators see.
 package relay
 
 import (
@@ -196,37 +200,6 @@ func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Sub
 	}
 }
 
-// join waits for the stream to be ready, if the caller came early, and subscribes. It returns neither a
-// subscriber nor an error when the stream ended meanwhile.
-func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o SubscribeOptions, early bool) (*Subscriber, error) {
-	if early {
-		select {
-		case <-st.ready:
-		case <-st.over:
-			if !st.isReady() { // not both at once
-				return nil, nil
-			}
-		case <-timeout:
-			return nil, ErrNotFound
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-st.relay.stop:
-			return nil, ErrClosed
-		}
-	}
-	return st.subscribe(o, early)
-}
-
-// isReady says whether players can be told which tracks the stream has.
-func (st *Stream) isReady() bool {
-	select {
-	case <-st.ready:
-		return true
-	default:
-		return false
-	}
-}
-
 // leave gives up a place in Subscribe; a stream that nobody published goes with
 // the last that waited for it.
 func (r *Relay) leave(st *Stream) {
@@ -295,39 +268,6 @@ func (r *Relay) EndIn(n Name, match func(Session) bool, err error) int {
 	return st.end(match, err)
 }
 
-func (st *Stream) end(match func(Session) bool, err error) int {
-	p, subscribers := st.sessions(match)
-	ended := len(subscribers)
-	if p != nil {
-		p.kick(err)
-		ended++
-	}
-	for _, s := range subscribers {
-		s.end(err)
-	}
-	return ended
-}
-
-// sessions returns the publisher, present or waited for, if it matches, and the subscribers that do.
-func (st *Stream) sessions(match func(Session) bool) (*Publisher, []*Subscriber) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	p := st.publisher
-	if p == nil && st.resume != nil {
-		p = st.last
-	}
-	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, p.epoch, 0}) {
-		p = nil
-	}
-	var matched []*Subscriber
-	for s := range st.subscribers {
-		if o := &s.options; match(Session{ActionPlay, st.name, o.Grant, o.Protocol, o.Remote, 0, s.id}) {
-			matched = append(matched, s)
-		}
-	}
-	return p, matched
-}
-
 func (r *Relay) all() []*Stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -355,38 +295,6 @@ func (r *Relay) watch() {
 		case <-r.stop:
 			return
 		}
-	}
-}
-
-func (st *Stream) watch(now time.Time) {
-	var idle *Publisher
-	st.mu.Lock()
-	st.meter.remember(now)
-	st.watchQualityLocked(now)
-	for s := range st.subscribers {
-		s.rate.measure(s.taken.Load())
-	}
-	if p := st.publisher; p != nil {
-		quiet := now.Sub(p.arrival)
-		if quiet > st.relay.config.IdleAfter && !p.idle && st.announced {
-			p.setIdleLocked(true)
-		}
-		if limit := st.relay.config.IdleTimeout; limit > 0 && quiet > limit {
-			idle = p
-			p.endLocked(ErrIdle)
-		}
-	}
-	st.mu.Unlock()
-	if idle != nil {
-		idle.Close(false)
-	}
-	expired := func(s Session) bool { return !s.Grant.End.IsZero() && now.After(s.Grant.End) }
-	p, subscribers := st.sessions(expired)
-	if p != nil {
-		p.kick(ErrExpired)
-	}
-	for _, s := range subscribers {
-		s.end(ErrExpired)
 	}
 }
 
@@ -425,14 +333,4 @@ func (r *Relay) Close(ctx context.Context) error {
 	}
 	r.hooks.drain()
 	return nil
-}
-
-// abandon ends a stream that has no publisher.
-func (st *Stream) abandon(err error) {
-	st.relay.mu.Lock()
-	st.mu.Lock()
-	st.endLocked(err)
-	st.mu.Unlock()
-	st.relay.mu.Unlock()
-	st.kick(false)
 }

@@ -83,8 +83,8 @@ func (r *ring) grow(old []atomic.Pointer[Message], head uint64) []atomic.Pointer
 
 // evict drops what is older than the position keep and than the DTS since, and
 // whatever is over the caps once the message m is added. Nobody refers to frames before the position
-// free any more: spare gets them. It returns the oldest position kept.
-func (r *ring) evict(m *Message, keep uint64, since int64, free uint64, spare *spare) uint64 {
+// free any more: list gets them. It returns the oldest position kept.
+func (r *ring) evict(m *Message, keep uint64, since int64, free uint64, list *freelist) uint64 {
 	slots := *r.slots.Load()
 	for head := r.head.Load(); r.tail < head; r.tail++ {
 		slot := &slots[r.tail&uint64(len(slots)-1)]
@@ -97,7 +97,7 @@ func (r *ring) evict(m *Message, keep uint64, since int64, free uint64, spare *s
 		r.bytes -= old.cost()
 		slot.Store(nil)
 		if old.position < free && old.isMedia() { // newcomers are handed headers for as long as they hold
-			spare.keep(old)
+			list.keep(old)
 		}
 	}
 	return r.tail

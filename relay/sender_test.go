@@ -36,12 +36,12 @@ func TestLostDeliveryIsNotUsedAgain(t *testing.T) {
 	ended := make(chan error, 1)
 	s, sink := subscribe(t, r, av, func(err error) { ended <- err })
 	s.Start(sink)
-	g := r.NewGather()
-	p.GatherIn(g)
+	turn := r.NewTurn()
+	p.InTurn(turn)
 	n := 0
 	frame := func() {
 		mustWrite(t, p, flv.Video, uint32(640+n*40), interframe(n))
-		g.Flush()
+		turn.Flush()
 		n++
 	}
 	await(t, "the player to be in the shard", func() bool {
@@ -61,15 +61,15 @@ func TestLostDeliveryIsNotUsedAgain(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the player goes on")
 	}
-	idle := g.runner.plans.idle
+	idle := turn.runner.plans.idle
 	if len(r.lent) != 1 || len(r.lent[0].batch.Bufs) != 1 || len(idle) > 0 && idle[len(idle)-1] == r.lent[0] {
 		t.Errorf("%d plans are kept for good", len(r.lent))
 	}
-	before := len(p.stream.spare.messages)
+	before := len(p.stream.freelist.messages)
 	for range 200 {
 		frame()
 	}
-	if after := len(p.stream.spare.messages); after > before {
+	if after := len(p.stream.freelist.messages); after > before {
 		t.Errorf("%d messages are used again, %d before", after, before)
 	}
 }

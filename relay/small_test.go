@@ -9,8 +9,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// smallStreams publishes streams with a few players each; g makes their fan-outs, unless it is nil.
-func smallStreams(t testing.TB, r *Relay, g *Gather, streams, players int) []*Publisher {
+// smallStreams publishes streams with a few players each; turn makes their fan-outs, unless it is nil.
+func smallStreams(t testing.TB, r *Relay, turn *Turn, streams, players int) []*Publisher {
 	t.Helper()
 	all := make([]*Publisher, streams)
 	for i := range all {
@@ -19,7 +19,7 @@ func smallStreams(t testing.TB, r *Relay, g *Gather, streams, players int) []*Pu
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.GatherIn(g)
+		p.InTurn(turn)
 		begin(t, p, 0)
 		mustWrite(t, p, flv.Video, 0, keyframe(0))
 		mustWrite(t, p, flv.Audio, 0, audioFrame(0))
@@ -33,8 +33,8 @@ func smallStreams(t testing.TB, r *Relay, g *Gather, streams, players int) []*Pu
 		all[i] = p
 	}
 	for _, p := range all {
-		if g != nil {
-			g.Flush()
+		if turn != nil {
+			turn.Flush()
 		}
 		settle(t, p.stream, players)
 	}
@@ -44,15 +44,15 @@ func smallStreams(t testing.TB, r *Relay, g *Gather, streams, players int) []*Pu
 // Many streams that are fanned out together leave no more garbage than one.
 func TestManyStreamsLeaveNoGarbage(t *testing.T) {
 	r := newTestRelay(t, Config{})
-	g := r.NewGather()
-	publishers := smallStreams(t, r, g, 200, 3)
+	turn := r.NewTurn()
+	publishers := smallStreams(t, r, turn, 200, 3)
 	n := 0
 	write := func() {
 		n++
 		for _, p := range publishers {
 			writeNumbered(t, p, n, 200)
 		}
-		g.Flush()
+		turn.Flush()
 	}
 	for range 400 {
 		write()
@@ -73,11 +73,11 @@ func BenchmarkSmallStreams(b *testing.B) {
 	}{{"one of 3000", 1, 3000, false}, {"1000 of 3", 1000, 3, false}, {"1000 of 3 in a loop", 1000, 3, true}} {
 		b.Run(c.name, func(b *testing.B) {
 			r := newTestRelay(b, Config{})
-			var g *Gather
+			var turn *Turn
 			if c.gather {
-				g = r.NewGather()
+				turn = r.NewTurn()
 			}
-			publishers := smallStreams(b, r, g, c.streams, c.players)
+			publishers := smallStreams(b, r, turn, c.streams, c.players)
 			payload := keyframe(1)
 			b.ReportAllocs()
 			n := 0
@@ -86,8 +86,8 @@ func BenchmarkSmallStreams(b *testing.B) {
 					if err := p.Write(flv.Video, uint32(n), payload); err != nil {
 						b.Fatal(err)
 					}
-					if g != nil && i%8 == 7 { // as many as a busy loop finds in a turn
-						g.Flush()
+					if turn != nil && i%8 == 7 { // as many as a busy loop finds in a turn
+						turn.Flush()
 					}
 				}
 				if c.streams == 1 {

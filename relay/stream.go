@@ -1,13 +1,11 @@
 package relay
 
 import (
-	"bytes"
+	"context"
 	"math"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"liverelay/relay/flv"
 )
 
 const (
@@ -72,7 +70,7 @@ type Stream struct {
 	takeover    int
 	meter       meter
 	quality     quality
-	spare       spare
+	freelist    freelist
 }
 
 func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
@@ -91,192 +89,44 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 	return st
 }
 
-// appendLocked puts one message of the publisher into the ring. It returns false
-// for one that is left out: video of a later publisher before its keyframe, and a header that everybody has.
-func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool {
-	frame := m.isMedia()
-	if frame && m.Kind == flv.Video && st.awaitKey {
-		if !m.startsGOP() && now.Sub(st.last.since).Milliseconds() < st.ring.limits.time {
-			st.relay.dropped[dropKeyframe].Add(1)
-			return false
-		}
-		st.awaitKey = false
-	}
-	if st.gop.changes(m) {
-		st.repeatFrameLocked()
-	}
-	m.DTS = st.timeline.dts(m.Kind, m.Header.Track, frame, timestamp, now)
-	m.gap = st.timeline.gap(m.DTS)
-	if minute := m.DTS / 60_000; minute != st.minute {
-		st.minute = minute
-		st.endClocksLocked(m.DTS)
-	}
-	if frame {
-		st.quality.note(m, st.keyframe)
-	}
-	if frame && m.Kind == flv.Video {
-		st.keyframeLocked(m)
-	}
-	head := st.ring.head.Load()
-	st.evictLocked(m, head)
-	e, repeated := st.gop.next(m, head)
-	if !repeated {
-		st.ring.push(m)
-		if m.Kind == flv.Video && m.Header.Track == 0 && (m.Header.Packet == flv.CodedFrames || m.Header.Packet == flv.CodedFramesX) {
-			st.picture = head + 1
-		}
-	}
-	st.gop.commit(e)
-	st.meter.count(m)
-	if !st.readyClosed {
-		st.checkReadyLocked(m, e)
-	}
-	return !repeated
+// announceLocked tells that an epoch's media has really arrived.
+func (st *Stream) announceLocked() {
+	st.lost = time.Time{}
+	e := st.last.event(nil)
+	e.Resumed = st.told != nil
+	st.announced, st.ran, st.told = true, true, st.last
+	st.relay.hooks.stream(st.relay.hooks.hooks.Published, e)
 }
 
-// repeatFrameLocked sends the newest frame twice more, before another configuration, to pages alone. Their players hold back the last
-// frame that came, or two, and lose them when the configuration changes; browsers play over a hole of one frame and stand for good at
-// a longer one. So what they lose is one of these, close to the first frame that follows. Any other decoder shows the same picture again.
-func (st *Stream) repeatFrameLocked() {
-	if st.picture == 0 {
-		return
-	}
-	old := st.ring.get(st.picture - 1)
-	st.picture = 0
-	if old == nil {
-		return
-	}
-	payload := bytes.Clone(old.Payload) // its memory is used again once it has left the ring
-	for range 2 {
-		m := old.stamped(st.timeline.again())
-		m.Payload = payload
-		m.gap, m.again = st.timeline.gap(m.DTS), true
-		st.evictLocked(m, st.ring.head.Load())
-		st.ring.push(m)
-	}
-}
-
-// keyframeLocked notes how old m's GOP is. Encoders that refresh the picture bit by bit send one keyframe and then never
-// another, and do not say so: where none has come for as long as the ring keeps a GOP, video goes to whoever waits for one. Their
-// decoders show it as soon as they can.
-func (st *Stream) keyframeLocked(m *Message) {
-	if st.keyframe < 0 || m.startsGOP() {
-		st.keyframe = m.DTS
-	}
-	m.endless = m.DTS-st.keyframe > st.ring.limits.time
-}
-
-// endClocksLocked sends away whose clock is at its end.
-func (st *Stream) endClocksLocked(dts int64) {
-	for s := range st.subscribers {
-		if end := s.clockEnd.Load(); end != 0 && dts >= end {
-			go s.end(ErrClock) // not under the lock
-		}
-	}
-}
-
-// edge returns where newcomers enter the stream, and its next position, as they are at one moment: a header is behind neither
-// or in one of them.
-func (st *Stream) edge() (*entry, uint64) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.gop.entry.Load(), st.ring.head.Load()
-}
-
-// evictLocked makes room in the ring for m, which will stand at head.
-func (st *Stream) evictLocked(m *Message, head uint64) {
-	// Who is behind needs what a player may be behind, and may hold any message. Everybody else has got as far as the
-	// shards. The order matters, for these change while we look: who falls behind during a tick does so before reached
-	// says that it is over; who is up to date again lowers reached before it stops to be behind.
-	behind := st.behind.Load() > 0
-	reached := head
-	for _, sh := range *st.shards.Load() {
-		if sh.size.Load() > 0 {
-			reached = min(reached, sh.reached.Load())
-		}
-	}
-	behind = behind || st.behind.Load() > 0
-
-	keep, history, free := min(st.gop.keep(head), reached), int64(leastHistory), reached
-	if behind {
-		history += st.relay.config.Backlog.Milliseconds()
-	}
-	if behind || st.lent.Load() {
-		free = 0
-	}
-	st.spare.allow(st.ring.bytes)
-	st.gop.evicted(st.ring.evict(m, keep, m.DTS-history, free, &st.spare))
-}
-
-// checkReadyLocked decides when players can be told which tracks the stream has.
-func (st *Stream) checkReadyLocked(m *Message, e *entry) {
-	if m.Kind == flv.Script && isHeader(m) {
-		st.promised = bytes.Contains(m.Payload, []byte("audiocodecid")) && bytes.Contains(m.Payload, []byte("videocodecid"))
-		return
-	}
-	if !m.isMedia() {
-		return
-	}
-	if !st.announced {
-		st.firstDTS = m.DTS
-	}
-	wait := int64(trackWait)
-	if st.promised {
-		wait = trackWaitPromised
-	}
-	if e.audio && e.video || m.DTS-st.firstDTS >= wait {
-		st.readyClosed = true
-		close(st.ready)
-	}
-}
-
-// fanOut brings the subscribers up to date, or sees to it that this happens soon: by g, unless that is nil.
-func (st *Stream) fanOut(g *Gather) {
-	if interval := st.relay.config.FlushInterval; interval > 0 {
-		if st.flushArmed.CompareAndSwap(false, true) {
-			time.AfterFunc(interval, func() {
-				st.flushArmed.Store(false)
-				st.kick(true)
-			})
-		}
-		return
-	}
-	switch small := st.small(); {
-	case g == nil:
-		st.kick(small || (*st.shards.Load())[0].load.Load() < inlineLoad)
-	case !small:
-		st.kick(false)
+// isReady says whether players can be told which tracks the stream has.
+func (st *Stream) isReady() bool {
+	select {
+	case <-st.ready:
+		return true
 	default:
-		for _, sh := range *st.shards.Load() {
-			if sh.size.Load() > 0 && sh.claim() {
-				g.shards = append(g.shards, sh)
+		return false
+	}
+}
+
+// join waits for the stream to be ready, if the caller came early, and subscribes. It returns neither a
+// subscriber nor an error when the stream ended meanwhile.
+func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o SubscribeOptions, early bool) (*Subscriber, error) {
+	if early {
+		select {
+		case <-st.ready:
+		case <-st.over:
+			if !st.isReady() { // not both at once
+				return nil, nil
 			}
+		case <-timeout:
+			return nil, ErrNotFound
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-st.relay.stop:
+			return nil, ErrClosed
 		}
 	}
-}
-
-// kick has all shards run: if inline the first one here, once the others are under way.
-func (st *Stream) kick(inline bool) {
-	var here *shard
-	for _, sh := range *st.shards.Load() {
-		switch {
-		case sh.size.Load() == 0:
-		case inline && here == nil:
-			here = sh
-		default:
-			sh.kick(false)
-		}
-	}
-	if here != nil {
-		here.kick(true)
-	}
-}
-
-// count adds what was delivered in one form.
-func (st *Stream) count(f *Format, messages, bytes uint64) {
-	f.messages.Add(messages)
-	f.bytes.Add(bytes)
-	st.sent.Add(bytes)
+	return st.subscribe(o, early)
 }
 
 // subscribe adds a subscriber, on the shard in use that has the fewest. It returns nil when
@@ -314,25 +164,12 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 	return s, nil
 }
 
-// leastShardLocked returns the shard that has the fewest subscribers, of as many as their number is worth.
-func (st *Stream) leastShardLocked() *shard {
-	of := shardSubscribers
-	if st.relay.config.FlushInterval > 0 {
-		of = flushSubscribers
-	}
-	worth := min(1+len(st.subscribers)/of, maxShards())
-	all := *st.shards.Load()
-	if n := len(all); n < worth {
-		all = append(all[:n:n], newShard(st))
-		st.shards.Store(&all)
-	}
-	least := all[0]
-	for _, sh := range all[1:min(len(all), worth)] {
-		if sh.size.Load() < least.size.Load() {
-			least = sh
-		}
-	}
-	return least
+// edge returns where newcomers enter the stream, and its next position, as they are at one moment: a header is behind neither
+// or in one of them.
+func (st *Stream) edge() (*entry, uint64) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.gop.entry.Load(), st.ring.head.Load()
 }
 
 // remove forgets a released subscriber.
@@ -343,6 +180,71 @@ func (st *Stream) remove(s *Subscriber) {
 	st.mu.Lock()
 	delete(st.subscribers, s)
 	st.mu.Unlock()
+}
+
+// sessions returns the publisher, present or waited for, if it matches, and the subscribers that do.
+func (st *Stream) sessions(match func(Session) bool) (*Publisher, []*Subscriber) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	p := st.publisher
+	if p == nil && st.resume != nil {
+		p = st.last
+	}
+	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, p.epoch, 0}) {
+		p = nil
+	}
+	var matched []*Subscriber
+	for s := range st.subscribers {
+		if o := &s.options; match(Session{ActionPlay, st.name, o.Grant, o.Protocol, o.Remote, 0, s.id}) {
+			matched = append(matched, s)
+		}
+	}
+	return p, matched
+}
+
+func (st *Stream) end(match func(Session) bool, err error) int {
+	p, subscribers := st.sessions(match)
+	ended := len(subscribers)
+	if p != nil {
+		p.kick(err)
+		ended++
+	}
+	for _, s := range subscribers {
+		s.end(err)
+	}
+	return ended
+}
+
+func (st *Stream) watch(now time.Time) {
+	var idle *Publisher
+	st.mu.Lock()
+	st.meter.remember(now)
+	st.watchQualityLocked(now)
+	for s := range st.subscribers {
+		s.rate.measure(s.taken.Load())
+	}
+	if p := st.publisher; p != nil {
+		quiet := now.Sub(p.arrival)
+		if quiet > st.relay.config.IdleAfter && !p.idle && st.announced {
+			p.setIdleLocked(true)
+		}
+		if limit := st.relay.config.IdleTimeout; limit > 0 && quiet > limit {
+			idle = p
+			p.endLocked(ErrIdle)
+		}
+	}
+	st.mu.Unlock()
+	if idle != nil {
+		idle.Close(false)
+	}
+	expired := func(s Session) bool { return !s.Grant.End.IsZero() && now.After(s.Grant.End) }
+	p, subscribers := st.sessions(expired)
+	if p != nil {
+		p.kick(ErrExpired)
+	}
+	for _, s := range subscribers {
+		s.end(ErrExpired)
+	}
 }
 
 // endLocked ends the stream: subscribers get what is in the ring, then the end. The
@@ -370,4 +272,14 @@ func (st *Stream) unpublishLocked(err error) {
 		st.relay.hooks.stream(st.relay.hooks.hooks.Unpublished, st.told.event(err))
 		st.told = nil
 	}
+}
+
+// abandon ends a stream that has no publisher.
+func (st *Stream) abandon(err error) {
+	st.relay.mu.Lock()
+	st.mu.Lock()
+	st.endLocked(err)
+	st.mu.Unlock()
+	st.relay.mu.Unlock()
+	st.kick(false)
 }

@@ -46,7 +46,7 @@ type Subscriber struct {
 	// of the owner
 	sink    socket.Sink
 	cursor  uint64
-	class   class
+	variant variant
 	squeeze squeeze  // while the cursor is before its end
 	pending [][]byte // to be written before the cursor's message
 	begun   bool

@@ -13,7 +13,7 @@ import (
 // sessions share one. A large stream's fan-out would hold the others up: it is its own goroutine's affair.
 type loop struct {
 	*socket.Loop
-	gather *relay.Gather
+	turn *relay.Turn
 }
 
 // newLoops makes a loop for every second processor. The other half is left to everything else, publishers that find all
@@ -21,9 +21,9 @@ type loop struct {
 func newLoops(r *relay.Relay) []*loop {
 	var loops []*loop
 	for range runtime.GOMAXPROCS(0) / 2 {
-		gather := r.NewGather()
-		if l := socket.NewLoop(gather.Flush); l != nil {
-			loops = append(loops, &loop{l, gather})
+		turn := r.NewTurn()
+		if l := socket.NewLoop(turn.Flush); l != nil {
+			loops = append(loops, &loop{l, turn})
 		}
 	}
 	return loops
@@ -54,8 +54,8 @@ func (s *session) loop() (*loop, *door.Conn) {
 // the connection.
 func (s *session) serveIn(l *loop, conn *door.Conn) (ran bool, err error) {
 	publisher := s.ingest.publisher
-	publisher.GatherIn(l.gather)
-	defer publisher.GatherIn(nil)
+	publisher.InTurn(l.turn)
+	defer publisher.InTurn(nil)
 	misplaced := func() bool {
 		return !publisher.Small() || s.server.stats.publishers.Load() < s.server.loopFrom/2 || l.Crowded()
 	}

@@ -2,10 +2,10 @@ package relay
 
 import "math/bits"
 
-// spare is the memory of frames that have left a stream's ring, for its next ones: a stream that flows leaves the
+// freelist is the memory of frames that have left a stream's ring, for its next ones: a stream that flows leaves the
 // garbage collector nothing to do, whose work would hold up small rooms for some milliseconds each second. It is guarded by
 // stream.mu. A stream never gets another's, so that not even a mistake could show one's frames to the other's players.
-type spare struct {
+type freelist struct {
 	messages []*Message
 	buffers  map[int][][]byte // by capacity
 	bytes    int              // of the buffers
@@ -13,10 +13,10 @@ type spare struct {
 }
 
 const (
-	maxSpareMessages = 256
-	maxSpareBytes    = 1 << 20  // of all buffers: two seconds of 4 Mbit/s
-	maxSpareBuffer   = 16 << 10 // bytes; larger ones are few
-	leastBuffer      = 128
+	maxFreeMessages = 256
+	maxFreeBytes    = 1 << 20  // of all buffers: two seconds of 4 Mbit/s
+	maxFreeBuffer   = 16 << 10 // bytes; larger ones are few
+	leastBuffer     = 128
 )
 
 // bufferSize rounds up, by a quarter at most: few sizes, so that buffers fit again.
@@ -26,23 +26,23 @@ func bufferSize(n int) int {
 }
 
 // buffer returns n bytes, with whatever in them.
-func (s *spare) buffer(n int) []byte {
-	if n > maxSpareBuffer {
+func (f *freelist) buffer(n int) []byte {
+	if n > maxFreeBuffer {
 		return make([]byte, n)
 	}
 	size := bufferSize(n)
-	buffers := s.buffers[size]
+	buffers := f.buffers[size]
 	if buffer, ok := pop(&buffers); ok {
-		s.buffers[size] = buffers
-		s.bytes -= size
+		f.buffers[size] = buffers
+		f.bytes -= size
 		return buffer[:n]
 	}
 	return make([]byte, n, size)
 }
 
 // message returns an empty message.
-func (s *spare) message() *Message {
-	if m, ok := pop(&s.messages); ok {
+func (f *freelist) message() *Message {
+	if m, ok := pop(&f.messages); ok {
 		return m
 	}
 	return new(Message)
@@ -61,43 +61,43 @@ func pop[T any](list *[]T) (T, bool) {
 }
 
 // keep takes a message that nobody refers to any more, nor to its bytes.
-func (s *spare) keep(m *Message) {
+func (f *freelist) keep(m *Message) {
 	buffer := m.buffer
 	*m = Message{}
-	if len(s.messages) < maxSpareMessages {
-		s.messages = append(s.messages, m)
+	if len(f.messages) < maxFreeMessages {
+		f.messages = append(f.messages, m)
 	}
 	size := cap(buffer)
-	if size == 0 || size > maxSpareBuffer || size != bufferSize(size) {
+	if size == 0 || size > maxFreeBuffer || size != bufferSize(size) {
 		return
 	}
-	if s.buffers == nil {
-		s.buffers = map[int][][]byte{}
+	if f.buffers == nil {
+		f.buffers = map[int][][]byte{}
 	}
-	if s.bytes+size > s.most && !s.drop(s.bytes+size-s.most) {
+	if f.bytes+size > f.most && !f.drop(f.bytes+size-f.most) {
 		return
 	}
-	s.buffers[size] = append(s.buffers[size], buffer)
-	s.bytes += size
+	f.buffers[size] = append(f.buffers[size], buffer)
+	f.bytes += size
 }
 
 // allow has the buffers take as much as the stream's ring, which takes bytes now, and a quarter more, for they are rounded up. That
 // it was more once is forgotten little by little.
-func (s *spare) allow(bytes int) {
-	s.most = min(max(bytes+bytes/4, s.most-s.most>>10), maxSpareBytes)
+func (f *freelist) allow(bytes int) {
+	f.most = min(max(bytes+bytes/4, f.most-f.most>>10), maxFreeBytes)
 }
 
 // drop lets go of at least n bytes, of any size: of those that nobody asks for any more, in time. False: there are not as many.
-func (s *spare) drop(n int) bool {
-	for size, buffers := range s.buffers {
+func (f *freelist) drop(n int) bool {
+	for size, buffers := range f.buffers {
 		for n > 0 {
 			if _, ok := pop(&buffers); !ok {
 				break
 			}
-			s.bytes -= size
+			f.bytes -= size
 			n -= size
 		}
-		s.buffers[size] = buffers
+		f.buffers[size] = buffers
 		if n <= 0 {
 			return true
 		}

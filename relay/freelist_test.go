@@ -105,14 +105,14 @@ func TestSpareMemoryIsNobodysElse(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := newTestRelay(t, Config{Backlog: time.Hour})
 			p := mustPublish(t, r, "")
-			var g *Gather
+			var turn *Turn
 			if test.gather {
-				g = r.NewGather()
-				p.GatherIn(g)
+				turn = r.NewTurn()
+				p.InTurn(turn)
 			}
 			flush := func() {
-				if g != nil {
-					g.Flush()
+				if turn != nil {
+					turn.Flush()
 				}
 			}
 			mustWrite(t, p, flv.Video, 0, videoHeader(1))
@@ -161,7 +161,7 @@ func TestSpareMemoryIsNobodysElse(t *testing.T) {
 			const frames = 4000
 			for n := 5; n < frames; n++ {
 				st.mu.Lock()
-				spare := len(st.spare.messages)
+				spare := len(st.freelist.messages)
 				st.mu.Unlock()
 				writeNumbered(t, p, n, 200+rand.IntN(600))
 				if spare > 0 {
@@ -252,12 +252,12 @@ func TestHistoryForWhoHasJustCaughtUp(t *testing.T) {
 func TestFlowLeavesNoGarbage(t *testing.T) {
 	for _, gather := range []bool{false, true} {
 		r := newTestRelay(t, Config{})
-		var g *Gather
+		var turn *Turn
 		if gather {
-			g = r.NewGather()
+			turn = r.NewTurn()
 		}
 		p := mustPublish(t, r, "")
-		p.GatherIn(g)
+		p.InTurn(turn)
 		begin(t, p, 0)
 		mustWrite(t, p, flv.Audio, 0, audioFrame(0))
 		n := 0
@@ -266,8 +266,8 @@ func TestFlowLeavesNoGarbage(t *testing.T) {
 				n++
 				writeNumbered(t, p, n, 200+n%2*1000)
 			}
-			if g != nil {
-				g.Flush()
+			if turn != nil {
+				turn.Flush()
 			}
 		}
 		write()
@@ -289,10 +289,10 @@ func TestFlowLeavesNoGarbage(t *testing.T) {
 }
 
 func TestSpareIsBounded(t *testing.T) {
-	s := spare{most: maxSpareBytes}
+	s := freelist{most: maxFreeBytes}
 	for n := 1; n < 40<<10; n++ {
 		buffer := s.buffer(n)
-		if len(buffer) != n || n <= maxSpareBuffer && (cap(buffer) > n+n/4+leastBuffer || cap(buffer) != bufferSize(cap(buffer))) {
+		if len(buffer) != n || n <= maxFreeBuffer && (cap(buffer) > n+n/4+leastBuffer || cap(buffer) != bufferSize(cap(buffer))) {
 			t.Fatalf("%d bytes of %d for %d", len(buffer), cap(buffer), n)
 		}
 		s.keep(&Message{buffer: buffer})
@@ -300,7 +300,7 @@ func TestSpareIsBounded(t *testing.T) {
 		for size, buffers := range s.buffers {
 			total += size * len(buffers)
 		}
-		if total != s.bytes || total > maxSpareBytes || len(s.messages) > maxSpareMessages {
+		if total != s.bytes || total > maxFreeBytes || len(s.messages) > maxFreeMessages {
 			t.Fatalf("%d bytes are kept, %d by its own count, and %d messages", total, s.bytes, len(s.messages))
 		}
 	}
@@ -334,7 +334,7 @@ func TestSpareIsInProportionToTheRing(t *testing.T) {
 				if err := p.WriteBuffer(m.kind, uint32(n*33), buffer); err != nil {
 					t.Fatal(err)
 				}
-				largest, large = max(largest, p.stream.ring.bytes), max(large, p.stream.spare.bytes)
+				largest, large = max(largest, p.stream.ring.bytes), max(large, p.stream.freelist.bytes)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"liverelay/relay/socket/sockettest"
 )
 
-// gathered publishes streams whose fan-outs one Gather makes, each with players on real sockets. Read returns what
+// gathered publishes streams whose fan-outs one Turn makes, each with players on real sockets. Read returns what
 // every player of every stream got, once their streams have ended.
 type gathered struct {
 	publishers []*Publisher
@@ -20,7 +20,7 @@ type gathered struct {
 	lines      [][][]string // by stream and player
 }
 
-func newGathered(t *testing.T, r *Relay, g *Gather, streams, players int) *gathered {
+func newGathered(t *testing.T, r *Relay, turn *Turn, streams, players int) *gathered {
 	t.Helper()
 	a := &gathered{lines: make([][][]string, streams)}
 	for i := range streams {
@@ -29,7 +29,7 @@ func newGathered(t *testing.T, r *Relay, g *Gather, streams, players int) *gathe
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.GatherIn(g)
+		p.InTurn(turn)
 		a.publishers = append(a.publishers, p)
 		begin(t, p, 0)
 		mustWrite(t, p, flv.Video, 0, keyframe(0))
@@ -51,7 +51,7 @@ func newGathered(t *testing.T, r *Relay, g *Gather, streams, players int) *gathe
 		}
 		settle(t, p.stream, players)
 	}
-	g.Flush()
+	turn.Flush()
 	return a
 }
 
@@ -86,17 +86,17 @@ func (a *gathered) compare(t *testing.T, frames int) {
 }
 
 // What several streams wrote goes out with Flush, all of it and in order, also to players that take it slowly.
-func TestGather(t *testing.T) {
+func TestTurnDeliversManyStreams(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		t.Run(fmt.Sprintf("plain=%t", plain), func(t *testing.T) {
 			r := newTestRelay(t, Config{Backlog: time.Hour, Sender: senders(plain)})
-			g := r.NewGather()
-			a := newGathered(t, r, g, 20, 3)
+			turn := r.NewTurn()
+			a := newGathered(t, r, turn, 20, 3)
 			const frames = 60
 			for n := 1; n <= frames; n++ {
 				a.write(t, n)
 				if n%3 == 0 {
-					g.Flush()
+					turn.Flush()
 				}
 			}
 			a.compare(t, frames)
@@ -104,49 +104,49 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// A stream goes from one Gather to another and to none, with what it has not flushed.
-func TestGatherChanges(t *testing.T) {
+// A stream goes from one Turn to another and to none, with what it has not flushed.
+func TestTurnWhileStreamsChange(t *testing.T) {
 	r := newTestRelay(t, Config{Backlog: time.Hour})
-	gathers := []*Gather{r.NewGather(), r.NewGather(), nil}
-	a := newGathered(t, r, gathers[0], 10, 2)
+	turns := []*Turn{r.NewTurn(), r.NewTurn(), nil}
+	a := newGathered(t, r, turns[0], 10, 2)
 	const frames = 90
 	for n := 1; n <= frames; n++ {
 		a.write(t, n)
 		if n%10 == 5 {
-			for _, g := range gathers[:2] {
-				g.Flush()
+			for _, turn := range turns[:2] {
+				turn.Flush()
 			}
 		}
 		if n%10 == 0 {
 			for i, p := range a.publishers {
-				p.GatherIn(gathers[(n/10+i)%3])
+				p.InTurn(turns[(n/10+i)%3])
 			}
 		}
 	}
-	for _, g := range gathers[:2] {
-		g.Flush()
+	for _, turn := range turns[:2] {
+		turn.Flush()
 	}
 	a.compare(t, frames)
 }
 
-// gatheredStream is a stream that has begun, whose fan-outs are left to a Gather.
-func gatheredStream(t *testing.T) (*Relay, *Gather, *Publisher) {
+// gatheredStream is a stream that has begun, whose fan-outs are left to a Turn.
+func gatheredStream(t *testing.T) (*Relay, *Turn, *Publisher) {
 	t.Helper()
 	r := newTestRelay(t, Config{})
-	g := r.NewGather()
+	turn := r.NewTurn()
 	p := mustPublish(t, r, "u")
-	p.GatherIn(g)
+	p.InTurn(turn)
 	begin(t, p, 0)
 	mustWrite(t, p, flv.Video, 0, keyframe(0))
 	mustWrite(t, p, flv.Audio, 0, audioFrame(0))
-	return r, g, p
+	return r, turn, p
 }
 
 // A player that goes while its stream waits for Flush is gone with it, and Close does not wait for ever.
 func TestGatherWhilePlayersLeave(t *testing.T) {
-	r, g, p := gatheredStream(t)
+	r, turn, p := gatheredStream(t)
 	all := manySubscribers(t, r, 8, func() socket.Sink { return new(countingSink) })
-	g.Flush()
+	turn.Flush()
 	settle(t, p.stream, 8)
 	var wait sync.WaitGroup
 	for i, s := range all {
@@ -156,7 +156,7 @@ func TestGatherWhilePlayersLeave(t *testing.T) {
 	done := make(chan struct{})
 	go func() { wait.Wait(); close(done) }()
 	for left := true; left; {
-		g.Flush()
+		turn.Flush()
 		select {
 		case <-done:
 			left = false
@@ -171,10 +171,10 @@ func TestGatherWhilePlayersLeave(t *testing.T) {
 
 // A stream with many players is not gathered: its fan-out would hold the others up.
 func TestGatherLeavesLargeStreams(t *testing.T) {
-	r, g, p := gatheredStream(t)
+	r, turn, p := gatheredStream(t)
 	sink := new(countingSink)
 	manySubscribers(t, r, inlineSubscribers+1, func() socket.Sink { return sink })
-	g.Flush()
+	turn.Flush()
 	settle(t, p.stream, inlineSubscribers+1)
 	before := sink.bytes.Load()
 	frame := interframe(1)
@@ -182,7 +182,7 @@ func TestGatherLeavesLargeStreams(t *testing.T) {
 	await(t, "delivery without a flush", func() bool {
 		return sink.bytes.Load()-before == int64((inlineSubscribers+1)*len(frame))
 	})
-	if p.Small() || len(g.shards) != 0 {
-		t.Errorf("small: %t, gathered: %d", p.Small(), len(g.shards))
+	if p.Small() || len(turn.shards) != 0 {
+		t.Errorf("small: %t, gathered: %d", p.Small(), len(turn.shards))
 	}
 }

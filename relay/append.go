@@ -1,0 +1,139 @@
+package relay
+
+import (
+	"bytes"
+	"time"
+
+	"liverelay/relay/flv"
+)
+
+// appendLocked puts one message of the publisher into the ring. It returns false
+// for one that is left out: video of a later publisher before its keyframe, and a header that everybody has.
+func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool {
+	frame := m.isMedia()
+	if frame && m.Kind == flv.Video && st.awaitKey {
+		if !m.startsGOP() && now.Sub(st.last.since).Milliseconds() < st.ring.limits.time {
+			st.relay.dropped[dropKeyframe].Add(1)
+			return false
+		}
+		st.awaitKey = false
+	}
+	if st.gop.changes(m) {
+		st.repeatFrameLocked()
+	}
+	m.DTS = st.timeline.dts(m.Kind, m.Header.Track, frame, timestamp, now)
+	m.gap = st.timeline.gap(m.DTS)
+	if minute := m.DTS / 60_000; minute != st.minute {
+		st.minute = minute
+		st.endClocksLocked(m.DTS)
+	}
+	if frame {
+		st.quality.note(m, st.keyframe)
+	}
+	if frame && m.Kind == flv.Video {
+		st.keyframeLocked(m)
+	}
+	head := st.ring.head.Load()
+	st.evictLocked(m, head)
+	e, repeated := st.gop.next(m, head)
+	if !repeated {
+		st.ring.push(m)
+		if m.Kind == flv.Video && m.Header.Track == 0 && (m.Header.Packet == flv.CodedFrames || m.Header.Packet == flv.CodedFramesX) {
+			st.picture = head + 1
+		}
+	}
+	st.gop.commit(e)
+	st.meter.count(m)
+	if !st.readyClosed {
+		st.checkReadyLocked(m, e)
+	}
+	return !repeated
+}
+
+// keyframeLocked notes how old m's GOP is. Encoders that refresh the picture bit by bit send one keyframe and then never
+// another, and do not say so: where none has come for as long as the ring keeps a GOP, video goes to whoever waits for one. Their
+// decoders show it as soon as they can.
+func (st *Stream) keyframeLocked(m *Message) {
+	if st.keyframe < 0 || m.startsGOP() {
+		st.keyframe = m.DTS
+	}
+	m.endless = m.DTS-st.keyframe > st.ring.limits.time
+}
+
+// repeatFrameLocked sends the newest frame twice more, before another configuration, to pages alone. Their players hold back the last
+// frame that came, or two, and lose them when the configuration changes; browsers play over a hole of one frame and stand for good at
+// a longer one. So what they lose is one of these, close to the first frame that follows. Any other decoder shows the same picture again.
+func (st *Stream) repeatFrameLocked() {
+	if st.picture == 0 {
+		return
+	}
+	old := st.ring.get(st.picture - 1)
+	st.picture = 0
+	if old == nil {
+		return
+	}
+	payload := bytes.Clone(old.Payload) // its memory is used again once it has left the ring
+	for range 2 {
+		m := old.stamped(st.timeline.again())
+		m.Payload = payload
+		m.gap, m.again = st.timeline.gap(m.DTS), true
+		st.evictLocked(m, st.ring.head.Load())
+		st.ring.push(m)
+	}
+}
+
+// evictLocked makes room in the ring for m, which will stand at head.
+func (st *Stream) evictLocked(m *Message, head uint64) {
+	// Who is behind needs what a player may be behind, and may hold any message. Everybody else has got as far as the
+	// shards. The order matters, for these change while we look: who falls behind during a tick does so before reached
+	// says that it is over; who is up to date again lowers reached before it stops to be behind.
+	behind := st.behind.Load() > 0
+	reached := head
+	for _, sh := range *st.shards.Load() {
+		if sh.size.Load() > 0 {
+			reached = min(reached, sh.reached.Load())
+		}
+	}
+	behind = behind || st.behind.Load() > 0
+
+	keep, history, free := min(st.gop.keep(head), reached), int64(leastHistory), reached
+	if behind {
+		history += st.relay.config.Backlog.Milliseconds()
+	}
+	if behind || st.lent.Load() {
+		free = 0
+	}
+	st.freelist.allow(st.ring.bytes)
+	st.gop.evicted(st.ring.evict(m, keep, m.DTS-history, free, &st.freelist))
+}
+
+// endClocksLocked sends away whose clock is at its end.
+func (st *Stream) endClocksLocked(dts int64) {
+	for s := range st.subscribers {
+		if end := s.clockEnd.Load(); end != 0 && dts >= end {
+			go s.end(ErrClock) // not under the lock
+		}
+	}
+}
+
+// checkReadyLocked decides when players can be told which tracks the stream has.
+func (st *Stream) checkReadyLocked(m *Message, e *entry) {
+	if m.Kind == flv.Script && isHeader(m) {
+		st.promised = bytes.Contains(m.Payload, []byte("audiocodecid")) && bytes.Contains(m.Payload, []byte("videocodecid"))
+		return
+	}
+	if !m.isMedia() {
+		return
+	}
+	if !st.announced {
+		st.firstDTS = m.DTS
+	}
+	wait := int64(trackWait)
+	if st.promised {
+		wait = trackWaitPromised
+	}
+	if e.audio && e.video || m.DTS-st.firstDTS >= wait {
+		st.readyClosed = true
+		close(st.ready)
+	}
+}
