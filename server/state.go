@@ -3,7 +3,6 @@ package server
 import (
 	"liverelay/admin"
 	"liverelay/relay"
-	"liverelay/relay/httpflv"
 )
 
 // view shows the server to package admin, in admin's words.
@@ -65,8 +64,6 @@ func viewOf(s relay.StreamState) admin.Stream {
 // Counters gathers what the doors, the gate in front of them and the relay counted.
 func (v view) Counters() admin.Counters {
 	media, http, gate := v.rtmp.Stats(), v.flv.Stats(), v.gate.Stats()
-	_, httpSent := httpflv.Sent(httpflv.ProtocolHTTP)
-	_, wsSent := httpflv.Sent(httpflv.ProtocolWS)
 	refusals := map[string]uint64{}
 	for reason, n := range v.auth.Stats().Refused {
 		refusals[string(reason)] = n
@@ -85,7 +82,7 @@ func (v view) Counters() admin.Counters {
 		Callback: map[string]uint64{"sent": rooms.CallbacksSent, "lost": rooms.CallbacksLost},
 		Doors: []admin.Door{
 			{Name: "rtmp", Results: media.Results, BytesIn: media.BytesIn, BytesOut: media.BytesOut},
-			{Name: "http", Results: http.Results, BytesIn: http.BytesIn, BytesOut: httpSent + wsSent},
+			{Name: "http", Results: http.Results, BytesIn: http.BytesIn, BytesOut: http.BytesOut},
 			{Name: "gate", Results: map[string]uint64{
 				"accepted":        gate.Accepted,
 				"too_many":        gate.RefusedTotal,

@@ -122,7 +122,7 @@ func open(t *testing.T, config relay.Config, change func(*Handler), listener fun
 			if err := d.relay.Close(ctx); err != nil {
 				t.Error("close the relay: ", err)
 			}
-			if s := d.http.Stats(); s.HTTPPlayers != 0 || s.WSPlayers != 0 || s.Publishers != 0 {
+			if s := d.http.Stats(); s.Players[ProtocolHTTP] != 0 || s.Players[ProtocolWS] != 0 || s.Publishers != 0 {
 				t.Errorf("after the end: %+v", s)
 			}
 			if strings.Contains(d.log.String(), secret) {

@@ -111,7 +111,7 @@ func publishFile(t *testing.T, d *testDoor, file []byte) map[flv.Kind]int {
 			}
 		}
 	}
-	eventually(t, "ffprobe plays", func() bool { return d.http.Stats().HTTPPlayers == 1 })
+	eventually(t, "ffprobe plays", func() bool { return d.http.Stats().Players[ProtocolHTTP] == 1 })
 	(&caster{webSocket: s}).end(1000)
 	return frames
 }

@@ -7,12 +7,6 @@ import (
 	"liverelay/relay/flv"
 )
 
-// The two wire forms, each made once a message and shared by all players.
-var (
-	tagFormat   = relay.NewFormat("flv", encodeTag)
-	frameFormat = relay.NewFormat("ws-flv", encodeFrame)
-)
-
 // encodeTag makes an FLV tag with the PreviousTagSize behind it (FLV 10.1, E.3).
 func encodeTag(m *relay.Message, timestamp uint32) []byte {
 	if b := place(m, 0); b != nil {

@@ -86,7 +86,7 @@ func FuzzIngest(f *testing.F) {
 
 func checkEnd(t *testing.T, err error) {
 	t.Helper()
-	if o := outcomeOf(err); o.result == "error" {
+	if o := outcomeOf(err); o.Result == "error" {
 		t.Fatalf("no outcome for %v", err)
 	}
 }
@@ -142,7 +142,7 @@ func FuzzFrames(f *testing.F) {
 			if closed.code != 1001 || pongs != pings {
 				t.Fatalf("close %d, %d pongs for %d pings", closed.code, pongs, pings)
 			}
-		} else if outcomeOf(err).text != outcomeOf(wantErr).text {
+		} else if outcomeOf(err).Text != outcomeOf(wantErr).Text {
 			t.Fatalf("%v, but it is %v", err, wantErr)
 		}
 	})

@@ -37,10 +37,9 @@ const (
 	defaultMaxTag         = 8 << 20
 	defaultPublishTimeout = 5 * time.Second
 
-	authorizeTimeout = 10 * time.Second // an Authorizer has shorter ones of its own
-	defaultAwaitFLV  = 10 * time.Second
-	writeTimeout     = 5 * time.Second // for the few bytes that are not the relay's
-	farewellTimeout  = time.Second     // for the peer's answer to a close
+	defaultAwaitFLV = 10 * time.Second
+	writeTimeout    = 5 * time.Second // for the few bytes that are not the relay's
+	farewellTimeout = time.Second     // for the peer's answer to a close
 )
 
 // Handler serves media. Its fields are set before the first request; the zero
@@ -66,7 +65,9 @@ type Handler struct {
 	base   context.Context // ends with Close; set by once
 	cancel context.CancelFunc
 	log    *slog.Logger
-	stats  counters
+	stats  door.Counters
+	tags   *relay.Format  // FLV over HTTP
+	frames *relay.Format  // FLV over WebSocket
 	idle   *socket.Poller // players that say nothing
 
 	mu       sync.Mutex
@@ -108,6 +109,8 @@ func (h *Handler) init() {
 		h.base, h.cancel = context.WithCancel(context.Background())
 		h.sessions = make(map[session]struct{})
 		h.idle = socket.NewPoller()
+		h.tags = relay.NewFormat("flv", encodeTag)
+		h.frames = relay.NewFormat("ws-flv", encodeFrame)
 		h.log = h.Log
 		if h.log == nil {
 			h.log = slog.New(slog.DiscardHandler)
@@ -137,7 +140,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	switch {
 	case !isFLV:
-		refuse(w, http.StatusNotFound, "not found")
+		door.Refuse(w, http.StatusNotFound, "not found")
 		return
 	case !allowed:
 		h.refuse(w, r, fmt.Errorf("%w: %.100q", errOrigin, r.Header.Get("Origin")))
@@ -147,11 +150,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		header.Set("Allow", methods)
-		refuse(w, http.StatusMethodNotAllowed, "method not allowed")
+		door.Refuse(w, http.StatusMethodNotAllowed, "method not allowed")
 		return
 	case r.ProtoMajor != 1:
-		h.stats.result("bad_request")
-		refuse(w, http.StatusHTTPVersionNotSupported, "media needs HTTP/1.1")
+		h.stats.Result("bad_request")
+		door.Refuse(w, http.StatusHTTPVersionNotSupported, "media needs HTTP/1.1")
 		return
 	}
 	if badName != nil {
@@ -188,8 +191,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 		access.Action = relay.ActionPublish
 		if !websocket {
 			w.Header().Set("Upgrade", "websocket")
-			h.stats.result("bad_request")
-			refuse(w, http.StatusUpgradeRequired, "publishing needs a WebSocket")
+			h.stats.Result("bad_request")
+			door.Refuse(w, http.StatusUpgradeRequired, "publishing needs a WebSocket")
 			return nil
 		}
 	}
@@ -197,7 +200,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 	if err != nil {
 		return err
 	}
-	grant, err := h.authorize(ctx, access)
+	grant, err := door.Authorize(ctx, h.Authorize, access)
 	if err != nil {
 		return err
 	}
@@ -215,15 +218,6 @@ func (h *Handler) origins(app string) door.Origins {
 		return door.Origins{}
 	}
 	return h.Origins(app)
-}
-
-func (h *Handler) authorize(ctx context.Context, a relay.Access) (relay.Grant, error) {
-	if h.Authorize == nil {
-		return relay.Grant{}, fmt.Errorf("%w: no authorizer", relay.ErrDenied)
-	}
-	ctx, cancel := context.WithTimeout(ctx, authorizeTimeout)
-	defer cancel()
-	return h.Authorize(ctx, a)
 }
 
 // head answers HEAD: is there such a stream now? Nobody subscribes or waits.
@@ -247,13 +241,13 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if h.base.Err() != nil && errors.Is(err, context.Canceled) {
 		o = outcomeOf(relay.ErrClosed)
 	}
-	h.stats.result(o.result)
-	text := o.text
-	if o.err == errBadRequest { // says what is bad, of a request that has not been granted anything
+	h.stats.Result(o.Result)
+	text := o.Text
+	if o.Err == errBadRequest { // says what is bad, of a request that has not been granted anything
 		text = err.Error()
 	}
-	h.life(r).End(false, o.result, err)
-	refuse(w, o.status, text)
+	h.life(r).End(false, o.Result, err)
+	door.Refuse(w, o.Status, text)
 }
 
 // life is what the log says of a request that was refused: nothing is known of it but what it asked for.
@@ -284,12 +278,22 @@ func remote(r *http.Request) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
+// Stats returns the counters.
+func (h *Handler) Stats() door.Stats {
+	h.init()
+	h.mu.Lock()
+	open := len(h.sessions)
+	h.mu.Unlock()
+	return h.stats.Stats(open, h.tags, h.frames)
+}
+
 // register makes Close know of s. False: too late, Close has begun. The caller,
 // inside ServeHTTP, then starts the session's goroutine, which calls unregister.
 func (h *Handler) register(s session) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sessions[s] = struct{}{}
+	h.stats.Connections.Add(1)
 	h.wait.Add(1) // not from zero: ServeHTTP holds one
 	return !h.closed
 }

@@ -48,7 +48,7 @@ func TestBytesInBytesOut(t *testing.T) {
 			if err := c.tags(tags); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "all players play", func() bool { s := d.http.Stats(); return s.HTTPPlayers+s.WSPlayers == 6 })
+			eventually(t, "all players play", func() bool { s := d.http.Stats(); return s.Players[ProtocolHTTP]+s.Players[ProtocolWS] == 6 })
 			c.end(1000)
 			players.Wait()
 		})
@@ -85,7 +85,7 @@ func TestBytesWithHeadroom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "all players play", func() bool { s := d.http.Stats(); return s.HTTPPlayers+s.WSPlayers == 4 })
+	eventually(t, "all players play", func() bool { s := d.http.Stats(); return s.Players[ProtocolHTTP]+s.Players[ProtocolWS] == 4 })
 	p.Close(true)
 	players.Wait()
 }

@@ -1,19 +1,12 @@
 package httpflv
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
-	"io"
-	"net"
-	"net/http"
-	"os"
-	"syscall"
-	"time"
 
 	"github.com/gobwas/ws"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -25,52 +18,15 @@ var (
 	errNotBinary  = errors.New("a frame that is not binary")
 	errTooBig     = errors.New("frame too big")
 	errPings      = errors.New("too many pings")
-	errLost       = errors.New("peer cannot be reached")
 	errGone       = errors.New("peer closed the connection")
 )
 
-// outcome is how a request or a session ends: the reply before the connection is
-// a media stream, the WebSocket close code (RFC 6455 §7.4.1) once it is.
+// outcome is how a request or a session ends: what all doors say of it, and the WebSocket close
+// code (RFC 6455 §7.4.1) once the connection is a media stream.
 type outcome struct {
-	err    error
-	status int
-	code   ws.StatusCode
-	result string // label in Stats
-	text   string // for the peer
+	door.Outcome
+	code ws.StatusCode
 }
-
-// outcomes is the one table of replies. What err wraps is for the log only.
-var outcomes = []outcome{
-	{relay.ErrBadName, 400, ws.StatusPolicyViolation, "bad_request", "bad stream name: want /app/stream.flv, each 1 to 256 letters, digits, '-', '_', '.'"},
-	{errBadRequest, 400, ws.StatusPolicyViolation, "bad_request", "bad request"},
-	{errOrigin, 403, ws.StatusPolicyViolation, "denied", "origin not allowed"},
-	{relay.ErrDenied, 403, ws.StatusPolicyViolation, "denied", "access denied"},
-	{relay.ErrExpired, 403, ws.StatusPolicyViolation, "expired", "access expired"},
-	{relay.ErrNotFound, 404, ws.StatusPolicyViolation, "not_found", "no such stream"},
-	{relay.ErrUnpublished, 404, ws.StatusNormalClosure, "ended", "stream ended"},
-	{relay.ErrBusy, 409, ws.StatusPolicyViolation, "busy", "stream busy"},
-	{relay.ErrReplaced, 409, ws.StatusPolicyViolation, "replaced", "replaced by a new publisher"},
-	{relay.ErrLimit, 503, statusTryAgainLater, "limit", "limit reached"},
-	{relay.ErrRate, 503, statusTryAgainLater, "rate", "publishes faster than permitted"},
-	{relay.ErrClosed, 503, ws.StatusGoingAway, "closed", "server is shutting down"},
-	{relay.ErrClock, 503, statusServiceRestart, "clock", "play again: 31 bits of clock are over"},
-	{relay.ErrKicked, 403, ws.StatusPolicyViolation, "kicked", "ended by the server"},
-	{relay.ErrIdle, 408, ws.StatusPolicyViolation, "idle", "no media for too long"},
-	{errNoFLV, 408, ws.StatusPolicyViolation, "idle", "no FLV within the time allowed"},
-	{relay.ErrStalled, 500, noFarewell, "stalled", ""},
-	{errLost, 500, noFarewell, "lost", ""},
-	{flv.ErrNoFLV, 400, ws.StatusInvalidFramePayloadData, "protocol", "not an FLV stream"},
-	{flv.ErrBadTag, 400, ws.StatusInvalidFramePayloadData, "protocol", "bad FLV tag"},
-	{flv.ErrTagLimit, 413, ws.StatusMessageTooBig, "protocol", "FLV tag too big"},
-	{errTooBig, 413, ws.StatusMessageTooBig, "protocol", "frame too big"},
-	{errNotBinary, 400, ws.StatusUnsupportedData, "protocol", "want binary frames"},
-	{errPings, 400, ws.StatusPolicyViolation, "protocol", "too many pings"},
-	{errFrame, 400, ws.StatusProtocolError, "protocol", "WebSocket protocol error"},
-	{errGone, 500, noFarewell, "ended", ""},
-}
-
-// internal is the outcome of every other error.
-var internal = outcome{status: 500, code: ws.StatusInternalServerError, result: "error", text: "internal error"}
 
 const (
 	// Registered with IANA after RFC 6455.
@@ -80,38 +36,54 @@ const (
 	noFarewell ws.StatusCode = 0 // the peer would not get it
 )
 
-func outcomeOf(err error) outcome {
-	for _, o := range outcomes {
-		if errors.Is(err, o.err) {
-			return o
-		}
-	}
-	if closed := (peerClosed{}); errors.As(err, &closed) {
-		if closed.clean() {
-			return outcome{err: err, status: 500, code: noFarewell, result: "ended"}
-		}
-		return outcome{err: err, status: 500, code: noFarewell, result: "lost"}
-	}
-	var op *net.OpError
-	var errno syscall.Errno // of the relay's own writes
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &op), errors.As(err, &errno):
-		return outcome{err: err, status: 500, code: noFarewell, result: "lost"}
-	case errors.Is(err, context.DeadlineExceeded):
-		return outcome{err: err, status: 503, code: statusTryAgainLater, result: "limit", text: "try again later"}
-	}
-	return internal
+// own is what this door alone refuses or ends for.
+var own = []door.Outcome{
+	{Err: errBadRequest, Status: 400, Result: "bad_request", Text: "bad request"},
+	{Err: errOrigin, Status: 403, Result: "denied", Text: "origin not allowed"},
+	{Err: errNoFLV, Status: 408, Result: "idle", Text: "no FLV within the time allowed"},
+	{Err: flv.ErrNoFLV, Status: 400, Result: "protocol", Text: "not an FLV stream"},
+	{Err: flv.ErrBadTag, Status: 400, Result: "protocol", Text: "bad FLV tag"},
+	{Err: flv.ErrTagLimit, Status: 413, Result: "protocol", Text: "FLV tag too big"},
+	{Err: errTooBig, Status: 413, Result: "protocol", Text: "frame too big"},
+	{Err: errNotBinary, Status: 400, Result: "protocol", Text: "want binary frames"},
+	{Err: errPings, Status: 400, Result: "protocol", Text: "too many pings"},
+	{Err: errFrame, Status: 400, Result: "protocol", Text: "WebSocket protocol error"},
+	{Err: errGone, Status: 500, Result: "ended"},
 }
 
-// refuse answers a request that did not become a media stream.
-func refuse(w http.ResponseWriter, status int, text string) {
-	body, _ := json.Marshal(struct {
-		Error string `json:"error"`
-	}{text})
-	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // the request may have waited for a stream
-	w.WriteHeader(status)
-	w.Write(append(body, '\n'))
+// codes of the rows that do not end with [ws.StatusPolicyViolation].
+var codes = map[error]ws.StatusCode{
+	relay.ErrUnpublished: ws.StatusNormalClosure,
+	relay.ErrLimit:       statusTryAgainLater,
+	relay.ErrRate:        statusTryAgainLater,
+	door.ErrAuthorizer:   statusTryAgainLater,
+	relay.ErrClosed:      ws.StatusGoingAway,
+	relay.ErrClock:       statusServiceRestart,
+	relay.ErrStalled:     noFarewell,
+	relay.ErrOverflow:    noFarewell,
+	door.ErrLost:         noFarewell,
+	flv.ErrNoFLV:         ws.StatusInvalidFramePayloadData,
+	flv.ErrBadTag:        ws.StatusInvalidFramePayloadData,
+	flv.ErrTagLimit:      ws.StatusMessageTooBig,
+	errTooBig:            ws.StatusMessageTooBig,
+	errNotBinary:         ws.StatusUnsupportedData,
+	errFrame:             ws.StatusProtocolError,
+	errGone:              noFarewell,
+	nil:                  ws.StatusInternalServerError,
+}
+
+// outcomeOf finds what to say of an error.
+func outcomeOf(err error) outcome {
+	if closed := (peerClosed{}); errors.As(err, &closed) {
+		if closed.clean() {
+			err = errGone
+		} else {
+			err = door.ErrLost
+		}
+	}
+	o := outcome{Outcome: door.OutcomeOf(err, own...), code: ws.StatusPolicyViolation}
+	if code, ok := codes[o.Err]; ok {
+		o.code = code
+	}
+	return o
 }

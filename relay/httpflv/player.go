@@ -52,9 +52,9 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if o.Gaps == relay.GapsAsUsual { // most players are pages
 		o.Gaps = relay.GapsClosed
 	}
-	format := tagFormat
+	format := h.tags
 	if p.ws {
-		format = frameFormat
+		format = h.frames
 	}
 	sub, err := h.Relay.Subscribe(ctx, a.Name, relay.SubscribeOptions{
 		Grant:    grant,
@@ -87,12 +87,12 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		if errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
-		h.stats.result("lost")
+		h.stats.Result("lost")
 		p.life().End(false, door.ResultLost, err)
 		return nil
 	}
-	h.stats.result("play")
-	h.stats.players[p.protocol()].Add(1)
+	h.stats.Result("play")
+	h.stats.Player(p.protocol(), 1)
 	p.life().Start()
 	p.early = early
 	p.mu.Lock()
@@ -215,8 +215,8 @@ func (p *player) over(err error) {
 	p.sub.Close()
 	if closed := (peerClosed{}); errors.As(err, &closed) {
 		p.sayClose(closed.code, "")
-	} else if o := outcomeOf(err); o.result == "protocol" && p.ws {
-		p.sayClose(o.code, o.text)
+	} else if o := outcomeOf(err); o.Result == "protocol" && p.ws {
+		p.sayClose(o.code, o.Text)
 		// Closing over unread bytes would reset the connection, and lose our frame.
 		p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
 		_, _ = io.Copy(io.Discard, readOnly{p.conn})
@@ -229,17 +229,13 @@ func (p *player) over(err error) {
 	} else {
 		p.conn.Close()
 	}
-	p.h.stats.players[p.protocol()].Add(-1)
-	p.life().End(true, outcomeOf(err).result, err)
+	p.h.stats.Player(p.protocol(), -1)
+	p.life().End(true, outcomeOf(err).Result, err)
 }
 
 // life is what the log says of the player.
 func (p *player) life() door.Life {
-	protocol := ProtocolHTTP
-	if p.ws {
-		protocol = ProtocolWS
-	}
-	return door.Life{Log: p.h.log, Role: door.RolePlayer, Stream: p.name.String(), User: p.user, Remote: p.remote, Protocol: protocol, Began: p.started}
+	return door.Life{Log: p.h.log, Role: door.RolePlayer, Stream: p.name.String(), User: p.user, Remote: p.remote, Protocol: p.protocol(), Began: p.started}
 }
 
 // pong answers a ping between two messages. A peer that takes nothing gets no answer.
@@ -287,7 +283,7 @@ func (p *player) farewell(err error) {
 		}
 		return
 	}
-	p.sayClose(o.code, o.text)
+	p.sayClose(o.code, o.Text)
 	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout)) // for its own close frame
 }
 
@@ -307,7 +303,7 @@ func (p *player) end(err error) {
 	case !said:
 		o := outcomeOf(err)
 		p.sub.SetReceive(false, false)
-		_ = p.sub.Control(closeFrame(o.code, o.text)) // one that takes nothing is cut off
+		_ = p.sub.Control(closeFrame(o.code, o.Text)) // one that takes nothing is cut off
 	}
 	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
 }
@@ -321,9 +317,9 @@ func (p *player) reason() error {
 	return p.why
 }
 
-func (p *player) protocol() int {
+func (p *player) protocol() string {
 	if p.ws {
-		return 1
+		return ProtocolWS
 	}
-	return 0
+	return ProtocolHTTP
 }

@@ -18,7 +18,6 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/flv"
-	"liverelay/relay/socket"
 )
 
 // publisher is one WebSocket that carries an FLV byte stream to us, in binary frames
@@ -31,15 +30,14 @@ type publisher struct {
 	remote  netip.AddrPort
 	grant   relay.Grant
 	conn    net.Conn
-	quiet   time.Duration // ping after so long without a byte
-	kernel  bool          // TCP_USER_TIMEOUT ends an unreachable peer
 	started time.Time
 
 	// of run
-	frames *frameReader
-	relay  *relay.Publisher // nil before the FLV file header
-	heard  time.Time        // last byte
-	word   word
+	frames    *frameReader
+	relay     *relay.Publisher // nil before the FLV file header
+	heartbeat door.Heartbeat
+	received  uint64 // bytes
+	word      word
 
 	limit    atomic.Pointer[time.Time] // reading ends then; nil: never
 	awaitFLV *time.Time                // the limit before the file header
@@ -54,7 +52,7 @@ type publisher struct {
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access, grant relay.Grant) error {
 	conn, early, err := upgrade(w, r)
 	if err != nil {
-		h.stats.result("lost")
+		h.stats.Result("lost")
 		door.Life{Log: h.log, Role: door.RolePublisher, Stream: a.Name.String(), User: grant.User, Remote: a.Remote, Protocol: a.Protocol, Began: time.Now()}.
 			End(false, door.ResultLost, err)
 		return nil
@@ -64,19 +62,18 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access
 		timeout = defaultPublishTimeout
 	}
 	p := &publisher{
-		h:       h,
-		name:    a.Name,
-		remote:  a.Remote,
-		grant:   grant,
-		conn:    conn,
-		quiet:   timeout / 4,
-		kernel:  socket.SetUserTimeout(conn, timeout),
-		started: time.Now(),
+		h:         h,
+		name:      a.Name,
+		remote:    a.Remote,
+		grant:     grant,
+		conn:      conn,
+		heartbeat: door.NewHeartbeat(conn, timeout),
+		started:   time.Now(),
 	}
-	p.heard = p.started
+	p.heartbeat.Answered = true // RFC 6455 §5.5.2: it must
 	p.setLimit(h.headerTimeout())
 	p.awaitFLV = p.limit.Load()
-	h.stats.publishers.Add(1)
+	h.stats.Publishers.Add(1)
 	if !h.register(p) {
 		p.end(relay.ErrClosed)
 	}
@@ -100,9 +97,9 @@ func (p *publisher) run(early []byte, a relay.Access) {
 	p.farewell(err, closed)
 	p.conn.Close()
 
-	p.h.stats.publishers.Add(-1)
-	result := outcomeOf(err).result
-	p.h.stats.result(result)
+	p.h.stats.Publishers.Add(-1)
+	result := outcomeOf(err).Result
+	p.h.stats.Result(result)
 	p.life().End(p.relay != nil, result, err)
 }
 
@@ -133,7 +130,7 @@ func (p *publisher) ingest(a relay.Access) error {
 	}
 	p.relay = out
 	p.limit.CompareAndSwap(p.awaitFLV, nil) // unless end was quicker
-	p.h.stats.result("publish")
+	p.h.stats.Result("publish")
 	p.life().Start()
 	p.word.due = time.Now().Add(wordInterval)
 	return copyTags(tags, func(tag flv.Tag) error {
@@ -165,16 +162,15 @@ func copyTags(tags *flv.Reader, write func(flv.Tag) error) error {
 }
 
 // Read reads from the connection for frames. While nothing comes it pings, so that a peer
-// that is gone is noticed: the ping wants an acknowledgement of the peer's kernel (or,
-// where ours does not watch that, an answer).
+// that is gone is noticed.
 func (p *publisher) Read(b []byte) (int, error) {
-	quiet := time.Now().Add(p.quiet)
+	beat := time.Now().Add(p.heartbeat.Tick)
 	for {
 		now := time.Now()
 		if err := p.sayWord(now); err != nil {
 			return 0, err
 		}
-		deadline := quiet
+		deadline := beat
 		if p.word.unsaid && p.word.due.Before(deadline) {
 			deadline = p.word.due
 		}
@@ -184,9 +180,8 @@ func (p *publisher) Read(b []byte) (int, error) {
 		p.conn.SetReadDeadline(deadline)
 		n, err := p.conn.Read(b)
 		if n > 0 {
-			now = time.Now()
-			p.heard = now
-			p.h.stats.bytesIn.Add(uint64(n))
+			p.received += uint64(n)
+			p.h.stats.BytesIn.Add(uint64(n))
 			return n, nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -196,15 +191,18 @@ func (p *publisher) Read(b []byte) (int, error) {
 		if limit := p.limit.Load(); limit != nil && !now.Before(*limit) {
 			return 0, err
 		}
-		if now.Before(quiet) {
+		if now.Before(beat) {
 			continue // only a word was due
 		}
-		quiet = now.Add(p.quiet)
-		if !p.kernel && now.Sub(p.heard) > 5*p.quiet {
-			return 0, errLost
-		}
-		if err := p.write(ws.CompiledPing); err != nil {
+		beat = now.Add(p.heartbeat.Tick)
+		ping, err := p.heartbeat.Beat(p.received)
+		if err != nil {
 			return 0, err
+		}
+		if ping {
+			if err := p.write(ws.CompiledPing); err != nil {
+				return 0, err
+			}
 		}
 	}
 }
@@ -245,7 +243,7 @@ func (p *publisher) farewell(err error, closed peerClosed) {
 	if o.code == noFarewell {
 		return
 	}
-	p.sayClose(o.code, o.text)
+	p.sayClose(o.code, o.Text)
 	limit := time.Now().Add(farewellTimeout)
 	p.limit.Store(&limit)
 	if errors.Is(err, errFrame) { // nobody knows where a frame begins
@@ -270,7 +268,7 @@ func (p *publisher) end(err error) {
 	p.mu.Unlock()
 	o := outcomeOf(err)
 	p.setLimit(farewellTimeout)
-	p.sayClose(o.code, o.text)
+	p.sayClose(o.code, o.Text)
 	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 )
 
 func TestRefusals(t *testing.T) {
@@ -86,7 +87,7 @@ func TestRefusals(t *testing.T) {
 			if res.Header.Get("X-Content-Type-Options") != "nosniff" || res.Header.Get("Cache-Control") != "no-store" || !slices.Contains(res.Header.Values("Vary"), "Origin") {
 				t.Errorf("header %v", res.Header)
 			}
-			if strings.HasPrefix(g.path, "/live/live.flv") && g.status == 403 && g.header.Get("Origin") == "" && d.http.Stats().HTTPPlayers+d.http.Stats().WSPlayers > 0 {
+			if strings.HasPrefix(g.path, "/live/live.flv") && g.status == 403 && g.header.Get("Origin") == "" && d.http.Stats().Players[ProtocolHTTP]+d.http.Stats().Players[ProtocolWS] > 0 {
 				t.Error("a player nevertheless")
 			}
 			// A page that may use the app reads every error.
@@ -322,18 +323,19 @@ func TestPlayerLeavesWhileWaiting(t *testing.T) {
 }
 
 func TestOutcomesAreComplete(t *testing.T) {
-	for _, o := range outcomes {
-		if o.status < 400 || o.result == "" || o.code != noFarewell && o.text == "" {
+	for _, row := range append(door.Shared(), own...) {
+		o := outcomeOf(fmt.Errorf("play live/x: %w", row.Err))
+		if o.Err != row.Err {
+			t.Errorf("%v becomes %v", row.Err, o.Err)
+		}
+		if o.Status < 400 || o.Result == "" || o.code != noFarewell && o.Text == "" {
 			t.Errorf("%+v", o)
 		}
-		if got := outcomeOf(fmt.Errorf("play live/x: %w", o.err)); got.err != o.err {
-			t.Errorf("%v becomes %v", o.err, got.err)
-		}
-		if len(o.text) > ws.MaxControlFramePayloadSize-2 {
-			t.Errorf("%q is too long for a close frame", o.text)
+		if len(o.Text) > ws.MaxControlFramePayloadSize-2 {
+			t.Errorf("%q is too long for a close frame", o.Text)
 		}
 	}
-	if o := outcomeOf(fmt.Errorf("something else")); o.status != 500 || o.code != 1011 {
+	if o := outcomeOf(fmt.Errorf("something else")); o.Status != 500 || o.code != 1011 {
 		t.Errorf("%+v", o)
 	}
 }

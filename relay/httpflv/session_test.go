@@ -121,7 +121,7 @@ func TestPlayerFrames(t *testing.T) {
 		t.Errorf("flood of pings: %d %q", code, why)
 	}
 	c.end(0)
-	eventually(t, "all gone", func() bool { return d.http.Stats().WSPlayers == 0 })
+	eventually(t, "all gone", func() bool { return d.http.Stats().Players[ProtocolWS] == 0 })
 }
 
 // How each end of a session reaches its peers.
@@ -149,7 +149,7 @@ func TestEnds(t *testing.T) {
 			v, x := get(t, d.play("s", "")), watch(t, d.play("s", ""))
 			x.tags(5)
 			v.tags(5)
-			eventually(t, "both play", func() bool { s := d.http.Stats(); return s.HTTPPlayers == 1 && s.WSPlayers == 1 })
+			eventually(t, "both play", func() bool { s := d.http.Stats(); return s.Players[ProtocolHTTP] == 1 && s.Players[ProtocolWS] == 1 })
 			g.end(d, c)
 			if code, why := x.webSocket.closed(); code != g.player || why != g.why {
 				t.Errorf("player: %d %q", code, why)
@@ -339,7 +339,7 @@ func TestStalledPlayer(t *testing.T) {
 		conn.(*net.TCPConn).SetReadBuffer(4096)
 		fmt.Fprintf(conn, "GET /live/s.flv?token=%s HTTP/1.1\r\nHost: x\r\n%s\r\n", secret, upgrade)
 	}
-	eventually(t, "both play", func() bool { s := d.http.Stats(); return s.HTTPPlayers == 1 && s.WSPlayers == 1 })
+	eventually(t, "both play", func() bool { s := d.http.Stats(); return s.Players[ProtocolHTTP] == 1 && s.Players[ProtocolWS] == 1 })
 	good := get(t, d.play("s", ""))
 	var last uint32
 	read := make(chan struct{})
@@ -359,7 +359,7 @@ func TestStalledPlayer(t *testing.T) {
 		}
 		ts++
 		s := d.http.Stats()
-		return s.WSPlayers == 0 && s.HTTPPlayers == 1
+		return s.Players[ProtocolWS] == 0 && s.Players[ProtocolHTTP] == 1
 	})
 	c.end(1000)
 	<-read
@@ -372,12 +372,12 @@ func TestStalledPlayer(t *testing.T) {
 func TestCloseWithDeafPeers(t *testing.T) {
 	d, c := publishing(t, relay.Config{}, nil)
 	s := mustDial(t, d.play("s", ""))
-	eventually(t, "plays", func() bool { return d.http.Stats().WSPlayers == 1 })
+	eventually(t, "plays", func() bool { return d.http.Stats().Players[ProtocolWS] == 1 })
 	silent := mustDial(t, d.play("other", "&publish=1"))
 	if err := d.http.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := d.http.Stats(); n.WSPlayers+n.Publishers != 0 {
+	if n := d.http.Stats(); n.Players[ProtocolWS]+n.Publishers != 0 {
 		t.Errorf("%+v", n)
 	}
 	for _, x := range []*webSocket{s, silent, c.webSocket} {
@@ -391,13 +391,13 @@ func TestCloseWithDeafPeers(t *testing.T) {
 func TestCloseInAHurry(t *testing.T) {
 	d, _ := publishing(t, relay.Config{}, nil)
 	mustDial(t, d.play("s", ""))
-	eventually(t, "plays", func() bool { return d.http.Stats().WSPlayers == 1 })
+	eventually(t, "plays", func() bool { return d.http.Stats().Players[ProtocolWS] == 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := d.http.Close(ctx); err != context.Canceled && err != nil {
 		t.Error(err)
 	}
-	if n := d.http.Stats(); n.WSPlayers+n.Publishers != 0 {
+	if n := d.http.Stats(); n.Players[ProtocolWS]+n.Publishers != 0 {
 		t.Errorf("%+v", n)
 	}
 }
@@ -472,7 +472,7 @@ func TestChurn(t *testing.T) {
 		workers.Wait()
 		eventually(t, "everybody gone", func() bool {
 			s := d.http.Stats()
-			return s.HTTPPlayers+s.WSPlayers+s.Publishers == 0 && len(d.relay.Streams()) == 0
+			return s.Players[ProtocolHTTP]+s.Players[ProtocolWS]+s.Publishers == 0 && len(d.relay.Streams()) == 0
 		})
 		time.Sleep(50 * time.Millisecond)
 		runtime.GC()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -82,7 +83,7 @@ func (p *publisher) tell(frame []byte) error {
 	p.conn.SetWriteDeadline(time.Now().Add(wordInterval))
 	n, err := p.conn.Write(frame)
 	if n > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-		return errLost // half a frame: nothing more can be said
+		return door.ErrLost // half a frame: nothing more can be said
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/yutopp/go-rtmp/message"
 
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -39,7 +40,7 @@ type Client struct {
 	transaction float64
 	streamID    uint32
 	pending     []Message // of an aggregate
-	heartbeat   heartbeat
+	heartbeat   door.Heartbeat
 	opened      bool // past the commands
 	done        chan struct{}
 
@@ -91,7 +92,7 @@ func (c *Client) control(m Message) error {
 			o.event(&message.UserCtrlEventPingResponse{Timestamp: value})
 			return c.send(o)
 		case eventPingResponse:
-			c.heartbeat.answered = true
+			c.heartbeat.Answered = true
 		case eventStreamEOF:
 			if c.opened && !c.publish {
 				return io.EOF
@@ -106,13 +107,13 @@ func (c *Client) quiet() error {
 	if !c.opened {
 		return os.ErrDeadlineExceeded
 	}
-	ping, err := c.heartbeat.beat(c.chunks.received)
+	ping, err := c.heartbeat.Beat(c.chunks.received)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	if !c.closed {
-		_ = c.conn.SetReadDeadline(time.Now().Add(c.heartbeat.tick))
+		_ = c.conn.SetReadDeadline(time.Now().Add(c.heartbeat.Tick))
 	}
 	closed := c.closed
 	c.mu.Unlock()

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/yutopp/go-rtmp/message"
+
+	"liverelay/relay/door"
 )
 
 // DialPublish connects to rtmp[s]://host[:port]/app/stream[?query] and publishes the stream.
@@ -57,8 +59,8 @@ func dial(ctx context.Context, rawURL string, cfg ClientConfig, publish bool) (*
 	}
 	_ = c.conn.SetDeadline(time.Time{})
 	c.opened = true
-	c.heartbeat = newHeartbeat(c.conn, cfg.Timeout)
-	_ = c.conn.SetReadDeadline(time.Now().Add(c.heartbeat.tick))
+	c.heartbeat = door.NewHeartbeat(c.conn, cfg.Timeout)
+	_ = c.conn.SetReadDeadline(time.Now().Add(c.heartbeat.Tick))
 	if publish {
 		go c.listen()
 	}

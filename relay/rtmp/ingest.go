@@ -28,7 +28,7 @@ func (in *ingest) close(clean bool) {
 	}
 	in.closed = true
 	in.publisher.Close(clean)
-	in.server.stats.publishers.Add(-1)
+	in.server.stats.Publishers.Add(-1)
 }
 
 // publish answers publish (§7.2.2.6). Its type, live, record or none, makes no
@@ -43,7 +43,7 @@ func (s *session) publish(c command) error {
 	}
 	s.name = name
 	access := relay.Access{Action: relay.ActionPublish, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote, UserAgent: s.agent}
-	grant, err := s.server.authorize(s.server.context, access)
+	grant, err := door.Authorize(s.server.context, s.server.Authorize, access)
 	if err != nil {
 		return s.refuse(c.name, err)
 	}
@@ -65,13 +65,13 @@ func (s *session) publish(c command) error {
 		return s.refuse(c.name, err)
 	}
 	s.ingest = &ingest{server: s.server, name: name, publisher: publisher, began: time.Now()}
-	s.server.stats.publishers.Add(1)
-	s.server.stats.result("publish")
+	s.server.stats.Publishers.Add(1)
+	s.server.stats.Result("publish")
 	s.life(door.RolePublisher, s.ingest.began).Start()
 
 	s.chunks.limits, s.chunks.newBuffer = limitsPublish, publisher.Buffer
-	s.heartbeat = newHeartbeat(s.conn, s.server.PublishTimeout)
-	s.enter(phasePublish, s.heartbeat.tick)
+	s.heartbeat = door.NewHeartbeat(s.conn, s.server.PublishTimeout)
+	s.enter(phasePublish, s.heartbeat.Tick)
 	o := s.output()
 	o.event(&message.UserCtrlEventStreamBegin{StreamID: streamID})
 	o.status(levelStatus, codePublishStart, "publishing "+name.String())

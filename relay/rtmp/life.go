@@ -23,28 +23,28 @@ func (s *session) life(role string, began time.Time) door.Life {
 // ended before.
 func (s *session) report(err error, publishing bool) {
 	row := outcomeOf(err)
-	defer s.server.stats.result(row.result)
+	defer s.server.stats.Result(row.Result)
 	var r *refusal
 	switch refused := errors.As(err, &r); {
 	case publishing:
-		s.life(door.RolePublisher, s.ingest.began).End(true, row.result, err)
+		s.life(door.RolePublisher, s.ingest.began).End(true, row.Result, err)
 		return
 	case refused && r.action == "publish":
-		s.life(door.RolePublisher, s.opened).End(false, row.result, r.err)
+		s.life(door.RolePublisher, s.opened).End(false, row.Result, r.err)
 		return
 	case refused:
-		s.life(door.RolePlayer, s.opened).End(false, row.result, r.err)
+		s.life(door.RolePlayer, s.opened).End(false, row.Result, r.err)
 		return
 	}
 	level := slog.LevelInfo
 	switch {
-	case row.result == door.ResultProtocol:
+	case row.Result == door.ResultProtocol:
 		level = slog.LevelWarn
-	case s.phase == phaseUnpublished, row.result == "probe", row.result == door.ResultEnded, row.result == "left":
+	case s.phase == phaseUnpublished, row.Result == "probe", row.Result == door.ResultEnded, row.Result == "left":
 		level = slog.LevelDebug
 	}
 	s.server.Log.Log(context.Background(), level, "connection ended", "remote", s.remote.String(), "protocol", s.protocol,
-		"seconds", door.Seconds(time.Since(s.opened)), "result", row.result, "reason", err)
+		"seconds", door.Seconds(time.Since(s.opened)), "result", row.Result, "reason", err)
 }
 
 // life is what the log says of the player.

@@ -37,7 +37,7 @@ const loopFrom = 64
 // loop returns the loop for the session as it is now, and its connection; nil: none.
 func (s *session) loop() (*loop, *door.Conn) {
 	conn, ok := s.conn.(*door.Conn)
-	if !ok || s.phase != phasePublish || !s.ingest.publisher.Small() || s.server.stats.publishers.Load() < s.server.loopFrom {
+	if !ok || s.phase != phasePublish || !s.ingest.publisher.Small() || s.server.stats.Publishers.Load() < s.server.loopFrom {
 		return nil, nil
 	}
 	var best *loop
@@ -57,7 +57,7 @@ func (s *session) serveIn(l *loop, conn *door.Conn) (ran bool, err error) {
 	publisher.InTurn(l.turn)
 	defer publisher.InTurn(nil)
 	misplaced := func() bool {
-		return !publisher.Small() || s.server.stats.publishers.Load() < s.server.loopFrom/2 || l.Crowded()
+		return !publisher.Small() || s.server.stats.Publishers.Load() < s.server.loopFrom/2 || l.Crowded()
 	}
 	return conn.RunIn(l.Loop, func() error {
 		err := s.messages(misplaced)

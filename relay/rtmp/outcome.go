@@ -1,27 +1,21 @@
 package rtmp
 
 import (
-	"context"
 	"errors"
-	"io"
-	"net"
-	"os"
-	"syscall"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 )
 
 // What this door refuses or ends by itself.
 var (
-	errOrder      = errors.New("command out of order")
-	errOptions    = errors.New("bad play options")
-	errFlood      = errors.New("too many bytes before publish or play")
-	errAuthorizer = errors.New("authorizer failed")
-	errTimeout    = errors.New("peer too slow")
-	errLost       = errors.New("peer cannot be reached")
-	errEnded      = errors.New("ended by the peer") // in good order
-	errProbe      = errors.New("closed without a byte")
-	errUnfinish   = errors.New("peer left before publish or play")
+	errOrder    = errors.New("command out of order")
+	errOptions  = errors.New("bad play options")
+	errFlood    = errors.New("too many bytes before publish or play")
+	errTimeout  = errors.New("peer too slow")
+	errEnded    = errors.New("ended by the peer") // in good order
+	errProbe    = errors.New("closed without a byte")
+	errUnfinish = errors.New("peer left before publish or play")
 )
 
 // NetStream and NetConnection codes. A player that waits for its stream's end
@@ -44,58 +38,59 @@ const (
 	codeShutdown        = "NetConnection.Connect.AppShutdown"
 )
 
-// outcome is how a session ends.
+// outcome is how a session ends: what all doors say of it, and the codes of RTMP.
 type outcome struct {
-	err     error
+	door.Outcome
 	publish string // code for a publisher; "": say nothing
 	play    string // code for a player
-	result  string // label in Stats
-	text    string // for the peer
 }
 
-// outcomes is the one table of replies. What err wraps is for the log only.
-var outcomes = []outcome{
-	{relay.ErrBadName, codePublishBadName, codePlayNotFound, "bad_request", "bad stream name: want app/stream, each 1 to 256 letters, digits, '-', '_', '.'"},
-	{errOptions, "", codePlayFailed, "bad_request", "bad play options: start=gop|fast|live, gaps=kept|closed, only=audio|video, tracks=main|all, hevc=fourcc|12"},
-	{relay.ErrDenied, codePublishDenied, codePlayFailed, "denied", "access denied"},
-	{relay.ErrExpired, codePublishDenied, codePlayFailed, "expired", "access expired"},
-	{relay.ErrBusy, codePublishBadName, codePlayFailed, "busy", "stream busy: somebody else publishes it"},
-	{relay.ErrReplaced, codePublishBadName, codePlayFailed, "replaced", "replaced by a new publisher"},
-	{relay.ErrLimit, codePublishDenied, codePlayFailed, "limit", "limit reached"},
-	{relay.ErrNotFound, codePublishDenied, codePlayNotFound, "not_found", "no such stream"},
-	{relay.ErrUnpublished, codeUnpublish, codePlayUnpublished, "ended", "stream ended"},
-	{relay.ErrClock, "", codePlayStop, "clock", "play again: 31 bits of clock are over"},
-	{relay.ErrKicked, codePublishDenied, codePlayFailed, "kicked", "ended by the server"},
-	{relay.ErrIdle, codePublishIdle, codePlayFailed, "idle", "no media for too long"},
-	{relay.ErrClosed, codeShutdown, codeShutdown, "closed", "server is shutting down"},
-	{relay.ErrRate, codePublishDenied, "", "rate", "publishes faster than permitted"},
-	{errOrder, codePublishBadName, codePlayFailed, "protocol", "command out of order: connect, createStream, then publish or play once"},
-	{errAuthorizer, codePublishDenied, codePlayFailed, "error", "try again later"},
-	{relay.ErrStalled, "", "", "stalled", ""},
-	{relay.ErrOverflow, "", "", "stalled", ""},
-	{errProtocol, "", "", "protocol", ""},
-	{errFlood, "", "", "protocol", ""},
-	{errTimeout, "", "", "timeout", ""},
-	{errLost, "", "", "lost", ""},
-	{errEnded, "", "", "ended", ""},
-	{errProbe, "", "", "probe", ""},
-	{errUnfinish, "", "", "left", ""},
+// own is what this door alone refuses or ends for.
+var own = []door.Outcome{
+	{Err: errOptions, Result: "bad_request", Text: "bad play options: start=gop|fast|live, gaps=kept|closed, only=audio|video, tracks=main|all, hevc=fourcc|12"},
+	{Err: errOrder, Result: "protocol", Text: "command out of order: connect, createStream, then publish or play once"},
+	{Err: errProtocol, Result: "protocol"},
+	{Err: errFlood, Result: "protocol"},
+	{Err: errTimeout, Result: "timeout"},
+	{Err: errEnded, Result: "ended"},
+	{Err: errProbe, Result: "probe"},
+	{Err: errUnfinish, Result: "left"},
 }
 
-// outcomeOf finds the row for an error. A connection that broke is "lost",
-// everything unknown an internal error.
+// reply is what RTMP says of a row.
+type reply struct {
+	err           error
+	publish, play string
+}
+
+// codes are the replies; what is not here ends without one.
+var codes = []reply{
+	{relay.ErrBadName, codePublishBadName, codePlayNotFound},
+	{relay.ErrDenied, codePublishDenied, codePlayFailed},
+	{relay.ErrExpired, codePublishDenied, codePlayFailed},
+	{relay.ErrBusy, codePublishBadName, codePlayFailed},
+	{relay.ErrReplaced, codePublishBadName, codePlayFailed},
+	{relay.ErrLimit, codePublishDenied, codePlayFailed},
+	{relay.ErrNotFound, codePublishDenied, codePlayNotFound},
+	{relay.ErrUnpublished, codeUnpublish, codePlayUnpublished},
+	{relay.ErrClock, "", codePlayStop},
+	{relay.ErrKicked, codePublishDenied, codePlayFailed},
+	{relay.ErrIdle, codePublishIdle, codePlayFailed},
+	{relay.ErrClosed, codeShutdown, codeShutdown},
+	{relay.ErrRate, codePublishDenied, ""},
+	{errOptions, "", codePlayFailed},
+	{errOrder, codePublishBadName, codePlayFailed},
+	{door.ErrAuthorizer, codePublishDenied, codePlayFailed},
+	{nil, codePublishDenied, codePlayFailed}, // an internal error
+}
+
+// outcomeOf finds what to say of an error.
 func outcomeOf(err error) outcome {
-	for _, o := range outcomes {
-		if errors.Is(err, o.err) {
-			return o
+	o := outcome{Outcome: door.OutcomeOf(err, own...)}
+	for _, c := range codes {
+		if c.err == o.Err {
+			o.publish, o.play = c.publish, c.play
 		}
 	}
-	var op *net.OpError
-	var errno syscall.Errno
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled),
-		errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &op), errors.As(err, &errno):
-		return outcome{result: "lost"}
-	}
-	return outcome{publish: codePublishDenied, play: codePlayFailed, result: "error", text: "internal error"}
+	return o
 }

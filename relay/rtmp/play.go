@@ -12,6 +12,7 @@ import (
 	"github.com/yutopp/go-rtmp/message"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/socket"
 )
 
@@ -80,7 +81,7 @@ func (s *session) play(c command) error {
 		return relay.ErrClosed
 	}
 	s.deadline(0)
-	s.server.stats.players.Add(1)
+	s.server.stats.Player(p.protocol, 1)
 	go p.listen()
 	p.begin(ctx, relay.Access{Action: relay.ActionPlay, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote, UserAgent: s.agent}, options)
 	return errPlaying
@@ -111,7 +112,7 @@ func (p *player) begin(ctx context.Context, access relay.Access, options relay.P
 	}
 	p.mu.Unlock()
 	if playing {
-		p.server.stats.result("play")
+		p.server.stats.Result("play")
 		p.life().Start()
 		for _, b := range early {
 			_ = sub.Control(b) // fewer than it takes
@@ -141,7 +142,7 @@ func (p *player) stopWaiting() {
 }
 
 func (p *player) subscribe(ctx context.Context, access relay.Access, options relay.PlayOptions) (*relay.Subscriber, error) {
-	grant, err := p.server.authorize(ctx, access)
+	grant, err := door.Authorize(ctx, p.server.Authorize, access)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +193,7 @@ func (p *player) farewell(why error) {
 		level = levelStatus
 	}
 	o := p.output()
-	o.status(level, code, row.text)
+	o.status(level, code, row.Text)
 	p.mu.Lock()
 	played := p.playing
 	p.mu.Unlock()
@@ -258,10 +259,10 @@ func (p *player) finish(err error) {
 		sub.Close()
 	}
 	_ = p.conn.Close()
-	p.server.stats.players.Add(-1)
+	p.server.stats.Player(p.protocol, -1)
 	row := outcomeOf(err)
-	defer p.server.stats.result(row.result)
-	p.life().End(played, row.result, err)
+	defer p.server.stats.Result(row.Result)
+	p.life().End(played, row.Result, err)
 	p.server.leave(p)
 }
 

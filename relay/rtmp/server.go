@@ -13,12 +13,12 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/yutopp/go-rtmp/message"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 	"liverelay/relay/socket"
 )
@@ -49,7 +49,7 @@ type Server struct {
 	format  *relay.Format
 	context context.Context // of all waiting; ended by Close
 	cancel  context.CancelCauseFunc
-	stats   counters
+	stats   door.Counters
 	idle    *socket.Poller // players that say nothing
 
 	loops    []*loop // static
@@ -177,7 +177,7 @@ func (s *Server) serve(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	s.stats.connections.Add(1)
+	s.stats.Connections.Add(1)
 	go session.run()
 }
 
@@ -251,58 +251,11 @@ func (s *Server) membersLocked() []member {
 	return all
 }
 
-// Stats is a snapshot of a Server's counters.
-type Stats struct {
-	Connections uint64 // accepted so far
-	Open        int    // now
-	Publishers  int    // now
-	Players     int    // now, waiting ones included
-	BytesIn     uint64
-	Messages    uint64 // sent to players
-	BytesOut    uint64 // sent to players
-	// Results counts what was permitted ("publish", "play"), and why connections ended:
-	// "ended", "lost", "denied", "not_found", "busy", "limit", "protocol", "timeout", "probe", …
-	Results map[string]uint64
-}
-
-type counters struct {
-	connections atomic.Uint64
-	publishers  atomic.Int64
-	players     atomic.Int64
-	bytesIn     atomic.Uint64
-
-	mu      sync.Mutex
-	results map[string]uint64
-}
-
-func (c *counters) result(label string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.results == nil {
-		c.results = map[string]uint64{}
-	}
-	c.results[label]++
-}
-
 // Stats returns the counters.
-func (s *Server) Stats() Stats {
+func (s *Server) Stats() door.Stats {
 	s.init()
-	c := &s.stats
-	stats := Stats{
-		Connections: c.connections.Load(),
-		Publishers:  int(c.publishers.Load()),
-		Players:     int(c.players.Load()),
-		BytesIn:     c.bytesIn.Load(),
-		Results:     map[string]uint64{},
-	}
-	stats.Messages, stats.BytesOut = s.format.Sent()
 	s.mu.Lock()
-	stats.Open = len(s.members)
+	open := len(s.members)
 	s.mu.Unlock()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for label, n := range c.results {
-		stats.Results[label] = n
-	}
-	return stats
+	return s.stats.Stats(open, s.format)
 }

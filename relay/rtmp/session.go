@@ -1,7 +1,6 @@
 package rtmp
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"github.com/yutopp/go-rtmp/message"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -69,7 +69,7 @@ type session struct {
 	user      string     // of the grant to publish
 	opened    time.Time
 	ingest    *ingest // while publishing
-	heartbeat heartbeat
+	heartbeat door.Heartbeat
 
 	// guarded by mu
 	mu    sync.Mutex
@@ -91,7 +91,7 @@ var errPlaying = errors.New("plays")
 
 // run is the session's goroutine.
 func (s *session) run() {
-	s.chunks.open(s.conn, s, &s.server.stats.bytesIn, limitsBefore)
+	s.chunks.open(s.conn, s, &s.server.stats.BytesIn, limitsBefore)
 	err := s.serve()
 	if errors.Is(err, errPlaying) {
 		s.server.wg.Done() // the player has entered in our place
@@ -188,11 +188,11 @@ func (s *session) quiet() error {
 	if s.phase != phasePublish {
 		return fmt.Errorf("%w: no %s in time", errTimeout, s.phase)
 	}
-	ping, err := s.heartbeat.beat(s.chunks.received)
+	ping, err := s.heartbeat.Beat(s.chunks.received)
 	if err != nil {
 		return err
 	}
-	s.deadline(s.heartbeat.tick)
+	s.deadline(s.heartbeat.Tick)
 	if !ping {
 		return nil
 	}
@@ -292,7 +292,7 @@ func (s *session) userControl(m Message) error {
 		o.event(&message.UserCtrlEventPingResponse{Timestamp: value})
 		return s.write(o)
 	case eventPingResponse:
-		s.heartbeat.answered = true
+		s.heartbeat.Answered = true
 	}
 	return nil
 }
@@ -406,23 +406,6 @@ func parseQuery(queries ...string) url.Values {
 	return all
 }
 
-// authorize asks for a grant.
-func (s *Server) authorize(ctx context.Context, a relay.Access) (relay.Grant, error) {
-	if s.Authorize == nil {
-		return relay.Grant{}, fmt.Errorf("%w: no authorizer", relay.ErrDenied)
-	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	grant, err := s.Authorize(ctx, a)
-	switch {
-	case err == nil, errors.Is(err, relay.ErrDenied), errors.Is(err, relay.ErrLimit):
-		return grant, err
-	case errors.Is(context.Cause(ctx), relay.ErrClosed):
-		return grant, relay.ErrClosed
-	}
-	return grant, fmt.Errorf("%w: %v", errAuthorizer, err)
-}
-
 // refuse ends the session with a status for publish or play.
 func (s *session) refuse(action string, err error) error {
 	return &refusal{action, err}
@@ -460,7 +443,7 @@ func (s *session) farewell(err error, publishing bool) {
 	if code == codeUnpublish {
 		level = levelStatus
 	}
-	o.status(level, code, row.text)
+	o.status(level, code, row.Text)
 	if s.write(o) != nil {
 		return
 	}
