@@ -124,8 +124,8 @@ func TestURL(t *testing.T) {
 		{site, "flv", ActionPlay, "http://h.example:8080/live/s1.flv?token=", ""},
 		{site, "ws", ActionPlay, "ws://h.example:8080/live/s1.flv?token=", ""},
 		{site, "ws", ActionPublish, "ws://h.example:8080/live/s1.flv?token=", "&publish=1"},
-		{site, "whep", ActionPlay, "http://h.example:8080/live/s1/whep?token=", ""},
-		{site, "whip", ActionPublish, "http://h.example:8080/live/s1/whip?token=", ""},
+		{site, "whep", ActionPlay, "", ""}, // no door speaks them yet
+		{site, "whip", ActionPublish, "", ""},
 		{tls, "rtmp", ActionPlay, "rtmps://h.example/live/s1?token=", ""},
 		{tls, "ws", ActionPlay, "wss://[2001:db8::1]:8443/live/s1.flv?token=", ""},
 		{site, "flv", ActionPublish, "", ""},

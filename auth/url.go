@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,8 +16,36 @@ type Site struct {
 	HTTP string
 }
 
-// Protos are the protocols [Site.URL] knows.
-var Protos = []string{"rtmp", "flv", "ws", "whep", "whip"}
+// form is one kind of media URL.
+type form struct {
+	proto         string
+	suffix        string // behind /app/stream
+	publish, play bool   // what it can be for
+	rtmp          bool   // at Site.RTMP, else at Site.HTTP
+	websocket     bool   // ws:// or wss://
+	offered       bool   // there is a door for it
+}
+
+// forms are all that there are, in the order of preference of a client that knows all.
+var forms = []form{
+	{proto: "rtmp", publish: true, play: true, rtmp: true, offered: true},
+	{proto: "flv", suffix: ".flv", play: true, offered: true},
+	{proto: "ws", suffix: ".flv", publish: true, play: true, websocket: true, offered: true},
+	{proto: "whep", suffix: "/whep", play: true},
+	{proto: "whip", suffix: "/whip", publish: true},
+}
+
+// ErrNotOffered says that no door speaks a protocol, though its URLs have a form.
+var ErrNotOffered = errors.New("not offered by this version")
+
+// Protos returns the protocols that have a form of URL, whether this version offers them or not.
+func Protos() []string {
+	protos := make([]string, len(forms))
+	for i, f := range forms {
+		protos[i] = f.proto
+	}
+	return protos
+}
 
 // URL signs a grant and returns the media URL that carries it. The protocol is
 // rtmp, flv (play only), ws, whep (play only) or whip (publish only). An empty
@@ -26,6 +56,24 @@ func (s Site) URL(proto string, g Grant, secret string) (string, error) {
 		return "", err
 	}
 	return s.build(proto, g, "token="+token) // a JWT needs no escaping
+}
+
+// URLs signs a grant and returns, by protocol, every media URL that this site offers for it.
+func (s Site) URLs(g Grant, secret string) (map[string]string, error) {
+	token, err := SignGrant(g, secret)
+	if err != nil {
+		return nil, err
+	}
+	urls := map[string]string{}
+	for _, f := range forms {
+		if !f.offered || !f.serves(g.Action) || s.base(f) == "" {
+			continue
+		}
+		if urls[f.proto], err = s.build(f.proto, g, "token="+token); err != nil {
+			return nil, err
+		}
+	}
+	return urls, nil
 }
 
 // TxURL returns the media URL with txSecret and txTime instead of a grant. Of
@@ -45,33 +93,41 @@ func (s Site) TxURL(proto string, g Grant, app App) (string, error) {
 	return s.build(proto, g, "txSecret="+txSecret+"&txTime="+txTime)
 }
 
-func (s Site) build(proto string, g Grant, query string) (string, error) {
-	base, scheme := s.HTTP, "http"
-	if proto == "rtmp" {
-		base, scheme = s.RTMP, "rtmp"
+func (s Site) base(f form) string {
+	if f.rtmp {
+		return s.RTMP
 	}
-	u, err := url.Parse(base)
+	return s.HTTP
+}
+
+func (f form) serves(action string) bool {
+	return action == ActionPublish && f.publish || action == ActionPlay && f.play
+}
+
+func (s Site) build(proto string, g Grant, query string) (string, error) {
+	i := slices.IndexFunc(forms, func(f form) bool { return f.proto == proto })
+	if i < 0 || !forms[i].serves(g.Action) {
+		return "", fmt.Errorf("media url: protocol %.16q cannot %s", proto, g.Action)
+	}
+	f := forms[i]
+	if !f.offered {
+		return "", fmt.Errorf("media url: %s is %w", proto, ErrNotOffered)
+	}
+	scheme := "http"
+	if f.rtmp {
+		scheme = "rtmp"
+	}
+	u, err := url.Parse(s.base(f))
 	if err != nil || u.Host == "" || u.Scheme != scheme && u.Scheme != scheme+"s" {
 		return "", fmt.Errorf("media url: base: want %s://HOST:PORT or %ss://HOST:PORT", scheme, scheme)
 	}
-	base = u.Scheme + "://" + u.Host
-	publish := g.Action == ActionPublish
-	path := "/" + g.App + "/" + g.Stream // names need no escaping
-	switch {
-	case proto == "rtmp":
-		return base + path + "?" + query, nil
-	case proto == "flv" && !publish:
-		return base + path + ".flv?" + query, nil
-	case proto == "ws":
-		ws := "ws" + strings.TrimPrefix(base, "http") // ws or wss
-		if publish {
+	if f.websocket {
+		u.Scheme = "ws" + strings.TrimPrefix(u.Scheme, "http") // ws or wss
+		if g.Action == ActionPublish {
 			query += "&publish=1"
 		}
-		return ws + path + ".flv?" + query, nil
-	case proto == "whep" && !publish, proto == "whip" && publish:
-		return base + path + "/" + proto + "?" + query, nil
 	}
-	return "", fmt.Errorf("media url: protocol %.16q cannot %s", proto, g.Action)
+	return u.Scheme + "://" + u.Host + "/" + g.App + "/" + g.Stream + f.suffix + "?" + query, nil // names need no escaping
 }
 
 // NewGrant is a grant as [Site.URL] wants it: from now on, for a time to live.

@@ -39,9 +39,9 @@ func (a access) Sign(r room.URLRequest) (room.URLs, error) {
 	if !ok {
 		return room.URLs{}, errors.New("no such app")
 	}
-	action, play := auth.ActionPlay, true
+	action := auth.ActionPlay
 	if r.Publish {
-		action, play = auth.ActionPublish, false
+		action = auth.ActionPublish
 	}
 	grant := auth.NewGrant(r.App, r.Stream, action, r.TTL)
 	grant.User, grant.Room, grant.Session = r.User, r.Room, r.Session
@@ -52,26 +52,15 @@ func (a access) Sign(r room.URLRequest) (room.URLs, error) {
 	if r.Source == "CDN" {
 		return s.signCDN(app, grant, query)
 	}
+	signed, err := s.Config().SiteAt(r.Host, r.Secure).URLs(grant, app.Secrets[0])
+	if err != nil {
+		return room.URLs{}, err
+	}
 	urls := room.URLs{ID: grant.ID}
-	site := s.Config().SiteAt(r.Host, r.Secure)
-	for _, form := range []struct {
-		proto  string
-		base   string
-		wanted bool
-		list   *[]string
-	}{
-		{"rtmp", site.RTMP, true, &urls.RTMP},
-		{"flv", site.HTTP, play, &urls.FLV},
-		{"ws", site.HTTP, true, &urls.WS},
-	} {
-		if !form.wanted || form.base == "" {
-			continue
+	for proto, list := range map[string]*[]string{"rtmp": &urls.RTMP, "flv": &urls.FLV, "ws": &urls.WS, "whep": &urls.WHEP, "whip": &urls.WHIP} {
+		if address := signed[proto]; address != "" {
+			*list = []string{address + query}
 		}
-		address, err := site.URL(form.proto, grant, app.Secrets[0])
-		if err != nil {
-			return room.URLs{}, err
-		}
-		*form.list = append(*form.list, address+query)
 	}
 	return urls, nil
 }

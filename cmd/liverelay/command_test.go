@@ -158,8 +158,6 @@ func TestURLCommand(t *testing.T) {
 		{"--stream s --play --proto flv", "http://live.example.com:81/live/s.flv?token=", auth.ActionPlay},
 		{"--stream s --play --proto ws", "ws://live.example.com:81/live/s.flv?token=", auth.ActionPlay},
 		{"--stream s --publish --proto ws", "ws://live.example.com:81/live/s.flv?token=", auth.ActionPublish},
-		{"--stream s --play --proto whep", "http://live.example.com:81/live/s/whep?token=", auth.ActionPlay},
-		{"--stream s --publish --proto whip", "http://live.example.com:81/live/s/whip?token=", auth.ActionPublish},
 	}
 	for _, tt := range tests {
 		code, stdout, stderr := runOnce(t, append([]string{"url", "--user", "u", "--room", "r", "--ttl", "1h", "--max-session"}, strings.Fields(tt.args)...)...)
@@ -191,6 +189,8 @@ func TestURLAndTokenMistakes(t *testing.T) {
 		"url --app a --stream s":                          `url: say either --publish or --play`,
 		"url --app a --stream s --play --publish":         `url: say either --publish or --play`,
 		"url --app a --stream s --play --proto hls":       `url: --proto "hls" is not one of rtmp, flv, ws, whep, whip`,
+		"url --app a --stream s --play --proto whep":      `url: media url: whep is not offered by this version`,
+		"url --app a --stream s --publish --proto whip":   `url: media url: whip is not offered by this version`,
 		"url --app a --stream s --publish --proto flv":    `url: media url: protocol "flv" cannot publish`,
 		"url --app a --stream s --play --ttl 1ms":         `url: --ttl 1ms is too short`,
 		"token --app a":                                   `token: --user is missing: see liverelay token -h`,

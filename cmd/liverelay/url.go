@@ -19,7 +19,7 @@ func urlCommand(_ context.Context, c *call) error {
 	stream := set.String("stream", "", "the `stream`: letters, digits, '-', '_', '.'")
 	publish := set.Bool("publish", false, "an address to publish to")
 	play := set.Bool("play", false, "an address to play from")
-	proto := set.String("proto", "rtmp", "the `protocol`: "+strings.Join(auth.Protos, ", "))
+	proto := set.String("proto", "rtmp", "the `protocol`: "+strings.Join(auth.Protos(), ", "))
 	user := set.String("user", "", "the `user`: the same one may take over a publish that hangs")
 	room := set.String("room", "", "the `room` that the stream belongs to")
 	ttl := set.Duration("ttl", 24*time.Hour, "good for this `long`")
@@ -40,8 +40,8 @@ func urlCommand(_ context.Context, c *call) error {
 		return usagef("url: --stream %.40q is not 1 to 256 letters, digits, '-', '_' or '.'", *stream)
 	case *publish == *play:
 		return usagef("url: say either --publish or --play")
-	case !slices.Contains(auth.Protos, *proto):
-		return usagef("url: --proto %.20q is not one of %s", *proto, strings.Join(auth.Protos, ", "))
+	case !slices.Contains(auth.Protos(), *proto):
+		return usagef("url: --proto %.20q is not one of %s", *proto, strings.Join(auth.Protos(), ", "))
 	case *ttl < time.Second:
 		return usagef("url: --ttl %s is too short", *ttl)
 	}
