@@ -12,7 +12,7 @@ import (
 
 // TestStoreClaims: a stream is one room's until it is given up or runs out.
 func TestStoreClaims(t *testing.T) {
-	both(t, func(t *testing.T, b backend) {
+	both(t, func(t *testing.T, b kind) {
 		claim := func(ttl time.Duration, list ...room.Claim) []string {
 			t.Helper()
 			rooms, err := b.store.Claim(within(t), list, ttl)
@@ -49,7 +49,7 @@ func TestStoreClaims(t *testing.T) {
 // TestStreamOfOneRoom: while a stream is live, its id is its room's alone, at every node.
 func TestStreamOfOneRoom(t *testing.T) {
 	server := redistest.Start(t)
-	short := func(c *room.Config) { c.LeaseTTL, c.Tick = 2*time.Second, 50*time.Millisecond }
+	short := func(c *roomtest.Config) { c.LeaseTTL, c.Tick = 2*time.Second, 50*time.Millisecond }
 	a, b := startGuarded(t, server, short), startGuarded(t, server, short)
 	ann := enter(t, a.Node, "ann")
 	mallory, err := roomtest.Dial(within(t), b.URL)

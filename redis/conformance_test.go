@@ -18,21 +18,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// backend is one implementation under test; bus makes one more node's end.
-type backend struct {
+// kind is one implementation under test; bus makes one more node's end.
+type kind struct {
 	store room.Store
 	bus   func() room.Bus
 }
 
 // both runs a test over memory and over a real Redis.
-func both(t *testing.T, f func(t *testing.T, b backend)) {
+func both(t *testing.T, f func(t *testing.T, b kind)) {
 	t.Run("memory", func(t *testing.T) {
 		m := room.NewMemory()
-		f(t, backend{m, func() room.Bus { return m.Bus() }})
+		f(t, kind{m, func() room.Bus { return m.Bus() }})
 	})
 	t.Run("redis", func(t *testing.T) {
 		r := newRedis(t, redistest.Start(t))
-		f(t, backend{r, func() room.Bus { return r.Bus() }})
+		f(t, kind{r, func() room.Bus { return r.Bus() }})
 	})
 }
 
@@ -88,7 +88,7 @@ func logOf(v room.View) string {
 }
 
 func TestStoreReadsWhatCameAfter(t *testing.T) {
-	both(t, func(t *testing.T, b backend) {
+	both(t, func(t *testing.T, b kind) {
 		v, err := b.store.Read(within(t), key, room.Position{})
 		if err != nil || v.Exists {
 			t.Fatalf("%+v, %v", v, err)
@@ -132,7 +132,7 @@ func TestStoreReadsWhatCameAfter(t *testing.T) {
 }
 
 func TestStoreCommitsOnlyInOrder(t *testing.T) {
-	both(t, func(t *testing.T, b backend) {
+	both(t, func(t *testing.T, b kind) {
 		ctx := within(t)
 		p1, fence := step(t, b.store, "n1", 0, room.Position{}, "c1", "{}")
 		if _, err := b.store.Commit(ctx, key, change("n2", 0, room.Position{}, "x", "{}")); !errors.Is(err, room.ErrConflict) {
@@ -179,7 +179,7 @@ func TestStoreCommitsOnlyInOrder(t *testing.T) {
 }
 
 func TestStoreFencesTheDead(t *testing.T) {
-	both(t, func(t *testing.T, b backend) {
+	both(t, func(t *testing.T, b kind) {
 		ctx := within(t)
 		ttl = 50 * time.Millisecond
 		defer func() { ttl = time.Minute }()
@@ -229,7 +229,7 @@ func TestStoreFencesTheDead(t *testing.T) {
 }
 
 func TestStoreRestoresARoom(t *testing.T) {
-	both(t, func(t *testing.T, b backend) {
+	both(t, func(t *testing.T, b kind) {
 		ctx := within(t)
 		pos, _ := step(t, b.store, "n1", 0, room.Position{}, "c1", "{}")
 		c := &room.Commit{
@@ -252,7 +252,7 @@ func TestStoreRestoresARoom(t *testing.T) {
 
 // Who knew a room that has ended is told how, also when another has its name; who did not is not.
 func TestStoreTellsOfARoomThatEnded(t *testing.T) {
-	both(t, func(t *testing.T, b backend) {
+	both(t, func(t *testing.T, b kind) {
 		for range 2 { // where there are nodes that may have missed it
 			defer b.bus().Close()
 		}
@@ -297,7 +297,7 @@ func TestStoreTellsOfARoomThatEnded(t *testing.T) {
 }
 
 func TestStoreBoundsTheLog(t *testing.T) {
-	both(t, func(t *testing.T, b backend) {
+	both(t, func(t *testing.T, b kind) {
 		first, fence := step(t, b.store, "n1", 0, room.Position{}, "c0", "{}")
 		pos := first
 		for i := 1; i <= 6; i++ {
@@ -317,7 +317,7 @@ func TestStoreBoundsTheLog(t *testing.T) {
 }
 
 func TestBusTellsEveryNode(t *testing.T) {
-	both(t, func(t *testing.T, b backend) {
+	both(t, func(t *testing.T, b kind) {
 		type got struct {
 			key room.Key
 			n   room.Notice

@@ -47,7 +47,7 @@ func (s *faultyStore) Commit(ctx context.Context, key room.Key, c *room.Commit) 
 	return fence, err
 }
 
-func (s *faultyStore) Renew(ctx context.Context, node string, ttl time.Duration, h []room.Holding) ([]room.Standing, error) {
+func (s *faultyStore) Renew(ctx context.Context, node string, ttl time.Duration, h []room.Holding) ([]room.LeaseState, error) {
 	if before, after := s.fault(); before || after {
 		return nil, errFault
 	}

@@ -15,6 +15,7 @@ import (
 	"liverelay/auth"
 	"liverelay/redis/redistest"
 	"liverelay/room"
+	"liverelay/room/backend"
 	"liverelay/room/roomtest"
 )
 
@@ -234,7 +235,7 @@ func TestNonceIsGoodOnceOnAllNodes(t *testing.T) {
 	server := redistest.Start(t)
 	a, b := startGuarded(t, server, nil), startGuarded(t, server, nil)
 	id, now := strconv.Itoa(roomtest.AppID), fmt.Sprint(time.Now().Unix())
-	query := "?Action=DescribeForbidUserRule&AppId=" + id + "&SignatureNonce=n&Timestamp=" + now + "&Signature=" + room.APISignature(id, "n", roomtest.AppSecret, now)
+	query := "?Action=DescribeForbidUserRule&AppId=" + id + "&SignatureNonce=n&Timestamp=" + now + "&Signature=" + backend.Signature(id, "n", roomtest.AppSecret, now)
 	for i, n := range []guarded{a, b, a} {
 		if got := get(t, n.API+query); strings.Contains(got, `"Code":0`) != (i == 0) {
 			t.Errorf("call %d: %s", i, got)
@@ -242,7 +243,7 @@ func TestNonceIsGoodOnceOnAllNodes(t *testing.T) {
 	}
 	server.Down() // each knows its own
 	query = strings.ReplaceAll(query, "SignatureNonce=n", "SignatureNonce=m")
-	query = strings.ReplaceAll(query, room.APISignature(id, "n", roomtest.AppSecret, now), room.APISignature(id, "m", roomtest.AppSecret, now))
+	query = strings.ReplaceAll(query, backend.Signature(id, "n", roomtest.AppSecret, now), backend.Signature(id, "m", roomtest.AppSecret, now))
 	for i, want := range []bool{true, false} {
 		if got := get(t, a.API+query); strings.Contains(got, `"Code":0`) != want {
 			t.Errorf("without Redis, call %d: %s", i, got)

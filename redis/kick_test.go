@@ -17,7 +17,7 @@ type guarded struct {
 	bans *redis.Bans
 }
 
-func startGuarded(t *testing.T, server *redistest.Server, tweak func(*room.Config)) guarded {
+func startGuarded(t *testing.T, server *redistest.Server, tweak func(*roomtest.Config)) guarded {
 	t.Helper()
 	r := newRedis(t, server)
 	bans := r.Bans()
@@ -156,7 +156,7 @@ func TestStartedWhileRedisIsAway(t *testing.T) {
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	b := startGuarded(t, server, func(c *room.Config) { c.StoreTimeout = 100 * time.Millisecond })
+	b := startGuarded(t, server, func(c *roomtest.Config) { c.StoreTimeout = 100 * time.Millisecond })
 	for ctx, i := within(t), 0; i < 100; i++ { // each would wait for 2 s, if it did
 		if _, _, err := b.bans.Find(ctx, bob); err == nil {
 			t.Fatal("it knows of bans that it has not read")

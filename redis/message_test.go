@@ -35,9 +35,9 @@ func TestMessagesOutliveALostStore(t *testing.T) {
 	server := redistest.Start(t)
 	store := newRedis(t, server)
 	bus := &deafBus{Bus: store.Bus()}
-	short := func(c *room.Config) { c.LeaseTTL = 300 * time.Millisecond }
+	short := func(c *roomtest.Config) { c.LeaseTTL = 300 * time.Millisecond }
 	a := startNode(t, store, short)
-	b, err := roomtest.NewNode(store, bus, func(c *room.Config) { c.LeaseTTL = time.Hour }) // asks by itself never
+	b, err := roomtest.NewNode(store, bus, func(c *roomtest.Config) { c.LeaseTTL = time.Hour }) // asks by itself never
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestReturnToANodeThatLagsBehind(t *testing.T) {
 	store := newRedis(t, redistest.Start(t))
 	bus := &deafBus{Bus: store.Bus()}
 	a := startNode(t, store, nil)
-	b, err := roomtest.NewNode(store, bus, func(c *room.Config) { c.LeaseTTL = time.Hour }) // asks by itself never
+	b, err := roomtest.NewNode(store, bus, func(c *roomtest.Config) { c.LeaseTTL = time.Hour }) // asks by itself never
 	if err != nil {
 		t.Fatal(err)
 	}

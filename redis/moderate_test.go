@@ -50,7 +50,7 @@ func TestKickThatEmptiesTheRoom(t *testing.T) {
 				server := redistest.Start(t)
 				var ear *deafBus
 				a := startNode(t, newRedis(t, server), nil)
-				b := startNode(t, newRedis(t, server), func(c *room.Config) {
+				b := startNode(t, newRedis(t, server), func(c *roomtest.Config) {
 					ear = &deafBus{Bus: c.Bus}
 					c.Bus, c.LeaseTTL, c.Tick = ear, 3*time.Second, 50*time.Millisecond // missed: seen by a third of it
 				})
@@ -134,13 +134,13 @@ func TestKickOfAMemberWhoseNodeIsGone(t *testing.T) {
 // has ended with its member. Nobody has thrown him out: he begins it anew, and is told what it is now.
 func TestTakenForDeadInARoomThatEnds(t *testing.T) {
 	server := redistest.Start(t)
-	short := func(c *room.Config) {
+	short := func(c *roomtest.Config) {
 		c.LeaseTTL, c.MediaGrace, c.Grace, c.Tick = 300*time.Millisecond, 300*time.Millisecond, time.Second, 50*time.Millisecond
 	}
 	store := &faultyStore{Store: newRedis(t, server)}
 	var ear *deafBus
 	a := startNode(t, newRedis(t, server), short)
-	b := startNode(t, newRedis(t, server), func(c *room.Config) {
+	b := startNode(t, newRedis(t, server), func(c *roomtest.Config) {
 		short(c)
 		ear = &deafBus{Bus: c.Bus}
 		c.Store, c.Bus = store, ear
@@ -331,7 +331,7 @@ func TestPlayersOfThoseWhoLeft(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			short := func(c *room.Config) { c.Tick, c.Grace = 50*time.Millisecond, 400*time.Millisecond }
+			short := func(c *roomtest.Config) { c.Tick, c.Grace = 50*time.Millisecond, 400*time.Millisecond }
 			a, b := startGuarded(t, server, short), startGuarded(t, server, short)
 			enter(t, a.Node, "ann")
 			bob := enter(t, a.Node, "bob")

@@ -19,7 +19,7 @@ import (
 
 type M = roomtest.M
 
-func startNode(t *testing.T, r *redis.Client, tweak func(*room.Config)) *roomtest.Node {
+func startNode(t *testing.T, r *redis.Client, tweak func(*roomtest.Config)) *roomtest.Node {
 	t.Helper()
 	n, err := roomtest.NewNode(r, r.Bus(), tweak)
 	if err != nil {
@@ -84,18 +84,18 @@ func TestRedisAway(t *testing.T) {
 	t.Run("back as it was", func(t *testing.T) { // meanwhile all leases have run out
 		s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 		long := outage(t, 3500*time.Millisecond)
-		var tweak func(*room.Config)
+		var tweak func(*roomtest.Config)
 		if long < 30*time.Second {
-			tweak = func(c *room.Config) {
+			tweak = func(c *roomtest.Config) {
 				c.LeaseTTL, c.MediaGrace, c.Grace = 300*time.Millisecond, 2*time.Second, 3*time.Second
-				c.Heartbeat = 20 * time.Second // the clients here are silent
+				c.Signal.Heartbeat = 20 * time.Second // the clients here are silent
 			}
 		}
 		testRedisAway(t, s, tweak, long, s.Down, s.Up)
 	})
 }
 
-func testRedisAway(t *testing.T, server *redistest.Server, tweak func(*room.Config), long time.Duration, down func(), up func() error) {
+func testRedisAway(t *testing.T, server *redistest.Server, tweak func(*roomtest.Config), long time.Duration, down func(), up func() error) {
 	a, b := startNode(t, newRedis(t, server), tweak), startNode(t, newRedis(t, server), tweak)
 	ann, bob := enter(t, a, "ann"), enter(t, b, "bob")
 	must(t, ann, "publish", M{"stream": "a"})
@@ -182,7 +182,7 @@ func testRedisAway(t *testing.T, server *redistest.Server, tweak func(*room.Conf
 // for longer than one step may take.
 func TestRedisHangs(t *testing.T) {
 	server := redistest.Start(t)
-	short := func(c *room.Config) { c.StoreTimeout = 500 * time.Millisecond }
+	short := func(c *roomtest.Config) { c.StoreTimeout = 500 * time.Millisecond }
 	a, b := startNode(t, newRedis(t, server), short), startNode(t, newRedis(t, server), short)
 	ann, bob := enter(t, a, "ann"), enter(t, b, "bob")
 	if err := server.Pause(); err != nil {

@@ -128,7 +128,7 @@ func (r *run) start(i int) {
 		bus = r.redis.Bus()
 	}
 	fb := &faultyBus{Bus: bus}
-	n, err := roomtest.NewNode(r.store, fb, func(c *room.Config) {
+	n, err := roomtest.NewNode(r.store, fb, func(c *roomtest.Config) {
 		c.Grace, c.LeaseTTL, c.MediaGrace = 500*time.Millisecond, 200*time.Millisecond, 50*time.Millisecond
 		c.Tick, c.StoreTimeout, c.Settle = 10*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
 		if os.Getenv("ROOM_LOG") != "" {

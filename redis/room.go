@@ -247,8 +247,8 @@ func (r *Client) Commit(ctx context.Context, key room.Key, c *room.Commit) (int6
 }
 
 // Renew implements [room.Store], with one round trip per server.
-func (r *Client) Renew(ctx context.Context, node string, ttl time.Duration, holdings []room.Holding) ([]room.Standing, error) {
-	standing := make([]room.Standing, len(holdings))
+func (r *Client) Renew(ctx context.Context, node string, ttl time.Duration, holdings []room.Holding) ([]room.LeaseState, error) {
+	standing := make([]room.LeaseState, len(holdings))
 	run := func(pipe goredis.Pipeliner, h room.Holding, load bool) *goredis.Cmd {
 		args := []any{leaseMember(node, h.Fence), ttl.Milliseconds(), r.roomTTL.Milliseconds()}
 		if load {
@@ -278,7 +278,7 @@ func (r *Client) Renew(ctx context.Context, node string, ttl time.Duration, hold
 			if len(reply) != 6 {
 				continue // no such room
 			}
-			standing[i] = room.Standing{
+			standing[i] = room.LeaseState{
 				Position: room.Position{Incarnation: text(reply[0]), Seq: number(reply[1]), Commit: text(reply[2])},
 				Exists:   true, Now: number(reply[3]), Held: text(reply[4]) == "1",
 			}

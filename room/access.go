@@ -13,33 +13,101 @@ type Access interface {
 	Login(context.Context, auth.Login) (auth.Token, error)
 	Check(context.Context, auth.Subject, auth.Privilege) error
 	Ban(context.Context, auth.Entry) error
-	Lift(context.Context, auth.Key) error
-	Find(context.Context, auth.Key) (auth.Entry, bool, error)
-	Bans(ctx context.Context, app string) ([]auth.Entry, error)
-	Spend(ctx context.Context, app, nonce string, until time.Time) (bool, error)
 	// Sign makes the addresses of one stream for one member or device.
 	Sign(URLRequest) (URLs, error)
+}
+
+// URLRequest asks for signed media addresses.
+type URLRequest struct {
+	App, Stream string
+	Publish     bool
+	User, Room  string
+	Session     string        // the session that asks; empty: a device's URL, by the server API
+	Source      string        // "BGP": this relay, "CDN"
+	Params      string        // the application's own query
+	Host        string        // as the client addressed this server: host[:port]
+	Secure      bool          // it came over TLS
+	TTL         time.Duration // of the addresses
+	ID          string        // of the grant in them; empty: a new one
+}
+
+// URLs are signed media addresses, best first.
+type URLs struct {
+	ID   string   `json:"-"` // of the grant in them, for revocation
+	RTMP []string `json:"rtmp,omitempty"`
+	FLV  []string `json:"flv,omitempty"`
+	WS   []string `json:"ws,omitempty"`
+	WHEP []string `json:"whep,omitempty"`
+	WHIP []string `json:"whip,omitempty"`
+}
+
+// First is the best address; empty: there is none.
+func (u URLs) First() string {
+	for _, list := range [...][]string{u.RTMP, u.FLV, u.WS, u.WHEP, u.WHIP} {
+		if len(list) > 0 {
+			return list[0]
+		}
+	}
+	return ""
+}
+
+// sign makes addresses. Why it could not is for the log.
+func (s *Service) sign(r URLRequest) (URLs, error) {
+	u, err := s.cfg.Access.Sign(r)
+	if err != nil {
+		s.log.Error("sign media URL", "app", r.App, "room", r.Room, "stream", r.Stream, "err", err)
+		return URLs{}, Refuse(CodeInternal, "internal error")
+	}
+	return u, nil
 }
 
 // urlTTL is how long an address is good that a room gives to a member: for as long its
 // revocation is kept.
 const urlTTL = 24 * time.Hour
 
+// Permit decides on a login, before [Service.Join]: it returns what the token grants.
+func (s *Service) Permit(l auth.Login) (auth.Token, error) {
+	token, err := s.cfg.Access.Login(s.ctx, l)
+	if err != nil {
+		return auth.Token{}, accessError(err)
+	}
+	if s.full(Key{l.App, l.Room}) {
+		return auth.Token{}, Refuse(CodeRoomFull, "no more rooms here")
+	}
+	return token, nil
+}
+
+// RenewToken takes a newer token in the place of the session's.
+func (s *Session) RenewToken(token string) (auth.Token, error) {
+	s.mu.Lock()
+	remote := s.remote
+	s.mu.Unlock()
+	svc, key := s.room.svc, s.room.key
+	t, err := svc.cfg.Access.Login(svc.ctx, auth.Login{App: key.App, User: s.user.ID, Room: key.Room, Token: token, Remote: remote})
+	if err != nil {
+		return auth.Token{}, accessError(err)
+	}
+	s.mu.Lock()
+	s.token, s.warned = t, false
+	s.mu.Unlock()
+	return t, nil
+}
+
 // accessError is a refusal of auth as a client is told it. Why exactly is for the log.
 func accessError(err error) *Error {
 	switch auth.ReasonOf(err) {
 	case auth.ReasonUnknownApp:
-		return refuse(CodeApp, "unknown app")
+		return Refuse(CodeApp, "unknown app")
 	case auth.ReasonExpired:
-		return refuse(CodeTokenExpired, "token expired")
+		return Refuse(CodeTokenExpired, "token expired")
 	case auth.ReasonPrivilege:
-		return refuse(CodeLoginDenied, "the token does not permit this login")
+		return Refuse(CodeLoginDenied, "the token does not permit this login")
 	case auth.ReasonBanned, auth.ReasonRevoked:
-		return refuse(CodeBanned, "banned")
+		return Refuse(CodeBanned, "banned")
 	case auth.ReasonStore:
-		return refuse(CodeUnavailable, "the server cannot reach its store")
+		return Refuse(CodeUnavailable, "the server cannot reach its store")
 	}
-	return refuse(CodeToken, "token wrong")
+	return Refuse(CodeToken, "token wrong")
 }
 
 // may says why a subject may not do something, banned being the code when it is forbidden.
@@ -51,7 +119,7 @@ func (s *Service) may(who auth.Subject, p auth.Privilege, banned Code) *Error {
 	if e := accessError(err); e.Code != CodeBanned {
 		return e
 	}
-	return refuse(banned, "forbidden")
+	return Refuse(banned, "forbidden")
 }
 
 // revoke makes signed addresses worthless: those of one id, or of a session.
@@ -65,7 +133,7 @@ func (s *Service) revoke(key auth.Key) {
 
 // thrownOut reports whether a session was ended for good: its client may not go on with it.
 func (s *Service) thrownOut(app, session string) bool {
-	e := s.may(auth.Subject{App: app, Session: mediaSession(session)}, auth.MayLogin, CodeKicked)
+	e := s.may(auth.Subject{App: app, Session: MediaSession(session)}, auth.MayLogin, CodeKicked)
 	return e != nil && e.Code == CodeKicked
 }
 
@@ -96,7 +164,7 @@ func (s *Service) End(banned func(auth.Subject, auth.Privilege) bool) {
 func (r *Room) forbid(t *tx, banned func(auth.Subject, auth.Privilege) bool) {
 	for user := range t.st.members {
 		who := auth.Subject{App: r.key.App, Room: r.key.Room, User: user}
-		if s := r.sessions[user]; s != nil {
+		if s := r.own.sessions[user]; s != nil {
 			who = s.subject()
 		}
 		if banned(who, auth.MayLogin) {
@@ -108,7 +176,7 @@ func (r *Room) forbid(t *tx, banned func(auth.Subject, auth.Privilege) bool) {
 			continue
 		}
 		who := auth.Subject{App: r.key.App, Room: r.key.Room, Stream: st.ID, User: st.User.ID}
-		m := r.media[st.ID]
+		m := r.own.media[st.ID]
 		if m != nil {
 			who.IP = m.Remote.Addr()
 		}
@@ -125,7 +193,7 @@ func (r *Room) forbid(t *tx, banned func(auth.Subject, auth.Privilege) bool) {
 // forbidHere is forbid while the store is away: who is here goes, and the room is told
 // later.
 func (r *Room) forbidHere(banned func(auth.Subject, auth.Privilege) bool) {
-	for user, s := range r.sessions {
+	for user, s := range r.own.sessions {
 		if banned(s.subject(), auth.MayLogin) {
 			r.do(r.kicking(user, "banned"))
 		}
@@ -136,5 +204,5 @@ func (r *Room) forbidHere(banned func(auth.Subject, auth.Privilege) bool) {
 func (s *Session) subject() auth.Subject {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return auth.Subject{App: s.room.key.App, Room: s.room.key.Room, User: s.user.ID, Session: mediaSession(s.id), IP: s.remote}
+	return auth.Subject{App: s.room.key.App, Room: s.room.key.Room, User: s.user.ID, Session: MediaSession(s.id), IP: s.remote}
 }

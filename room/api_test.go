@@ -16,16 +16,17 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"liverelay/room"
+	"liverelay/room/backend"
 	"liverelay/room/roomtest"
 	"liverelay/test/wait"
 )
 
 // The vectors of the reference.
 func TestSignatures(t *testing.T) {
-	if got := room.APISignature("12345", "4fd24687296dd9f3", "9193cc662a4c0ec135ec71fb57194b38", "1615186943"); got != "43e5cfcca828314675f91b001390566a" {
+	if got := backend.Signature("12345", "4fd24687296dd9f3", "9193cc662a4c0ec135ec71fb57194b38", "1615186943"); got != "43e5cfcca828314675f91b001390566a" {
 		t.Error("server API:", got)
 	}
-	if got := room.CallbackSignature("secret", "1470820198", "123412"); got != "5bd59fd62953a8059fb7eaba95720f66d19e4517" {
+	if got := backend.CallbackSignature("secret", "1470820198", "123412"); got != "5bd59fd62953a8059fb7eaba95720f66d19e4517" {
 		t.Error("callback:", got)
 	}
 }
@@ -102,7 +103,7 @@ func TestServerAPI(t *testing.T) {
 }
 
 func TestForbidding(t *testing.T) {
-	n := node(t, func(c *room.Config) { c.Tick = 20 * time.Millisecond })
+	n := node(t, func(c *roomtest.Config) { c.Tick = 20 * time.Millisecond })
 	ann := login(t, n, "ann")
 	must(t, ann, "publish", M{"stream": "a"})
 	n.Service.StreamPublished(stream("ann", "a", 3))
@@ -231,7 +232,7 @@ func TestRulesOfAddresses(t *testing.T) {
 func TestNonceIsGoodOnce(t *testing.T) {
 	n := node(t, nil)
 	now := fmt.Sprint(time.Now().Unix())
-	signed := "&AppId=1&SignatureNonce=once&Timestamp=" + now + "&Signature=" + room.APISignature("1", "once", roomtest.AppSecret, now)
+	signed := "&AppId=1&SignatureNonce=once&Timestamp=" + now + "&Signature=" + backend.Signature("1", "once", roomtest.AppSecret, now)
 	code := func(query string) int {
 		resp, err := http.Get(n.API + "?" + query)
 		if err != nil {
@@ -314,7 +315,7 @@ func TestServerAPIRefuses(t *testing.T) {
 	sign := func(at string) string {
 		nonces++ // each is good once
 		nonce := fmt.Sprint("x", nonces)
-		return "&AppId=1&SignatureNonce=" + nonce + "&Timestamp=" + at + "&Signature=" + room.APISignature("1", nonce, roomtest.AppSecret, at)
+		return "&AppId=1&SignatureNonce=" + nonce + "&Timestamp=" + at + "&Signature=" + backend.Signature("1", nonce, roomtest.AppSecret, at)
 	}
 	for query, want := range map[string]int{
 		"Action=Dance" + sign(now):                      100000001,
@@ -386,7 +387,7 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("%s: %+v", path, p.Get)
 		}
 	}
-	for _, action := range room.Actions() {
+	for _, action := range backend.Actions() {
 		if !described[action] {
 			t.Errorf("%s is not described", action)
 		}
@@ -397,16 +398,16 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// backend is an app's own server: it notes the callbacks, and fails when told.
-type backend struct {
+// appServer is an app's own server: it notes the callbacks, and fails when told.
+type appServer struct {
 	*httptest.Server
 	mu     sync.Mutex
 	events []map[string]any
 	fail   int
 }
 
-func newBackend(t *testing.T) *backend {
-	b := &backend{}
+func newBackend(t *testing.T) *appServer {
+	b := &appServer{}
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -425,7 +426,7 @@ func newBackend(t *testing.T) *backend {
 	return b
 }
 
-func (b *backend) names() string {
+func (b *appServer) names() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var names []string
@@ -435,15 +436,15 @@ func (b *backend) names() string {
 	return strings.Join(names, " ")
 }
 
-func (b *backend) node(t *testing.T, retry []time.Duration) *roomtest.Node {
-	return node(t, func(c *room.Config) {
-		app := c.App
-		c.App = func(id uint32, name string) (room.App, bool) {
+func (b *appServer) node(t *testing.T, retry []time.Duration) *roomtest.Node {
+	return node(t, func(c *roomtest.Config) {
+		app := c.Backend.App
+		c.Backend.App = func(id uint32, name string) (backend.App, bool) {
 			a, ok := app(id, name)
 			a.Callback, a.CallbackSecret = b.URL, "secret"
 			return a, ok
 		}
-		c.CallbackRetry = retry
+		c.Backend.CallbackRetry = retry
 	})
 }
 
@@ -465,7 +466,7 @@ func TestCallbacks(t *testing.T) {
 	eventually(t, want, func() bool { return b.names() == want })
 	var seq float64
 	for _, e := range b.events {
-		if e["signature"] != room.CallbackSignature("secret", fmt.Sprint(e["timestamp"]), fmt.Sprint(e["nonce"])) || e["room_id"] != "r1" || e["appid"] != "1" {
+		if e["signature"] != backend.CallbackSignature("secret", fmt.Sprint(e["timestamp"]), fmt.Sprint(e["nonce"])) || e["room_id"] != "r1" || e["appid"] != "1" {
 			t.Errorf("%v", e)
 		}
 		for _, name := range []string{"user_update_seq", "stream_seq"} {
@@ -486,7 +487,7 @@ func TestCallbacksLost(t *testing.T) {
 	n := b.node(t, []time.Duration{time.Millisecond})
 	ann := login(t, n, "ann")
 	must(t, ann, "logout", nil) // at once, although nobody answers
-	eventually(t, "4 lost", func() bool { return n.Service.Stats().CallbacksLost == 4 })
+	eventually(t, "4 lost", func() bool { return n.Backend.Stats().CallbacksLost == 4 })
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := n.Service.Close(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {

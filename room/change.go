@@ -97,7 +97,7 @@ type Change struct {
 // Reason says why a stream was withdrawn, as clients are told.
 type Reason int
 
-// The reasons of PROTOCOL.md §3.
+// The reasons of signal/PROTOCOL.md §3.
 const (
 	ReasonStopped   Reason = 1
 	ReasonHeartbeat Reason = 2

@@ -5,14 +5,14 @@ type Claim struct{ App, Stream, Room string }
 
 // claim has this node answer for the id of a stream while it is live here.
 func (r *Room) claim(s *Stream) {
-	_, had := r.claims[s.ID]
+	_, had := r.own.claims[s.ID]
 	here := s.Live && !s.Manual && s.Node == r.svc.node
 	switch {
 	case here && !had:
-		r.claims[s.ID] = struct{}{}
+		r.own.claims[s.ID] = struct{}{}
 		r.svc.claimed(Claim{r.key.App, s.ID, r.key.Room}, true, true)
 	case had && !here:
-		delete(r.claims, s.ID)
+		delete(r.own.claims, s.ID)
 		// Unless it is live at another node of the room, which claims it.
 		r.svc.claimed(Claim{r.key.App, s.ID, r.key.Room}, false, !s.Live)
 	}
@@ -20,7 +20,7 @@ func (r *Room) claim(s *Stream) {
 
 // assertClaims gives up what is not live here any more, after the copy was replaced.
 func (r *Room) assertClaims(st *state) {
-	for id := range r.claims {
+	for id := range r.own.claims {
 		if s := st.streams[id]; s != nil {
 			r.claim(s)
 		} else {

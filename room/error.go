@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Code is what a client is told; the numbers are those of PROTOCOL.md §4.
+// Code is what a client is told; the numbers are those of signal/PROTOCOL.md §4.
 type Code int
 
 // The codes the server sends.
@@ -58,18 +58,6 @@ const (
 	CodeUnavailable      Code = 1900005
 )
 
-// Close codes of the WebSocket, PROTOCOL.md §5.
-const (
-	closeShutdown  = 4001
-	closeMalformed = 4002
-	closeFlood     = 4003
-	closeSlow      = 4004
-	closeNoLogin   = 4005
-	closeResumed   = 4006
-	closeHeartbeat = 4008
-	closeVersion   = 4009
-)
-
 // Error is a refusal as the client sees it.
 type Error struct {
 	Code      Code          `json:"code"`
@@ -80,8 +68,8 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", e.Msg, e.Code) }
 
-// refuse makes an Error; what is retryable is decided here, once.
-func refuse(code Code, format string, args ...any) *Error {
+// Refuse makes an Error; what is retryable is decided here, once.
+func Refuse(code Code, format string, args ...any) *Error {
 	e := &Error{Code: code, Msg: fmt.Sprintf(format, args...)}
 	switch code {
 	case CodePlayInterrupted, CodeBroadcastRate, CodeMessageRate, CodeTooFrequent, CodeUnavailable, CodeInternal:
@@ -90,16 +78,16 @@ func refuse(code Code, format string, args ...any) *Error {
 	return e
 }
 
-// asError is what a client is told of any error: internals are not shown.
-func asError(err error) *Error {
+// AsError is what a client is told of any error: internals are not shown.
+func AsError(err error) *Error {
 	var e *Error
 	switch {
 	case errors.As(err, &e):
 		return e
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrConflict), errors.Is(err, ErrFenced):
-		return refuse(CodeUnavailable, "the server cannot reach its store")
+		return Refuse(CodeUnavailable, "the server cannot reach its store")
 	default:
-		return refuse(CodeInternal, "internal error")
+		return Refuse(CodeInternal, "internal error")
 	}
 }
 

@@ -2,7 +2,7 @@ package room
 
 import "encoding/json"
 
-// What goes to clients. PROTOCOL.md §3 is the meaning of every field.
+// What goes to clients. signal/PROTOCOL.md §3 is the meaning of every field.
 
 // streamView is a stream as clients see it.
 type streamView struct {

@@ -43,8 +43,8 @@ func TestResumeAtTheEndOfTheGrace(t *testing.T) {
 	store := &gated{Memory: room.NewMemory(), come: make(chan struct{}, 100)}
 	var ahead atomic.Int64
 	logins := make(chan string, 10)
-	n, err := roomtest.NewNode(store, store.Bus(), func(c *room.Config) {
-		c.Tick, c.Heartbeat, c.LoginTimeout, c.StoreTimeout = 5*time.Millisecond, time.Hour, time.Hour, time.Hour
+	n, err := roomtest.NewNode(store, store.Bus(), func(c *roomtest.Config) {
+		c.Tick, c.Signal.Heartbeat, c.Signal.LoginTimeout, c.StoreTimeout = 5*time.Millisecond, time.Hour, time.Hour, time.Hour
 		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		c.Access = noted{c.Access, logins}
 	})
@@ -100,8 +100,8 @@ func TestSilentMemberGoneAfterTheGrace(t *testing.T) {
 		90 * time.Second: 20, 60 * time.Second: 20, 20 * time.Second: 6, 3 * time.Second: 1, time.Second: 1,
 	} {
 		var ahead atomic.Int64
-		n := node(t, func(c *room.Config) {
-			c.Grace, c.Tick, c.LoginTimeout = grace, 5*time.Millisecond, time.Hour
+		n := node(t, func(c *roomtest.Config) {
+			c.Grace, c.Tick, c.Signal.LoginTimeout = grace, 5*time.Millisecond, time.Hour
 			c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		})
 		ann, bob := dial(t, n), dial(t, n)

@@ -131,7 +131,7 @@ func code(f *roomtest.Frame) room.Code {
 }
 
 func TestNoMoreRooms(t *testing.T) {
-	n := node(t, func(c *room.Config) { c.MaxNodeRooms = 1 })
+	n := node(t, func(c *roomtest.Config) { c.MaxNodeRooms = 1 })
 	must(t, dial(t, n), "login", creds("ann"))
 	must(t, dial(t, n), "login", creds("bob")) // a room that is there is open to all
 	other := creds("cho")
@@ -140,7 +140,7 @@ func TestNoMoreRooms(t *testing.T) {
 }
 
 func TestRoomFull(t *testing.T) {
-	n := node(t, func(c *room.Config) { c.MaxMembers = 3 })
+	n := node(t, func(c *roomtest.Config) { c.MaxMembers = 3 })
 	first := dial(t, n)
 	fields := creds("ann")
 	fields["config"] = M{"maxMemberCount": 2}
@@ -179,8 +179,8 @@ func TestBadFrames(t *testing.T) {
 	_ = c.Send(ctx, `{"id":1,"type":"log","lines":["`+strings.Repeat("x", 64<<10)+`"]}`)
 	closed(t, c, 1009)
 	var ahead atomic.Int64 // no login in time, no heartbeat in time: as soon as both are there
-	n = node(t, func(c *room.Config) {
-		c.Tick, c.Heartbeat, c.LoginTimeout = 20*time.Millisecond, time.Hour, time.Hour
+	n = node(t, func(c *roomtest.Config) {
+		c.Tick, c.Signal.Heartbeat, c.Signal.LoginTimeout = 20*time.Millisecond, time.Hour, time.Hour
 		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
 	late, silent := dial(t, n), login(t, n, "ann")
@@ -227,7 +227,7 @@ func TestFlood(t *testing.T) {
 }
 
 // still stops the clock: no bucket fills again.
-func still(c *room.Config) {
+func still(c *roomtest.Config) {
 	now := time.Now()
 	c.Now = func() time.Time { return now }
 }
@@ -275,7 +275,7 @@ func TestLoginRate(t *testing.T) {
 
 // TestClientThatNeverReads is closed, and delays nobody.
 func TestClientThatNeverReads(t *testing.T) {
-	n := node(t, func(c *room.Config) { c.WriteTimeout = 500 * time.Millisecond })
+	n := node(t, func(c *roomtest.Config) { c.Signal.WriteTimeout = 500 * time.Millisecond })
 	ctx := within(t)
 	deaf, resp, err := websocket.Dial(ctx, n.URL, nil)
 	if err != nil {
@@ -297,7 +297,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	})
 	must(t, bob, "login", creds("bob"))
 	var worst time.Duration
-	for i := 0; n.Service.Stats().SlowClients == 0; i++ {
+	for i := 0; n.Signal.Stats().SlowClients == 0; i++ {
 		for j := range 50 {
 			ev := room.StreamEvent{App: roomtest.AppName, Stream: strings.Repeat("s", 200) + fmt.Sprint(j), User: "obs", Room: "r1", Epoch: uint64(i + 1)}
 			n.Service.StreamPublished(ev)
@@ -323,8 +323,8 @@ func TestClientThatNeverReads(t *testing.T) {
 }
 
 func TestOrigins(t *testing.T) {
-	n := node(t, func(c *room.Config) {
-		c.Origin = func(app, origin, host string) bool {
+	n := node(t, func(c *roomtest.Config) {
+		c.Signal.Origin = func(app, origin, host string) bool {
 			return app == roomtest.AppName && strings.HasPrefix(host, "127.0.0.1:") && origin == "https://exact.org"
 		}
 	})
@@ -368,7 +368,7 @@ func TestReportsAreKept(t *testing.T) {
 func TestClose(t *testing.T) {
 	n := node(t, nil)
 	c := login(t, n, "ann")
-	n.Service.Drain(50 * time.Millisecond)
+	n.Signal.Drain(50 * time.Millisecond)
 	if f := event(t, c, "reconnect", nil); f.Within != 50 {
 		t.Errorf("within %d", f.Within)
 	}

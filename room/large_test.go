@@ -53,7 +53,7 @@ func rename(t *testing.T, n *roomtest.Node, user, name string) *roomtest.Client 
 // it is held back and merged, and told before anything that came later. The window never
 // ends here by itself, so the clock has no part in what is merged.
 func TestUserEventsOfALargeRoom(t *testing.T) {
-	n := node(t, func(c *room.Config) { c.MergeFor = time.Hour })
+	n := node(t, func(c *roomtest.Config) { c.MergeFor = time.Hour })
 	ann := login(t, n, "ann")
 	for i := range 3 {
 		login(t, n, fmt.Sprint("early", i))
@@ -157,7 +157,7 @@ func agreeAll(t *testing.T, clients ...*roomtest.Client) {
 
 // TestMergedUserEventsComeInTime: the window ends by itself, again and again.
 func TestMergedUserEventsComeInTime(t *testing.T) {
-	n := node(t, func(c *room.Config) { c.MergeFor = 30 * time.Millisecond })
+	n := node(t, func(c *roomtest.Config) { c.MergeFor = 30 * time.Millisecond })
 	ann := login(t, n, "ann")
 	fill(t, n, ann)
 	for i := range 3 {
@@ -197,7 +197,7 @@ func (b *breakable) Commit(ctx context.Context, key room.Key, c *room.Commit) (i
 // what was done before.
 func TestMergedUserEventsOutliveTheStore(t *testing.T) {
 	store := &breakable{Memory: room.NewMemory()}
-	n, err := roomtest.NewNode(store, store.Bus(), func(c *room.Config) { c.MergeFor, c.Settle = 200*time.Millisecond, time.Millisecond })
+	n, err := roomtest.NewNode(store, store.Bus(), func(c *roomtest.Config) { c.MergeFor, c.Settle = 200*time.Millisecond, time.Millisecond })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestMergedUserEventsOutliveTheStore(t *testing.T) {
 
 // TestUserCount: everybody is told how many there are, now and then, when that has changed.
 func TestUserCount(t *testing.T) {
-	n := node(t, func(c *room.Config) { c.CountEvery, c.Tick = 20*time.Millisecond, 5*time.Millisecond })
+	n := node(t, func(c *roomtest.Config) { c.CountEvery, c.Tick = 20*time.Millisecond, 5*time.Millisecond })
 	ann := dial(t, n)
 	blind := creds("ann")
 	delete(blind, "config")

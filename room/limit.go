@@ -2,16 +2,18 @@ package room
 
 import "time"
 
-// bucket is a token bucket. The caller holds what guards it.
-type bucket struct {
+// Bucket is a token bucket. The caller holds what guards it.
+type Bucket struct {
 	rate, burst float64
 	tokens      float64
 	last        time.Time
 }
 
-func newBucket(rate, burst float64) bucket { return bucket{rate: rate, burst: burst, tokens: burst} }
+// NewBucket makes one that is full: rate tokens a second, at most burst.
+func NewBucket(rate, burst float64) Bucket { return Bucket{rate: rate, burst: burst, tokens: burst} }
 
-func (b *bucket) take(now time.Time) bool {
+// Take takes one token; false: there is none.
+func (b *Bucket) Take(now time.Time) bool {
 	if d := now.Sub(b.last).Seconds(); d > 0 {
 		b.tokens = min(b.burst, b.tokens+d*b.rate)
 		b.last = now
@@ -21,4 +23,22 @@ func (b *bucket) take(now time.Time) bool {
 	}
 	b.tokens--
 	return true
+}
+
+// limits are how much the members of one room may do together, on this node. signal/PROTOCOL.md §2.
+type limits struct {
+	broadcasts Bucket
+	barrages   Bucket
+	customs    Bucket // to one user
+	customMany Bucket // to several
+	infos      Bucket // of the room
+	logins     Bucket
+}
+
+func newLimits() limits {
+	return limits{
+		broadcasts: NewBucket(10, 10), barrages: NewBucket(20, 20),
+		customs: NewBucket(200, 200), customMany: NewBucket(10, 10),
+		infos: NewBucket(10, 10), logins: NewBucket(200, 200),
+	}
 }

@@ -39,12 +39,12 @@ func TestMain(m *testing.M) {
 
 func serve() {
 	mem := room.NewMemory()
-	n, err := roomtest.NewNode(mem, mem.Bus(), func(c *room.Config) {
-		c.Grace, c.Heartbeat = 3*time.Second, 5*time.Minute
+	n, err := roomtest.NewNode(mem, mem.Bus(), func(c *roomtest.Config) {
+		c.Grace, c.Signal.Heartbeat = 3*time.Second, 5*time.Minute
 		if !full() { // its clock is fast: 200 logins/s take their time, and so does the grace
 			start := time.Now()
 			c.Now = func() time.Time { return start.Add(4 * time.Since(start)) }
-			c.Grace, c.MergeFor, c.Heartbeat = 4*time.Second, time.Second, 24*time.Hour
+			c.Grace, c.MergeFor, c.Signal.Heartbeat = 4*time.Second, time.Second, 24*time.Hour
 		}
 	})
 	if err != nil {

@@ -3,7 +3,6 @@ package room
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"net/netip"
 	"time"
 
@@ -30,9 +29,9 @@ type media struct {
 	ended     bool // the relay was asked to end it
 }
 
-// mediaSession is how a session is called in media URLs: the id itself would let
+// MediaSession is how a session is called in media URLs: the id itself would let
 // whoever sees the URL resume it.
-func mediaSession(id string) string {
+func MediaSession(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
@@ -41,18 +40,18 @@ func mediaSession(id string) string {
 // a takeover or a resume. Events of one stream come in order. It does not block.
 func (s *Service) StreamPublished(ev StreamEvent) {
 	s.streamEvent(ev, func(r *Room) {
-		if m := r.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
+		if m := r.own.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
 			return
 		}
-		r.media[ev.Stream] = &media{StreamEvent: ev, since: s.now()}
+		r.own.media[ev.Stream] = &media{StreamEvent: ev, since: s.now()}
 	})
 }
 
 // StreamEnded is told when a publisher has ended for good.
 func (s *Service) StreamEnded(ev StreamEvent) {
 	s.streamEvent(ev, func(r *Room) {
-		if m := r.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
-			delete(r.media, ev.Stream)
+		if m := r.own.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
+			delete(r.own.media, ev.Stream)
 		}
 	})
 }
@@ -67,7 +66,7 @@ func (s *Service) streamEvent(ev StreamEvent, note func(*Room)) {
 		apply: func(t *tx) error {
 			r := t.room
 			note(r)
-			if m := r.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
+			if m := r.own.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
 				r.announce(t, m)
 			} else if st := t.st.streams[ev.Stream]; st != nil && st.Live && st.Node == s.node && st.Epoch == ev.Epoch {
 				why := ev.Reason
@@ -91,7 +90,7 @@ func (s *Service) streamEvent(ev StreamEvent, note func(*Room)) {
 func (r *Room) session(user string) *Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sessions[user]
+	return r.own.sessions[user]
 }
 
 func (s *Session) asksFor(stream string) bool {
@@ -148,7 +147,7 @@ func (r *Room) announce(t *tx, m *media) {
 // expireMedia ends publishers and players whose user did not come.
 func (r *Room) expireMedia(now time.Time) {
 	r.expirePlayers(now)
-	for _, m := range r.media {
+	for _, m := range r.own.media {
 		if !m.announced && !m.ended && now.Sub(m.since) > r.svc.cfg.Grace {
 			r.endMedia(m, ReasonHeartbeat)
 			if m.Grant != "" {
@@ -164,72 +163,15 @@ func (r *Room) endMedia(m *media, why Reason) {
 		return
 	}
 	m.ended, m.announced = true, true
-	if end := r.svc.cfg.EndStream; end != nil {
+	if relay := r.svc.cfg.Relay; relay != nil {
 		ref := StreamRef{m.App, m.Stream, m.Epoch}
-		r.svc.spawn(func() { end(ref, why) })
+		r.svc.spawn(func() { relay.EndStream(ref, why) })
 	}
 }
 
 // stopMedia ends a user's publisher while the store cannot be told.
 func (r *Room) stopMedia(stream, user string) {
-	if m := r.media[stream]; m != nil && m.User == user {
+	if m := r.own.media[stream]; m != nil && m.User == user {
 		r.endMedia(m, ReasonStopped)
 	}
-}
-
-// transient is a message between nodes that is in no log.
-type transient struct {
-	Node   string          `json:"k"`
-	To     string          `json:"to,omitempty"` // one user; empty: all
-	Except string          `json:"x,omitempty"`
-	Frame  json.RawMessage `json:"f"`
-}
-
-type outMessage struct {
-	key     Key
-	payload []byte
-}
-
-// sendOut sends transient messages to other nodes, in order.
-func (s *Service) sendOut() {
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case m := <-s.outbox:
-			ctx, cancel := s.storeTime()
-			_ = s.guard(func() error { return s.cfg.Bus.Send(ctx, m.key, m.payload) }) // it may be lost
-			cancel()
-		}
-	}
-}
-
-func (s *Service) sendToNodes(key Key, t *transient) {
-	t.Node = s.node
-	select {
-	case s.outbox <- outMessage{key, encode(t)}:
-	default: // it may be lost
-	}
-}
-
-func (r *Room) sendBarrage(from User, text, id string, at int64) {
-	e := &event{Type: "barrage", Room: r.key.Room, Messages: []messageView{{From: from, Text: text, Time: at, ID: id}}}
-	frame := e.frame()
-	r.all(frame, func(s *Session) bool { return s.user.ID != from.ID })
-	r.svc.sendToNodes(r.key, &transient{Except: from.ID, Frame: frame})
-}
-
-// relayMessage takes another node's transient message to the sessions here.
-func (r *Room) relayMessage(payload []byte) {
-	var t transient
-	if json.Unmarshal(payload, &t) != nil || t.Node == r.svc.node {
-		return
-	}
-	if t.To != "" {
-		if own := r.session(t.To); own != nil {
-			own.send(t.Frame)
-		}
-		return
-	}
-	r.all(t.Frame, func(s *Session) bool { return s.user.ID != t.Except })
 }

@@ -220,11 +220,11 @@ func (m *Memory) commitLocked(key Key, c *Commit) (int64, error) {
 }
 
 // Renew implements [Store].
-func (m *Memory) Renew(_ context.Context, node string, ttl time.Duration, holdings []Holding) ([]Standing, error) {
+func (m *Memory) Renew(_ context.Context, node string, ttl time.Duration, holdings []Holding) ([]LeaseState, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now().UnixMilli()
-	standing := make([]Standing, len(holdings))
+	standing := make([]LeaseState, len(holdings))
 	for i, h := range holdings {
 		st := &standing[i]
 		st.Now = now

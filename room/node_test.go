@@ -12,7 +12,7 @@ import (
 func TestNodeIsAName(t *testing.T) {
 	for id, good := range map[string]bool{"edge1.ab-C_9": true, "": true, "edge 1": false, "a/b": false, "a#b": false, "a\n": false, "é": false} {
 		m := room.NewMemory()
-		n, err := roomtest.NewNode(m, m.Bus(), func(c *room.Config) { c.Node = id })
+		n, err := roomtest.NewNode(m, m.Bus(), func(c *roomtest.Config) { c.Node = id })
 		if (err == nil) != good {
 			t.Errorf("%q: %v", id, err)
 		}

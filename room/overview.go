@@ -1,9 +1,9 @@
 package room
 
 import (
+	"encoding/json"
 	"maps"
 	"sort"
-	"time"
 )
 
 const maxReports = 128 // streams per session whose reports are kept
@@ -14,24 +14,40 @@ type reportKey struct {
 	publish bool
 }
 
-func (r *Room) keepReport(s *Session, req *request, publish bool, now time.Time) {
-	k := reportKey{req.Stream, publish}
+// Report is what a client last said of one of its components. signal/PROTOCOL.md §2 says what
+// is in it.
+type Report struct {
+	Stream  string          `json:"streamID"`
+	Publish bool            `json:"publish"` // it publishes the stream, else plays it
+	Time    int64           `json:"time"`    // ms
+	State   string          `json:"state,omitempty"`
+	Code    int             `json:"code,omitempty"`
+	Message string          `json:"message,omitempty"`
+	Video   json.RawMessage `json:"video,omitempty"`
+	Audio   json.RawMessage `json:"audio,omitempty"`
+	Net     json.RawMessage `json:"net,omitempty"`
+}
+
+// Report keeps what the client's components say, for operators. quality: Video, Audio
+// and Net are news, else State, Code and Message.
+func (s *Session) Report(r Report, quality bool) {
+	k := reportKey{r.Stream, r.Publish}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rep, known := s.reports[k]
+	old, known := s.reports[k]
 	if !known && len(s.reports) >= maxReports {
 		return
 	}
-	rep.Time = now.UnixMilli()
-	if req.Type == "quality" {
-		rep.Video, rep.Audio, rep.Net = req.Video, req.Audio, req.Net
+	if quality {
+		r.State, r.Code, r.Message = old.State, old.Code, old.Message
 	} else {
-		rep.State, rep.Code, rep.Message = req.State, req.Code, req.Message
+		r.Video, r.Audio, r.Net = old.Video, old.Audio, old.Net
 	}
+	r.Time = s.room.svc.now().UnixMilli()
 	if s.reports == nil {
-		s.reports = map[reportKey]report{}
+		s.reports = map[reportKey]Report{}
 	}
-	s.reports[k] = rep
+	s.reports[k] = r
 }
 
 // Overview is one room of this node, for operators.
@@ -54,7 +70,7 @@ func (s *Service) Rooms() []Overview {
 	list := make([]Overview, 0, len(rooms))
 	for _, r := range rooms {
 		r.mu.Lock()
-		list = append(list, Overview{r.key.App, r.key.Room, r.userCount, len(r.sessions), r.pos.Seq})
+		list = append(list, Overview{r.key.App, r.key.Room, r.known.users, len(r.own.sessions), r.known.pos.Seq})
 		r.mu.Unlock()
 	}
 	sort.Slice(list, func(i, j int) bool {
@@ -76,13 +92,6 @@ type MemberDetail struct {
 	Reports   []Report `json:"reports,omitempty"`
 }
 
-// Report is what a client last said of one of its components.
-type Report struct {
-	Stream  string `json:"streamID"`
-	Publish bool   `json:"publish"`
-	report
-}
-
 // StreamDetail is one stream of a room, for operators and the server API.
 type StreamDetail struct {
 	ID      string `json:"streamID"`
@@ -91,6 +100,10 @@ type StreamDetail struct {
 	Node    string `json:"node"`
 	Live    bool   `json:"live"`
 	Created int64  `json:"createTime"`
+}
+
+func (s *Stream) detail() StreamDetail {
+	return StreamDetail{s.ID, s.User, s.Extra, s.Node, s.Live, s.Created}
 }
 
 // Detail is one room with all that is in it.
@@ -120,7 +133,7 @@ func (s *Service) Detail(app, room string) (Detail, bool, error) {
 
 func (r *Room) detail(st *state) Detail {
 	d := Detail{
-		Overview: Overview{r.key.App, r.key.Room, st.users, len(r.sessions), st.Seq},
+		Overview: Overview{r.key.App, r.key.Room, st.users, len(r.own.sessions), st.Seq},
 		Session:  st.Incarnation, Created: st.Created, Extra: st.extras(),
 	}
 	for _, u := range st.roster() {
@@ -128,18 +141,18 @@ func (r *Room) detail(st *state) Detail {
 		if m := st.members[u.ID]; m != nil {
 			md.Device, md.Node, md.Login = false, m.Node, m.Login
 		}
-		if own := r.sessions[u.ID]; own != nil {
+		if own := r.own.sessions[u.ID]; own != nil {
 			own.mu.Lock()
-			md.Connected = own.conn != nil
-			for k, rep := range own.reports {
-				md.Reports = append(md.Reports, Report{k.stream, k.publish, rep})
+			md.Connected = own.link != nil
+			for _, rep := range own.reports {
+				md.Reports = append(md.Reports, rep)
 			}
 			own.mu.Unlock()
 		}
 		d.Members = append(d.Members, md)
 	}
 	for _, x := range st.streams {
-		d.Streams = append(d.Streams, StreamDetail{x.ID, x.User, x.Extra, x.Node, x.Live, x.Created})
+		d.Streams = append(d.Streams, x.detail())
 	}
 	sort.Slice(d.Streams, func(i, j int) bool { return d.Streams[i].ID < d.Streams[j].ID })
 	return d
@@ -147,29 +160,20 @@ func (r *Room) detail(st *state) Detail {
 
 // Stats is a snapshot of the service's counters, for metrics.
 type Stats struct {
-	Connections, Rooms, Sessions                   int
-	Logins, Resumes, Requests, Errors, Events      uint64
-	SlowClients, Floods, RefusedConnections        uint64
-	StoreErrors                                    uint64
-	CallbacksSent, CallbacksLost, CallbacksPending uint64
+	Rooms, Sessions              int
+	Logins, Resumes, StoreErrors uint64
 }
 
 // Stats reads the counters.
 func (s *Service) Stats() Stats {
-	st := Stats{
-		Connections: int(s.admitted.Load()),
-		Logins:      s.stats.Logins.Load(), Resumes: s.stats.Resumes.Load(), Requests: s.stats.Requests.Load(),
-		Errors: s.stats.Errors.Load(), Events: s.stats.Sent.Load(), SlowClients: s.stats.Slow.Load(),
-		Floods: s.stats.Floods.Load(), RefusedConnections: s.stats.Refused.Load(), StoreErrors: s.stats.StoreErrors.Load(),
-		CallbacksSent: s.callbacks.sent.Load(), CallbacksLost: s.callbacks.lost.Load(), CallbacksPending: uint64(s.callbacks.pending()),
-	}
+	st := Stats{Logins: s.stats.Logins.Load(), Resumes: s.stats.Resumes.Load(), StoreErrors: s.stats.StoreErrors.Load()}
 	s.mu.Lock()
 	rooms := maps.Clone(s.rooms)
 	s.mu.Unlock()
 	st.Rooms = len(rooms)
 	for _, r := range rooms {
 		r.mu.Lock()
-		st.Sessions += len(r.sessions)
+		st.Sessions += len(r.own.sessions)
 		r.mu.Unlock()
 	}
 	return st

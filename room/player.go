@@ -19,7 +19,7 @@ type PlayerEvent struct {
 	Code        Code   // PlayerEnded: 0 as asked, else CodePlayInterrupted, CodePlayForbidden
 }
 
-// PlayersRef is what a user of a room plays on this node, for Config.EndPlayers.
+// PlayersRef is what a user of a room plays on this node.
 type PlayersRef struct {
 	App, Room, User string
 	Stream          string // empty: every one
@@ -65,19 +65,19 @@ func (s *Service) playerEvent(ev PlayerEvent, playing bool) {
 }
 
 func (r *Room) notePlayer(ev PlayerEvent, playing bool) {
-	of := r.players[ev.User]
+	of := r.own.players[ev.User]
 	if playing {
 		if of == nil {
 			of = map[uint64]PlayerEvent{}
-			r.players[ev.User] = of
+			r.own.players[ev.User] = of
 		}
 		of[ev.ID] = ev
 		return
 	}
 	delete(of, ev.ID)
 	if len(of) == 0 {
-		delete(r.players, ev.User)
-		delete(r.stranded, ev.User)
+		delete(r.own.players, ev.User)
+		delete(r.own.stranded, ev.User)
 	}
 }
 
@@ -85,7 +85,7 @@ func (r *Room) notePlayer(ev PlayerEvent, playing bool) {
 // by a newer one of the same member ends unnoticed.
 func (r *Room) tellPlayer(ev PlayerEvent, playing bool) {
 	if !playing {
-		for _, p := range r.players[ev.User] {
+		for _, p := range r.own.players[ev.User] {
 			if p.Stream == ev.Stream && p.Session != "" {
 				return
 			}
@@ -106,8 +106,8 @@ func (r *Room) tellPlayer(ev PlayerEvent, playing bool) {
 // strand notes that a user plays here by the address of a session, and is not in the room: he may be on
 // his way back, for the grace.
 func (r *Room) strand(user string) {
-	if _, known := r.stranded[user]; !known {
-		r.stranded[user] = r.svc.now()
+	if _, known := r.own.stranded[user]; !known {
+		r.own.stranded[user] = r.svc.now()
 	}
 }
 
@@ -116,27 +116,27 @@ func (r *Room) left(ch *Change) {
 	user := ch.Member.User.ID
 	switch {
 	case ch.Code != 0: // see putOut
-	case ch.Reason == ReasonHeartbeat && r.players[user] != nil:
+	case ch.Reason == ReasonHeartbeat && r.own.players[user] != nil:
 		r.strand(user)
 	default:
-		r.endPlayers(user, ch.Reason, func(session string) bool { return session == mediaSession(ch.Member.Session) })
+		r.endPlayers(user, ch.Reason, func(session string) bool { return session == MediaSession(ch.Member.Session) })
 	}
 }
 
 // came ends what is still played here by a session that the user's new one has replaced, unless it is
 // of the same client.
 func (r *Room) came(m *Member) {
-	delete(r.stranded, m.User.ID)
+	delete(r.own.stranded, m.User.ID)
 	r.endPlayers(m.User.ID, ReasonRelogin, func(session string) bool {
-		return session != mediaSession(m.Session) && (m.Previous == "" || session != mediaSession(m.Previous))
+		return session != MediaSession(m.Session) && (m.Previous == "" || session != MediaSession(m.Previous))
 	})
 }
 
 // expirePlayers ends what is played by users who did not come back.
 func (r *Room) expirePlayers(now time.Time) {
-	for user, since := range r.stranded {
+	for user, since := range r.own.stranded {
 		if now.Sub(since) > r.svc.cfg.Grace {
-			delete(r.stranded, user)
+			delete(r.own.stranded, user)
 			r.endPlayers(user, ReasonHeartbeat, func(string) bool { return true })
 		}
 	}
@@ -145,7 +145,7 @@ func (r *Room) expirePlayers(now time.Time) {
 // endPlayers has the relay end a user's players of some sessions.
 func (r *Room) endPlayers(user string, why Reason, which func(session string) bool) {
 	ended := map[string]bool{}
-	for _, p := range r.players[user] {
+	for _, p := range r.own.players[user] {
 		if p.Session == "" || ended[p.Session] || !which(p.Session) {
 			continue
 		}
@@ -155,8 +155,8 @@ func (r *Room) endPlayers(user string, why Reason, which func(session string) bo
 }
 
 func (s *Service) endPlayers(ref PlayersRef, why Reason) {
-	if end := s.cfg.EndPlayers; end != nil {
-		s.spawn(func() { end(ref, why) })
+	if relay := s.cfg.Relay; relay != nil {
+		s.spawn(func() { relay.EndPlayers(ref, why) })
 	}
 }
 
@@ -173,21 +173,21 @@ func (r *Room) putOut(user string, why Reason) {
 			revoked[auth.Key{Kind: auth.KindGrant, App: r.key.App, Value: grant}] = true
 		}
 	}
-	for _, m := range r.media {
+	for _, m := range r.own.media {
 		if user == "" || user == m.User {
 			r.endMedia(m, why)
 			revoke(m.Session, m.Grant)
 		}
 	}
-	for u, of := range r.players {
+	for u, of := range r.own.players {
 		if user != "" && user != u {
 			continue
 		}
 		for _, p := range of {
 			revoke(p.Session, p.Grant)
 		}
-		delete(r.players, u)
-		delete(r.stranded, u)
+		delete(r.own.players, u)
+		delete(r.own.stranded, u)
 		r.svc.endPlayers(PlayersRef{App: r.key.App, Room: r.key.Room, User: u}, why)
 	}
 	for key := range revoked {
@@ -197,12 +197,12 @@ func (r *Room) putOut(user string, why Reason) {
 
 // here reports whether a user is in the room by media connections to this node that no session asked for.
 func (r *Room) here(user string) bool {
-	for _, m := range r.media {
+	for _, m := range r.own.media {
 		if m.User == user && m.Session == "" && !m.ended {
 			return true
 		}
 	}
-	for _, p := range r.players[user] {
+	for _, p := range r.own.players[user] {
 		if p.Session == "" {
 			return true
 		}
@@ -228,10 +228,10 @@ func (r *Room) assertDevices(t *tx) {
 			r.device(t, d.User.ID)
 		}
 	}
-	for _, m := range r.media {
+	for _, m := range r.own.media {
 		r.device(t, m.User)
 	}
-	for user := range r.players {
+	for user := range r.own.players {
 		r.device(t, user)
 	}
 }

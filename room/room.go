@@ -13,8 +13,6 @@ const (
 	maxBatch     = 256 // commands in one commit
 	maxQueue     = 16384
 	maxAttempts  = 16
-	maxLog       = 1024 // changes kept for members that return, and at most maxLogBytes
-	maxLogBytes  = 512 << 10
 	restoreJump  = 1 << 20 // what a restored room's sequence is ahead of any seen
 	largeRoom    = 500     // above: user events are merged
 	maxNoticeLag = 512     // notices waiting; more are replaced by one read
@@ -37,57 +35,66 @@ type Room struct {
 	svc *Service // static
 	key Key      // static
 
-	// owned by run
-	st         *state
-	loaded     bool // st is a copy of what the store had at some time
-	fence      int64
-	lastFence  int64
-	assertOwn  bool // compare what this node owns with the copy
-	media      map[string]*media
-	players    map[string]map[uint64]PlayerEvent // by user and player
-	stranded   map[string]time.Time              // users with players here who are not in the room, since when
-	claims     map[string]struct{}               // ids of streams that are live here
-	expired    []expired                         // nodes that seem dead
-	orphans    map[string]time.Time              // nodes without a lease, since when
-	snapshots  bool                              // the copy was replaced: sessions need a snapshot, not changes
-	seen       []string                          // commits of the latest read
-	gone       map[string]leaving
-	unsaid     unsaid    // … and messages before them
-	users      userMerge // user events not told yet
-	flushDue   bool
-	quietClose bool               // the backend closes the room and wants no callback
-	snap       [2]json.RawMessage // the room as of snapAt, without and with users
-	snapAt     [2]Position
-	countTold  int
-	broadcasts bucket
-	barrages   bucket
-	customs    bucket
-	customMany bucket
-	infos      bucket
-
-	// guarded by mu
-	mu           sync.Mutex
-	queue        []command
-	notices      []Notice
-	running      bool
-	closed       bool
-	stale        bool                // read the store before the next command
-	sessions     map[string]*Session // by user; written by run only
-	log          []entry             // what members that return may have missed
-	logBytes     int
-	logins       bucket
-	pos          Position // of st
-	held         int64    // fence
-	userCount    int
-	haveOrphans  bool // nodes without a lease are in the room
-	pendingMedia bool // media waits for its user
+	copy       copied // owned by run
+	own        own    // owned by run; sessions are read under mu too
+	told       told   // owned by run
+	limits     limits // owned by run; logins is guarded by mu
+	quietClose bool   // owned by run: the backend closes the room and wants no callback
+	mu         sync.Mutex
+	inbox      inbox   // guarded by mu
+	log        changes // guarded by mu
+	known      known   // guarded by mu
 }
 
-// entry is one change as kept for members that return.
-type entry struct {
-	seq  int64
-	time int64
-	data []byte
+// copied is the room as this node knows it, and what it knows of the other nodes in it.
+type copied struct {
+	st        *state
+	loaded    bool // st is what the store had at some time
+	fence     int64
+	lastFence int64
+	assertOwn bool                 // compare what this node owns with st
+	expired   []expired            // nodes that seem dead
+	orphans   map[string]time.Time // nodes without a lease, since when
+	snapshots bool                 // st was replaced: sessions need a snapshot, not changes
+	seen      []string             // commits of the latest read
+}
+
+// own is what this node has in the room, and asserts.
+type own struct {
+	sessions map[string]*Session // by user; written by run under mu
+	media    map[string]*media
+	players  map[string]map[uint64]PlayerEvent // by user and player
+	stranded map[string]time.Time              // users with players here who are not in the room, since when
+	claims   map[string]struct{}               // ids of streams that are live here
+	gone     map[string]leaving
+}
+
+// told is what the sessions here have been told, and what they have not.
+type told struct {
+	unsent   unsent    // messages before a snapshot
+	users    userMerge // user events not told yet
+	flushDue bool
+	snap     [2]json.RawMessage // the room as of snapAt, without and with users
+	snapAt   [2]Position
+	count    int
+}
+
+// inbox is what waits for run.
+type inbox struct {
+	queue   []command
+	notices []Notice
+	running bool
+	closed  bool
+	stale   bool // read the store before the next command
+}
+
+// known is what other goroutines may know of what run owns.
+type known struct {
+	pos          Position
+	held         int64 // fence
+	users        int
+	haveOrphans  bool // nodes without a lease are in the room
+	pendingMedia bool // media waits for its user
 }
 
 // leaving says why a session ended that the store may still have.
@@ -97,31 +104,29 @@ type leaving struct {
 }
 
 func newRoom(svc *Service, key Key) *Room {
-	r := &Room{
-		svc: svc, key: key, st: newState(),
-		media: map[string]*media{}, players: map[string]map[uint64]PlayerEvent{}, stranded: map[string]time.Time{}, claims: map[string]struct{}{}, gone: map[string]leaving{},
-		sessions: map[string]*Session{},
+	return &Room{
+		svc: svc, key: key, copy: copied{st: newState()}, limits: newLimits(),
+		own: own{
+			sessions: map[string]*Session{}, media: map[string]*media{}, players: map[string]map[uint64]PlayerEvent{},
+			stranded: map[string]time.Time{}, claims: map[string]struct{}{}, gone: map[string]leaving{},
+		},
 	}
-	r.broadcasts, r.barrages = newBucket(10, 10), newBucket(20, 20)
-	r.customs, r.customMany = newBucket(200, 200), newBucket(10, 10)
-	r.infos, r.logins = newBucket(10, 10), newBucket(200, 200)
-	return r
 }
 
 // do queues a command; false: the room was unloaded, take it anew.
 func (r *Room) do(c command) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.inbox.closed {
 		return false
 	}
-	if len(r.queue) >= maxQueue && !c.must {
+	if len(r.inbox.queue) >= maxQueue && !c.must {
 		if c.done != nil {
-			r.svc.spawn(func() { c.done(refuse(CodeTooFrequent, "the room is overloaded")) })
+			r.svc.spawn(func() { c.done(Refuse(CodeTooFrequent, "the room is overloaded")) })
 		}
 		return true
 	}
-	r.queue = append(r.queue, c)
+	r.inbox.queue = append(r.inbox.queue, c)
 	r.startLocked()
 	return true
 }
@@ -130,17 +135,17 @@ func (r *Room) do(c command) bool {
 func (r *Room) notice(n Notice) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.inbox.closed {
 		return
 	}
-	if n.Kind == NoticeCommit && n.Before.Incarnation == r.pos.Incarnation && r.pos.Incarnation != "" &&
-		n.Before.Seq < r.pos.Seq && n.Commit == r.pos.Commit {
+	if n.Kind == NoticeCommit && n.Before.Incarnation == r.known.pos.Incarnation && r.known.pos.Incarnation != "" &&
+		n.Before.Seq < r.known.pos.Seq && n.Commit == r.known.pos.Commit {
 		return // our own, come back
 	}
-	if n.Kind == NoticeResync || len(r.notices) >= maxNoticeLag {
-		r.stale = true
+	if n.Kind == NoticeResync || len(r.inbox.notices) >= maxNoticeLag {
+		r.inbox.stale = true
 	} else {
-		r.notices = append(r.notices, n)
+		r.inbox.notices = append(r.inbox.notices, n)
 	}
 	r.startLocked()
 }
@@ -149,8 +154,8 @@ func (r *Room) notice(n Notice) {
 func (r *Room) refresh() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed {
-		r.stale = true
+	if !r.inbox.closed {
+		r.inbox.stale = true
 		r.startLocked()
 	}
 }
@@ -159,14 +164,14 @@ func (r *Room) refresh() {
 func (r *Room) touch() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed && r.idleLocked() {
+	if !r.inbox.closed && r.idleLocked() {
 		r.startLocked()
 	}
 }
 
 func (r *Room) startLocked() {
-	if !r.running {
-		r.running = true
+	if !r.inbox.running {
+		r.inbox.running = true
 		r.svc.spawn(r.run)
 	}
 }
@@ -175,20 +180,20 @@ func (r *Room) startLocked() {
 func (r *Room) run() {
 	for {
 		r.mu.Lock()
-		n := min(len(r.queue), maxBatch)
-		batch := r.queue[:n:n]
-		r.queue = r.queue[n:]
-		if len(r.queue) == 0 {
-			r.queue = nil
+		n := min(len(r.inbox.queue), maxBatch)
+		batch := r.inbox.queue[:n:n]
+		r.inbox.queue = r.inbox.queue[n:]
+		if len(r.inbox.queue) == 0 {
+			r.inbox.queue = nil
 		}
-		notices := r.notices
-		r.notices = nil
-		stale := r.stale
-		r.stale = false
+		notices := r.inbox.notices
+		r.inbox.notices = nil
+		stale := r.inbox.stale
+		r.inbox.stale = false
 		if n == 0 && len(notices) == 0 && !stale {
-			r.running = false
+			r.inbox.running = false
 			if r.idleLocked() {
-				r.closed = true
+				r.inbox.closed = true
 				r.mu.Unlock()
 				r.unload()
 				return
@@ -198,12 +203,12 @@ func (r *Room) run() {
 		}
 		r.mu.Unlock()
 		if stale {
-			r.loaded = false
+			r.copy.loaded = false
 		}
 		for _, n := range notices {
 			r.hear(n)
 		}
-		for ok := true; ok && (len(batch) > 0 || !r.loaded || r.assertOwn); {
+		for ok := true; ok && (len(batch) > 0 || !r.copy.loaded || r.copy.assertOwn); {
 			batch, ok = r.process(batch)
 		}
 	}
@@ -211,16 +216,16 @@ func (r *Room) run() {
 
 // idleLocked: nothing of this node is in the room.
 func (r *Room) idleLocked() bool {
-	return len(r.sessions) == 0 && len(r.media) == 0 && len(r.players) == 0 && len(r.gone) == 0
+	return len(r.own.sessions) == 0 && len(r.own.media) == 0 && len(r.own.players) == 0 && len(r.own.gone) == 0
 }
 
 // unload forgets the room; its lease ends.
 func (r *Room) unload() {
 	r.svc.forget(r)
-	if r.fence != 0 {
+	if r.copy.fence != 0 {
 		ctx, cancel := r.svc.storeTime()
 		defer cancel()
-		if err := r.svc.store.Release(ctx, r.key, r.svc.node, r.fence); err != nil {
+		if err := r.svc.store.Release(ctx, r.key, r.svc.node, r.copy.fence); err != nil {
 			r.svc.log.Debug("release room lease", "room", r.key, "err", err) // it expires by itself
 		}
 	}
@@ -231,15 +236,15 @@ func (r *Room) unload() {
 func (r *Room) process(batch []command) (rest []command, ok bool) {
 	var failure error
 	for attempt := 0; attempt < maxAttempts; attempt++ {
-		if !r.loaded {
+		if !r.copy.loaded {
 			if failure = r.sync(); failure != nil {
 				break
 			}
 		}
 		t := r.begin()
-		asserted := r.assertOwn
+		asserted := r.copy.assertOwn
 		if asserted {
-			r.assertOwn = false
+			r.copy.assertOwn = false
 			r.assert(t)
 		}
 		r.bury(t)
@@ -254,26 +259,26 @@ func (r *Room) process(batch []command) (rest []command, ok bool) {
 		switch {
 		case err == nil:
 			if asserted {
-				clear(r.gone)
+				clear(r.own.gone)
 			}
 			for _, l := range t.expired {
 				if l.End {
 					r.svc.log.Info("room lease of a dead node ended", "room", r.key, "node", l.Node)
 				}
 			}
-			if r.snapshots {
-				r.snapshots = false
+			if r.copy.snapshots {
+				r.copy.snapshots = false
 				r.sendSnapshots()
 			}
 			r.finish(batch[:n], errs)
 			return batch[n:], true
 		case errors.Is(err, ErrConflict), errors.Is(err, ErrFenced):
-			r.assertOwn = r.assertOwn || asserted
+			r.copy.assertOwn = r.copy.assertOwn || asserted
 			if errors.Is(err, ErrFenced) {
-				r.fence, r.assertOwn = 0, true
+				r.copy.fence, r.copy.assertOwn = 0, true
 			}
-			r.loaded = false
-			if failure = r.sync(); failure == nil && slices.Contains(r.seen, t.id) {
+			r.copy.loaded = false
+			if failure = r.sync(); failure == nil && slices.Contains(r.copy.seen, t.id) {
 				r.finish(batch[:n], errs) // it was made after all; sync has told everybody
 				return batch[n:], true
 			}
@@ -287,7 +292,7 @@ func (r *Room) process(batch []command) (rest []command, ok bool) {
 	if failure == nil {
 		failure = ErrConflict
 	}
-	r.loaded, r.assertOwn = false, true
+	r.copy.loaded, r.copy.assertOwn = false, true
 	r.svc.retryLater(r)
 	for _, c := range batch {
 		if c.done != nil {
@@ -306,12 +311,12 @@ func (r *Room) finish(batch []command, errs []error) {
 }
 
 func (r *Room) begin() *tx {
-	return &tx{room: r, st: r.st, now: r.svc.now().UnixMilli(), id: r.svc.nextID(), fields: map[string]struct{}{}}
+	return &tx{room: r, st: r.copy.st, now: r.svc.now().UnixMilli(), id: r.svc.nextID(), fields: map[string]struct{}{}}
 }
 
 // commit writes what t has collected, and tells everybody. On an error t is undone.
 func (r *Room) commit(t *tx) error {
-	rejoin := r.fence == 0 && r.owns() && t.st.exists()
+	rejoin := r.copy.fence == 0 && r.owns() && t.st.exists()
 	if len(t.changes) == 0 && len(t.expired) == 0 && !rejoin {
 		r.position() // what this node has may have changed
 		return nil
@@ -332,8 +337,8 @@ func (r *Room) commit(t *tx) error {
 		t.undo()
 		return err
 	}
-	r.expired = nil
-	r.fence, r.lastFence = fence, max(fence, r.lastFence)
+	r.copy.expired = nil
+	r.copy.fence, r.copy.lastFence = fence, max(fence, r.copy.lastFence)
 	created := t.st.Incarnation == ""
 	t.st.Incarnation = c.Incarnation
 	if len(t.changes) > 0 {
@@ -345,86 +350,37 @@ func (r *Room) commit(t *tx) error {
 		r.remember(ch, c.Records[i])
 	}
 	if created {
-		r.svc.callbacks.created(r, t.now)
+		r.observed(RoomCreated, t.now, nil, false)
 	}
 	r.tell(t.changes, true)
 	if c.Drop {
-		r.svc.callbacks.closed(r, t.now, t.changes, r.quietClose)
+		r.observed(RoomClosed, t.now, lastLeave(t.changes), r.quietClose)
 		r.quietClose = false
-		r.st, r.fence = newState(), 0
+		r.copy.st, r.copy.fence = newState(), 0
 		r.forgetLog()
 	}
 	r.position()
 	return nil
 }
 
+func lastLeave(changes []*Change) *Change {
+	for _, ch := range slices.Backward(changes) {
+		if ch.Op == OpLeave {
+			return ch
+		}
+	}
+	return nil
+}
+
 // position publishes where the room is, for other goroutines.
 func (r *Room) position() {
 	r.mu.Lock()
-	r.pos, r.held, r.userCount = r.st.Position, r.fence, r.st.users
-	r.haveOrphans, r.pendingMedia = len(r.orphans) > 0, len(r.stranded) > 0
-	for _, m := range r.media {
-		r.pendingMedia = r.pendingMedia || !m.announced
+	r.known.pos, r.known.held, r.known.users = r.copy.st.Position, r.copy.fence, r.copy.st.users
+	r.known.haveOrphans, r.known.pendingMedia = len(r.copy.orphans) > 0, len(r.own.stranded) > 0
+	for _, m := range r.own.media {
+		r.known.pendingMedia = r.known.pendingMedia || !m.announced
 	}
 	r.mu.Unlock()
-}
-
-// remember keeps a change for members that return.
-func (r *Room) remember(ch *Change, data []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.log = append(r.log, entry{seq: ch.Seq, time: ch.Time, data: data})
-	r.logBytes += len(data)
-	r.trimLocked(0)
-}
-
-// trimLocked forgets what is too much or older than before (ms).
-func (r *Room) trimLocked(before int64) {
-	n := 0
-	for n < len(r.log) && (len(r.log)-n > maxLog || r.logBytes > maxLogBytes || r.log[n].time < before) {
-		r.logBytes -= len(r.log[n].data)
-		n++
-	}
-	if n > 0 {
-		r.log = append([]entry(nil), r.log[n:]...)
-	}
-}
-
-func (r *Room) forgetLog() {
-	r.mu.Lock()
-	r.log, r.logBytes = nil, 0
-	r.mu.Unlock()
-}
-
-// since returns the changes after seq, oldest first; false: no longer known here.
-func (r *Room) since(seq int64) ([]*Change, bool) {
-	if seq == r.st.Seq {
-		return nil, true
-	}
-	r.mu.Lock()
-	log := r.log // entries are never changed in place
-	r.mu.Unlock()
-	if seq > r.st.Seq || len(log) == 0 || log[0].seq > seq+1 {
-		return nil, false
-	}
-	var missed []*Change
-	for _, e := range log {
-		if e.seq > seq {
-			if ch, ok := parseChange(e.data, e.seq); ok {
-				missed = append(missed, ch)
-			}
-		}
-	}
-	return missed, true
-}
-
-func parseChange(data []byte, seq int64) (*Change, bool) {
-	ch := &Change{}
-	if err := json.Unmarshal(data, ch); err != nil || !ch.complete() {
-		return nil, false
-	}
-	ch.Seq = seq
-	return ch, true
 }
 
 // storeTime is how long one step at the store may take.

@@ -14,7 +14,7 @@ import (
 type M = roomtest.M
 
 // node starts one node with a memory store.
-func node(t *testing.T, tweak func(*room.Config)) *roomtest.Node {
+func node(t *testing.T, tweak func(*roomtest.Config)) *roomtest.Node {
 	t.Helper()
 	mem := room.NewMemory()
 	n, err := roomtest.NewNode(mem, mem.Bus(), tweak)
@@ -241,7 +241,7 @@ func TestSameUserElsewhere(t *testing.T) {
 }
 
 func TestGraceEnds(t *testing.T) {
-	n := node(t, func(c *room.Config) { c.Grace, c.Tick = 500*time.Millisecond, 20*time.Millisecond })
+	n := node(t, func(c *roomtest.Config) { c.Grace, c.Tick = 500*time.Millisecond, 20*time.Millisecond })
 	ann, bob := login(t, n, "ann"), login(t, n, "bob")
 	must(t, ann, "publish", M{"stream": "a"})
 	n.Service.StreamPublished(stream("ann", "a", 1))

@@ -22,38 +22,34 @@ type Service struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 
-	callbacks *callbacks
 	stats     stats
 	ids       atomic.Uint64
 	downUntil atomic.Int64 // unix ms: the store failed; do not ask before
 	upSince   atomic.Int64 // unix ms: … and answered again
 	wait      sync.WaitGroup
-	conns     sync.Map // *Conn -> struct{}
 	outbox    chan outMessage
-	admitted  atomic.Int64
 
 	claiming sync.Mutex // one step at the store's claims at a time
 
 	// guarded by mu
-	claims   map[Claim]struct{} // of streams that are live here
-	mu       sync.Mutex
-	rooms    map[Key]*Room
-	retry    map[*Room]struct{}
-	closing  bool // no new connections
-	closed   bool // no new goroutines
-	draining bool
+	claims    map[Claim]struct{} // of streams that are live here
+	mu        sync.Mutex
+	rooms     map[Key]*Room
+	retry     map[*Room]struct{}
+	closed    bool // no new goroutines
+	observers []func(RoomEvent)
 }
 
 // stats are counters since the start.
 type stats struct {
-	Logins, Resumes, Requests, Errors, Sent, Slow, Floods, Refused, StoreErrors atomic.Uint64
+	Logins, Resumes, StoreErrors atomic.Uint64
 }
 
 // New makes a service and starts its housekeeping. Close ends it.
 func New(cfg Config) (*Service, error) {
 	cfg.defaults()
-	if cfg.Store == nil || cfg.Bus == nil || cfg.App == nil || cfg.Access == nil {
-		return nil, errors.New("room: Store, Bus, App and Access must be set")
+	if cfg.Store == nil || cfg.Bus == nil || cfg.Access == nil {
+		return nil, errors.New("room: Store, Bus and Access must be set")
 	}
 	if strings.ContainsFunc(cfg.Node, notInName) { // it stands in front of other things in the log and in leases
 		return nil, fmt.Errorf("room: Node %.40q is not letters, digits, '-', '_' or '.'", cfg.Node)
@@ -63,11 +59,10 @@ func New(cfg Config) (*Service, error) {
 		rooms: map[Key]*Room{}, claims: map[Claim]struct{}{}, retry: map[*Room]struct{}{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.callbacks = newCallbacks(s)
 	cfg.Bus.Start(s.receive)
 	s.outbox = make(chan outMessage, 1024)
 	s.spawn(s.sendOut)
-	s.spawn(s.keepHouse)
+	s.spawn(s.maintain)
 	return s, nil
 }
 
@@ -75,68 +70,15 @@ func notInName(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 }
 
-// Close says goodbye to all clients (4001), waits for what is under way until ctx
-// ends, and returns when every goroutine is gone. Members are not logged out: they
-// resume on another node, or their lease runs out.
-func (s *Service) Close(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing = true
-	s.mu.Unlock()
-	s.conns.Range(func(k, _ any) bool {
-		k.(*Conn).close(closeShutdown, "shutting down")
-		return true
-	})
-	farewell := time.After(farewellTimeout) // for clients to answer
-	for waiting := true; waiting && s.admitted.Load() > 0 && ctx.Err() == nil; {
-		select {
-		case <-ctx.Done():
-		case <-farewell:
-			waiting = false
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-	s.conns.Range(func(k, _ any) bool { _ = k.(*Conn).tcp.Close(); return true }) // ws may still wait for their answers
-	s.callbacks.drain(ctx)
+// Close ends the service and returns when every goroutine is gone. Members are not
+// logged out: they resume on another node, or their lease runs out.
+func (s *Service) Close(context.Context) error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.stop()
 	s.wait.Wait()
-	return ctx.Err()
-}
-
-// farewellTimeout is how long Close waits for clients to answer that they are going.
-const farewellTimeout = time.Second
-
-// Busy says whether a client that is connected is in a room.
-func (s *Service) Busy() bool {
-	busy := false
-	s.conns.Range(func(k, _ any) bool {
-		c := k.(*Conn)
-		c.mu.Lock()
-		busy = len(c.sessions) > 0
-		c.mu.Unlock()
-		return !busy
-	})
-	return busy
-}
-
-// Drain tells all clients to connect elsewhere within the given time, and closes
-// what is left after it.
-func (s *Service) Drain(within time.Duration) {
-	s.mu.Lock()
-	s.draining = true
-	s.mu.Unlock()
-	e := &event{Type: "reconnect", Within: within.Milliseconds()}
-	frame := e.frame()
-	s.conns.Range(func(k, _ any) bool { k.(*Conn).send(frame, false); return true })
-	s.spawn(func() {
-		select {
-		case <-s.ctx.Done():
-		case <-time.After(within):
-			s.conns.Range(func(k, _ any) bool { k.(*Conn).close(closeShutdown, "moving"); return true })
-		}
-	})
+	return nil
 }
 
 // spawn runs f on a goroutine that Close waits for; false: it is too late.
@@ -155,39 +97,13 @@ func (s *Service) spawn(f func()) bool {
 	return true
 }
 
+// Grace is how long a session waits whose connection is lost.
+func (s *Service) Grace() time.Duration { return s.cfg.Grace }
+
 func (s *Service) now() time.Time { return s.cfg.Now() }
 
 // nextID names a commit: this node's, and never used again.
 func (s *Service) nextID() string { return s.node + "/" + strconv.FormatUint(s.ids.Add(1), 36) }
-
-// admit counts a connection in, before its handshake.
-func (s *Service) admit() bool {
-	s.mu.Lock()
-	refuse := s.closing || s.draining
-	s.mu.Unlock()
-	if refuse {
-		return false
-	}
-	if n := s.admitted.Add(1); s.cfg.MaxConns > 0 && n > int64(s.cfg.MaxConns) {
-		s.admitted.Add(-1)
-		return false
-	}
-	return true
-}
-
-func (s *Service) enter(c *Conn) bool {
-	s.conns.Store(c, struct{}{})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.closing
-}
-
-func (s *Service) dismiss(c *Conn) {
-	if c != nil {
-		s.conns.Delete(c)
-	}
-	s.admitted.Add(-1)
-}
 
 // room returns the room, loading it when need be. nil: the service is closed.
 func (s *Service) room(key Key) *Room {
@@ -306,27 +222,6 @@ func (s *Service) answersFor() time.Duration {
 		return math.MaxInt64
 	}
 	return s.now().Sub(time.UnixMilli(up))
-}
-
-// kicking is the command that takes a user out; while the store is away, one who is here.
-func (r *Room) kicking(user, text string) command {
-	return command{
-		must: true,
-		apply: func(t *tx) error {
-			t.kick(user, text)
-			return nil
-		},
-		done: func(err error) {
-			if err != nil {
-				r.putOut(user, ReasonKicked)
-			}
-			if s := r.sessions[user]; err != nil && s != nil {
-				r.gone[user] = leaving{s.id, ReasonKicked} // the store will be told when it is back
-				r.drop(s)
-				s.end(&event{Type: "kicked", Room: r.key.Room, Code: CodeKicked, Msg: kickText(CodeKicked), Custom: text})
-			}
-		},
-	}
 }
 
 // Ready reports whether the store answers.

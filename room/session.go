@@ -1,8 +1,6 @@
 package room
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"net/netip"
 	"sync"
 	"time"
@@ -10,11 +8,15 @@ import (
 	"liverelay/auth"
 )
 
-// newID is 128 bits nobody can guess.
-func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, see its documentation
-	return base64.RawURLEncoding.EncodeToString(b[:])
+// Link is the connection of a session's client. Its methods do not block.
+type Link interface {
+	// Send queues a frame. A large one, a snapshot or what was missed, may be more than
+	// is kept for a client that does not read.
+	Send(frame []byte, large bool)
+	// Gain makes a session one of the connection's; false: the connection has ended.
+	Gain(*Session) bool
+	// Lose takes a session away: it has ended, or goes on over another connection.
+	Lose(s *Session, resumed bool)
 }
 
 // Session is one member's stay in a room, on this node. It outlives its connection
@@ -33,22 +35,22 @@ type Session struct {
 
 	// guarded by mu
 	mu       sync.Mutex
-	conn     *Conn // nil: away
+	link     Link // nil: away
 	away     time.Time
 	ended    bool
 	token    auth.Token
 	remote   netip.Addr          // of the latest connection
 	warned   bool                // of the token's end
 	plays    map[string]struct{} // streams asked for
-	messages bucket              // broadcasts
-	infos    bucket
-	reports  map[reportKey]report
+	messages Bucket              // broadcasts
+	infos    Bucket
+	reports  map[reportKey]Report
 }
 
 func newSession(r *Room, u User, previous string, now int64) *Session {
 	return &Session{
-		id: newID(), previous: previous, room: r, user: u, login: now,
-		messages: newBucket(2, 2), infos: newBucket(10, 10),
+		id: auth.NewID(), previous: previous, room: r, user: u, login: now,
+		messages: NewBucket(2, 2), infos: NewBucket(10, 10),
 	}
 }
 
@@ -61,35 +63,35 @@ func (s *Session) member(node string) *Member {
 // it is a change.
 func (s *Session) send(frame []byte) {
 	s.mu.Lock()
-	c := s.conn
+	link := s.link
 	s.mu.Unlock()
-	if c != nil {
-		c.send(frame, false)
+	if link != nil {
+		link.Send(frame, false)
 	}
 }
 
 // sendLarge is send for a snapshot, which may be larger than the queue's limit.
 func (s *Session) sendLarge(frame []byte) {
 	s.mu.Lock()
-	c := s.conn
+	link := s.link
 	s.mu.Unlock()
-	if c != nil {
-		c.send(frame, true)
+	if link != nil {
+		link.Send(frame, true)
 	}
 }
 
 // attach gives the session a connection; the one it had before loses it.
-func (s *Session) attach(c *Conn, token auth.Token) bool {
+func (s *Session) attach(link Link, remote netip.Addr, token auth.Token) bool {
 	s.mu.Lock()
-	old := s.conn
-	s.conn, s.token, s.remote, s.warned = c, token, c.remote, false
+	old := s.link
+	s.link, s.token, s.remote, s.warned = link, token, remote, false
 	s.away = s.room.svc.now()
 	s.mu.Unlock()
-	if old != nil && old != c {
-		old.lose(s, closeResumed)
+	if old != nil && old != link {
+		old.Lose(s, true)
 	}
-	if !c.gain(s) {
-		s.detach(c, s.room.svc.now())
+	if !link.Gain(s) {
+		s.Detach(link, s.room.svc.now())
 		return false
 	}
 	return true
@@ -98,7 +100,7 @@ func (s *Session) attach(c *Conn, token auth.Token) bool {
 func (s *Session) attached() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conn != nil
+	return s.link != nil
 }
 
 // stay lets the grace begin anew: its client is about to be back.
@@ -116,48 +118,60 @@ func (s *Session) overdue(now time.Time) bool {
 }
 
 func (s *Session) overdueLocked(now time.Time) bool {
-	return s.conn == nil && !s.ended && now.Sub(s.away) > s.room.svc.cfg.Grace
+	return s.link == nil && !s.ended && now.Sub(s.away) > s.room.svc.cfg.Grace
 }
 
-// detach notes that the connection is gone, since the given time.
-func (s *Session) detach(c *Conn, away time.Time) {
+// Detach notes that a connection is gone, since the given time. The session waits for
+// the grace.
+func (s *Session) Detach(link Link, away time.Time) {
 	s.mu.Lock()
-	if s.conn == c {
-		s.conn, s.away = nil, away
+	if s.link == link {
+		s.link, s.away = nil, away
 	}
 	s.mu.Unlock()
 }
 
 // end takes the session from its connection, which stays; last is its last event.
 func (s *Session) end(last *event) {
-	s.mu.Lock()
-	c := s.conn
-	s.conn, s.ended = nil, true
-	s.mu.Unlock()
-	if c != nil {
+	if link := s.leave(); link != nil {
 		if last != nil {
-			c.send(last.frame(), false)
+			link.Send(last.frame(), false)
 		}
-		c.lose(s, 0)
+		link.Lose(s, false)
 	}
 }
 
 // moved ends the session here because its client came to another node with it.
 func (s *Session) moved() {
+	if link := s.leave(); link != nil {
+		link.Lose(s, true)
+	}
+}
+
+// leave marks the session ended and returns the connection it had.
+func (s *Session) leave() Link {
 	s.mu.Lock()
-	c := s.conn
-	s.conn, s.ended = nil, true
-	s.mu.Unlock()
-	if c != nil {
-		c.lose(s, closeResumed)
+	defer s.mu.Unlock()
+	link := s.link
+	s.link, s.ended = nil, true
+	return link
+}
+
+// Key is the session's room.
+func (s *Session) Key() Key { return s.room.key }
+
+// do queues a command of the session to its room.
+func (s *Session) do(c command) {
+	if !s.room.do(c) {
+		c.done(Refuse(CodeNotInRoom, "not logged in to this room"))
 	}
 }
 
 // drop takes a session out of the room's own. Owned by run.
 func (r *Room) drop(s *Session) {
 	r.mu.Lock()
-	if r.sessions[s.user.ID] == s {
-		delete(r.sessions, s.user.ID)
+	if r.own.sessions[s.user.ID] == s {
+		delete(r.own.sessions, s.user.ID)
 	}
 	r.mu.Unlock()
 }
@@ -165,6 +179,6 @@ func (r *Room) drop(s *Session) {
 // adopt makes a session one of the room's own. Owned by run.
 func (r *Room) adopt(s *Session) {
 	r.mu.Lock()
-	r.sessions[s.user.ID] = s
+	r.own.sessions[s.user.ID] = s
 	r.mu.Unlock()
 }

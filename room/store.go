@@ -92,8 +92,8 @@ type Holding struct {
 	Fence int64
 }
 
-// Standing is what Renew finds of one Holding.
-type Standing struct {
+// LeaseState is what Renew finds of one Holding.
+type LeaseState struct {
 	Position
 	Exists  bool
 	Held    bool    // the lease stood and was renewed
@@ -112,7 +112,7 @@ type Store interface {
 	// open whether it was done. It returns the fence of the node's lease.
 	Commit(ctx context.Context, key Key, c *Commit) (fence int64, err error)
 	// Renew prolongs a node's leases, and says where the rooms are.
-	Renew(ctx context.Context, node string, ttl time.Duration, h []Holding) ([]Standing, error)
+	Renew(ctx context.Context, node string, ttl time.Duration, h []Holding) ([]LeaseState, error)
 	// Claim gives streams to rooms for the ttl, but for those that another room has, and returns which
 	// has each. With ttl 0 it gives nothing and only says ("": none).
 	Claim(ctx context.Context, claims []Claim, ttl time.Duration) (rooms []string, err error)

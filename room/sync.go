@@ -14,14 +14,14 @@ func (r *Room) sync() error {
 		ctx, cancel := r.svc.storeTime()
 		var v View
 		err := r.svc.guard(func() (err error) {
-			v, err = r.svc.store.Read(ctx, r.key, r.st.Position)
+			v, err = r.svc.store.Read(ctx, r.key, r.copy.st.Position)
 			return err
 		})
 		cancel()
 		if err != nil {
 			return err
 		}
-		r.seen = r.seen[:0]
+		r.copy.seen = r.copy.seen[:0]
 		if v.Ended {
 			if !v.Full {
 				r.follow(v)
@@ -29,8 +29,8 @@ func (r *Room) sync() error {
 			r.over()
 			continue // what has its name now
 		}
-		lost := r.st.exists() && r.owns() &&
-			(!v.Exists || v.Full && v.Incarnation == r.st.Incarnation && v.Seq < r.st.Seq)
+		lost := r.copy.st.exists() && r.owns() &&
+			(!v.Exists || v.Full && v.Incarnation == r.copy.st.Incarnation && v.Seq < r.copy.st.Seq)
 		switch {
 		case lost:
 			if err := r.restore(v); errors.Is(err, ErrConflict) {
@@ -38,7 +38,7 @@ func (r *Room) sync() error {
 			} else if err != nil {
 				return err
 			}
-			r.assertOwn = true
+			r.copy.assertOwn = true
 		case !v.Exists:
 			r.over()
 		case v.Full:
@@ -48,8 +48,8 @@ func (r *Room) sync() error {
 		default:
 			r.follow(v)
 		}
-		r.loaded = true
-		r.standing(v.Leases, v.Now)
+		r.copy.loaded = true
+		r.noteLeases(v.Leases, v.Now)
 		r.position()
 		return nil
 	}
@@ -59,16 +59,16 @@ func (r *Room) sync() error {
 // over takes the copy for that of a room that has ended. What this node still has in it, because it
 // was taken for dead and is not, begins it anew.
 func (r *Room) over() {
-	r.st, r.fence = newState(), 0
+	r.copy.st, r.copy.fence = newState(), 0
 	r.forgetLog()
-	r.users = userMerge{}
-	r.assertOwn = true
-	r.snapshots = len(r.sessions) > 0
+	r.told.users = userMerge{}
+	r.copy.assertOwn = true
+	r.copy.snapshots = len(r.own.sessions) > 0
 }
 
 // owns reports whether this node has anything in the room.
 func (r *Room) owns() bool {
-	return len(r.sessions) > 0 || len(r.media) > 0 || len(r.players) > 0
+	return len(r.own.sessions) > 0 || len(r.own.media) > 0 || len(r.own.players) > 0
 }
 
 // restore gives the store this node's copy, with a sequence ahead of any that was
@@ -76,8 +76,8 @@ func (r *Room) owns() bool {
 // assert theirs when they notice, and the leases of dead ones are not renewed.
 func (r *Room) restore(v View) error {
 	c := &Commit{
-		At: v.Position, Incarnation: r.st.Incarnation, ID: r.svc.nextID(), Seq: r.st.Seq + restoreJump,
-		Replace: true, Set: r.st.fields(), Node: r.svc.node, LastFence: r.lastFence, TTL: r.svc.cfg.LeaseTTL,
+		At: v.Position, Incarnation: r.copy.st.Incarnation, ID: r.svc.nextID(), Seq: r.copy.st.Seq + restoreJump,
+		Replace: true, Set: r.copy.st.fields(), Node: r.svc.node, LastFence: r.copy.lastFence, TTL: r.svc.cfg.LeaseTTL,
 	}
 	if !v.Exists {
 		c.At = Position{}
@@ -89,16 +89,16 @@ func (r *Room) restore(v View) error {
 	if err != nil {
 		return err
 	}
-	r.svc.log.Warn("room restored to the store", "room", r.key, "store_had", v.Seq, "was", r.st.Seq, "now", c.Seq)
-	r.fence, r.lastFence = fence, max(fence, r.lastFence)
-	r.st.Seq, r.st.Commit = c.Seq, c.ID
+	r.svc.log.Warn("room restored to the store", "room", r.key, "store_had", v.Seq, "was", r.copy.st.Seq, "now", c.Seq)
+	r.copy.fence, r.copy.lastFence = fence, max(fence, r.copy.lastFence)
+	r.copy.st.Seq, r.copy.st.Commit = c.Seq, c.ID
 	r.forgetLog() // a client of another node may have seen more than we had: it needs a snapshot
 	return nil
 }
 
 // follow applies other nodes' changes, in order.
 func (r *Room) follow(v View) {
-	seq := r.st.Seq
+	seq := r.copy.st.Seq
 	var foreign, own []*Change
 	flush := func() {
 		if len(foreign) > 0 {
@@ -112,13 +112,13 @@ func (r *Room) follow(v View) {
 	}
 	for _, rec := range v.Log {
 		seq++
-		r.seen = append(r.seen, rec.Commit)
+		r.copy.seen = append(r.copy.seen, rec.Commit)
 		ch, ok := parseChange(rec.Data, seq)
 		if !ok {
 			continue
 		}
-		r.st.apply(ch)
-		r.st.Seq = seq
+		r.copy.st.apply(ch)
+		r.copy.st.Seq = seq
 		r.remember(ch, rec.Data)
 		if mine := strings.HasPrefix(rec.Commit, r.svc.node+"/"); mine {
 			if len(foreign) > 0 {
@@ -133,7 +133,7 @@ func (r *Room) follow(v View) {
 		}
 	}
 	flush()
-	r.st.Position = v.Position
+	r.copy.st.Position = v.Position
 }
 
 // replace takes the store's copy for ours; sessions here get it as a snapshot.
@@ -143,12 +143,12 @@ func (r *Room) replace(v View) error {
 		return err
 	}
 	r.keepMessages(v)
-	r.st = st
+	r.copy.st = st
 	r.forgetLog()
-	r.users = userMerge{}
-	r.assertOwn = true
+	r.told.users = userMerge{}
+	r.copy.assertOwn = true
 	r.checkSessions()
-	r.snapshots = len(r.sessions) > 0
+	r.copy.snapshots = len(r.own.sessions) > 0
 	return nil
 }
 
@@ -159,19 +159,19 @@ func (r *Room) hear(n Notice) {
 		r.relayMessage(n.Payload)
 		return
 	case NoticeResync:
-		r.loaded = false
+		r.copy.loaded = false
 		return
 	}
-	if !r.loaded {
+	if !r.copy.loaded {
 		return
 	}
 	last := n.Seq + int64(len(n.Records)) - 1
 	switch {
-	case n.Commit == r.st.Commit:
+	case n.Commit == r.copy.st.Commit:
 		return // known
-	case n.Incarnation == r.st.Incarnation && len(n.Records) > 0 && last <= r.st.Seq:
+	case n.Incarnation == r.copy.st.Incarnation && len(n.Records) > 0 && last <= r.copy.st.Seq:
 		return // late or repeated
-	case n.Before == r.st.Position && n.Incarnation == r.st.Incarnation && len(n.Records) > 0 && n.Seq == r.st.Seq+1:
+	case n.Before == r.copy.st.Position && n.Incarnation == r.copy.st.Incarnation && len(n.Records) > 0 && n.Seq == r.copy.st.Seq+1:
 		v := View{Position: Position{Incarnation: n.Incarnation, Seq: last, Commit: n.Commit}}
 		for _, data := range n.Records {
 			v.Log = append(v.Log, Record{Commit: n.Commit, Data: data})
@@ -182,23 +182,23 @@ func (r *Room) hear(n Notice) {
 		}
 		r.position()
 	default:
-		r.loaded = false // a gap: read
+		r.copy.loaded = false // a gap: read
 	}
 }
 
 // assert makes the room say what this node owns, after both may have gone apart.
 func (r *Room) assert(t *tx) {
 	me := r.svc.node
-	for user, s := range r.sessions {
+	for user, s := range r.own.sessions {
 		if m := t.st.members[user]; m == nil || m.Session == s.id && m.Node != me {
 			t.member(s.member(me))
-			delete(r.gone, user)
+			delete(r.own.gone, user)
 		}
 	}
 	for user, m := range t.st.members {
-		if m.Node == me && r.sessions[user] == nil {
+		if m.Node == me && r.own.sessions[user] == nil {
 			why := ReasonHeartbeat
-			if l, ok := r.gone[user]; ok && l.session == m.Session {
+			if l, ok := r.own.gone[user]; ok && l.session == m.Session {
 				why = l.why
 			}
 			t.leave(m, why, 0, "")
@@ -207,29 +207,29 @@ func (r *Room) assert(t *tx) {
 	r.assertDevices(t)
 	r.assertClaims(t.st)
 	for _, s := range t.st.streams {
-		if md := r.media[s.ID]; s.Node == me && s.Live && !s.Manual && (md == nil || md.ended || md.Epoch != s.Epoch) {
+		if md := r.own.media[s.ID]; s.Node == me && s.Live && !s.Manual && (md == nil || md.ended || md.Epoch != s.Epoch) {
 			t.silence(s, ReasonLost)
 		}
 		if s.Session != "" && t.st.members[s.User.ID] == nil {
 			t.unstream(s, ReasonHeartbeat)
 		}
 	}
-	for _, m := range r.media {
+	for _, m := range r.own.media {
 		r.announce(t, m)
 	}
 }
 
-// standing notes which nodes seem dead: their lease has run out, or, after the
+// noteLeases notes which nodes seem dead: their lease has run out, or, after the
 // store had lost the room, they have not taken a new one. While the store was away
 // from here, nobody can be blamed for that.
-func (r *Room) standing(leases []Lease, now int64) {
-	r.expired = nil
+func (r *Room) noteLeases(leases []Lease, now int64) {
+	r.copy.expired = nil
 	answers := r.svc.answersFor()
 	alive := map[string]bool{r.svc.node: true}
 	for _, l := range leases {
 		alive[l.Node] = true
 		if l.Node != r.svc.node && l.Expires < now {
-			r.expired = append(r.expired, expired{l, min(answers, time.Duration(now-l.Expires)*time.Millisecond)})
+			r.copy.expired = append(r.copy.expired, expired{l, min(answers, time.Duration(now-l.Expires)*time.Millisecond)})
 		}
 	}
 	orphans := map[string]time.Time{}
@@ -240,27 +240,27 @@ func (r *Room) standing(leases []Lease, now int64) {
 		if _, ok := orphans[node]; ok {
 			return
 		}
-		first, ok := r.orphans[node]
+		first, ok := r.copy.orphans[node]
 		if !ok {
 			first = r.svc.now()
 		}
 		orphans[node] = first
 	}
-	for _, m := range r.st.members {
+	for _, m := range r.copy.st.members {
 		seen(m.Node)
 	}
-	for _, d := range r.st.devices {
+	for _, d := range r.copy.st.devices {
 		seen(d.Node)
 	}
-	for _, s := range r.st.streams {
+	for _, s := range r.copy.st.streams {
 		if s.Live && !s.Manual {
 			seen(s.Node)
 		}
 	}
-	r.orphans = orphans
+	r.copy.orphans = orphans
 	for node, first := range orphans {
 		if age := min(answers, r.svc.now().Sub(first)-r.svc.cfg.LeaseTTL); age > 0 {
-			r.expired = append(r.expired, expired{Lease{Node: node}, age})
+			r.copy.expired = append(r.copy.expired, expired{Lease{Node: node}, age})
 		}
 	}
 }
@@ -277,7 +277,7 @@ func (r *Room) bury(t *tx) {
 	if !t.st.exists() {
 		return
 	}
-	for _, l := range r.expired {
+	for _, l := range r.copy.expired {
 		if l.age < r.svc.cfg.MediaGrace {
 			continue
 		}

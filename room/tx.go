@@ -1,6 +1,10 @@
 package room
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"liverelay/auth"
+)
 
 // tx collects the changes of one commit. They are applied to the copy at once, so
 // that each sees those before it, and undone when the commit is not made.
@@ -25,6 +29,9 @@ func (t *tx) add(c *Change) {
 		t.fields[field] = struct{}{}
 	}
 }
+
+// seq is the number that the latest change gets.
+func (t *tx) seq() int64 { return t.st.Seq + int64(len(t.changes)) }
 
 func (t *tx) undo() {
 	for i := len(t.undos) - 1; i >= 0; i-- {
@@ -121,12 +128,12 @@ func (t *tx) unstream(s *Stream, why Reason) {
 func (t *tx) commit(r *Room) (*Commit, error) {
 	c := &Commit{
 		At: t.st.Position, Incarnation: t.st.Incarnation, ID: t.id, Seq: t.st.Seq + 1,
-		Set: map[string]string{}, Node: r.svc.node, Fence: r.fence, LastFence: r.lastFence, TTL: r.svc.cfg.LeaseTTL, Expired: t.expired,
+		Set: map[string]string{}, Node: r.svc.node, Fence: r.copy.fence, LastFence: r.copy.lastFence, TTL: r.svc.cfg.LeaseTTL, Expired: t.expired,
 	}
 	if c.Incarnation == "" {
 		// A room's numbers begin with the time (µs): above those of any room of this
 		// name before it, so that an old number can never be taken for one of this.
-		c.Incarnation, c.Seq = newID(), t.now*1000
+		c.Incarnation, c.Seq = auth.NewID(), t.now*1000
 		if t.st.Created == 0 {
 			t.st.Created = t.now
 		}

@@ -16,7 +16,7 @@ import (
 
 	"liverelay/auth"
 	"liverelay/redis/redistest"
-	"liverelay/room"
+	"liverelay/room/backend"
 )
 
 // openNodes starts nodes that anybody may publish to and play from, without rooms.
@@ -32,12 +32,12 @@ func openNodes(t *testing.T, redis []string) []*Server {
 	return nodes
 }
 
-// backend calls a node's server API as the app's backend does, and returns its answer.
-func backend(t *testing.T, s *Server, query string) string {
+// askBackend calls a node's server API as the app's backend does, and returns its answer.
+func askBackend(t *testing.T, s *Server, query string) string {
 	t.Helper()
 	nonce, now := auth.NewID(), fmt.Sprint(time.Now().Unix())
 	_, body := get(t, "http://"+s.Config().HTTP.Listen+"/api/?Action="+strings.ReplaceAll(query, "[]", "%5B%5D")+
-		"&AppId=1&SignatureNonce="+nonce+"&Timestamp="+now+"&Signature="+room.APISignature("1", nonce, secretA, now), "")
+		"&AppId=1&SignatureNonce="+nonce+"&Timestamp="+now+"&Signature="+backend.Signature("1", nonce, secretA, now), "")
 	var reply struct{ Code int }
 	if err := json.Unmarshal([]byte(body), &reply); err != nil || reply.Code != 0 {
 		t.Fatalf("%s: %s", query, body)
@@ -114,7 +114,7 @@ func TestForbiddenWithoutARoom(t *testing.T) {
 						tcp.Close()
 					}
 					begin := time.Now()
-					backend(t, far, rule[0])
+					askBackend(t, far, rule[0])
 					for what, ended := range map[string]chan struct{}{"publisher": publisher, "player": player} {
 						select {
 						case <-ended: // promised: the media in < 1 s; a socket then has 2 s to answer the goodbye
@@ -129,10 +129,10 @@ func TestForbiddenWithoutARoom(t *testing.T) {
 					if _, _, _, err := ws.Dial(t.Context(), "ws://"+near.Config().HTTP.Listen+"/live/plain.flv?publish=1"); err == nil {
 						t.Error("a new publisher is let in")
 					}
-					if state := backend(t, near, "DescribeRTCStreamState&StreamId=plain"); !strings.Contains(state, "offline") {
+					if state := askBackend(t, near, "DescribeRTCStreamState&StreamId=plain"); !strings.Contains(state, "offline") {
 						t.Error(state)
 					}
-					backend(t, near, rule[1])
+					askBackend(t, near, rule[1])
 					openPublish(t, near)
 					openPlay(t, near)
 				})

@@ -12,7 +12,6 @@ import (
 	"liverelay/config"
 	"liverelay/relay/door"
 	"liverelay/relay/httpflv"
-	"liverelay/room"
 	"liverelay/web"
 )
 
@@ -88,16 +87,15 @@ func listenError(key, address string, err error) error {
 
 // newPublic returns what everybody reaches by HTTP: media and, beside it, pages
 // and signalling.
-func newPublic(flv *httpflv.Handler, rooms *room.Service, pages *web.Handler) http.Handler {
+func newPublic(flv *httpflv.Handler, members, backends http.Handler, pages *web.Handler) http.Handler {
 	mux := http.NewServeMux()
-	signal := rooms.Signal()
 	mux.HandleFunc("/signal", func(w http.ResponseWriter, r *http.Request) {
 		if conn := door.ConnOf(r); conn != nil {
 			_ = conn.SetWriteBuffer(signalBuffer)
 		}
-		signal.ServeHTTP(w, r)
+		members.ServeHTTP(w, r)
 	})
-	mux.Handle("/api/", rooms.API())
+	mux.Handle("/api/", backends)
 	for _, path := range web.Paths {
 		mux.Handle(path, pages)
 	}
@@ -120,7 +118,7 @@ func newPublic(flv *httpflv.Handler, rooms *room.Service, pages *web.Handler) ht
 }
 
 // signalBuffer is what the kernel may hold for a member. By default it hides megabytes
-// of a client that does not read, and so from the limits that room has for it.
+// of a client that does not read, and so from the limits that its room has for it.
 const signalBuffer = 64 << 10
 
 func answer(w http.ResponseWriter, status int, contentType, body string) {

@@ -9,27 +9,57 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/room"
+	"liverelay/room/backend"
+	"liverelay/room/signal"
 )
 
-// newRooms makes the rooms of this node. They hear of media by the relay's
-// hooks and speak to it through the two End functions.
-func (s *Server) newRooms(keeper *gatekeeper) (*room.Service, error) {
-	return room.New(room.Config{
-		Node:         s.Config().Node.ID + "." + auth.NewID()[:6], // another one after each start
+// joinRooms makes the rooms of this node, and the two doors to them: for clients, and
+// for the apps' backends. Rooms hear of media by the relay's hooks, and end it by [roomRelay].
+func (s *Server) joinRooms(keeper *gatekeeper) (err error) {
+	cfg := s.Config()
+	s.rooms, err = room.New(room.Config{
+		Node:         cfg.Node.ID + "." + auth.NewID()[:6], // another one after each start
 		Store:        s.store,
 		Bus:          s.bus,
 		Log:          s.log,
-		App:          s.roomApp,
-		Origin:       keeper.Origin,
-		Secure:       door.Secure,
 		Access:       access{s.auth, s},
-		EndStream:    s.endStream,
-		EndPlayers:   s.endPlayers,
-		StreamLive:   s.streamLive,
-		Grace:        s.Config().Room.Grace,
-		MaxMembers:   s.Config().Room.MaxMembers,
-		MaxNodeRooms: s.Config().Room.MaxRooms,
+		Relay:        roomRelay{s.relay},
+		Grace:        cfg.Room.Grace,
+		MaxMembers:   cfg.Room.MaxMembers,
+		MaxNodeRooms: cfg.Room.MaxRooms,
 	})
+	if err != nil {
+		return err
+	}
+	s.signal = signal.New(s.rooms, signal.Config{
+		App: func(id uint32, name string) (string, bool) {
+			app, ok := s.findApp(id, name)
+			return app.Name, ok
+		},
+		Origin: keeper.Origin,
+		Secure: door.Secure,
+		Log:    s.log,
+	})
+	s.backend = backend.New(s.rooms, backend.Config{
+		App:        s.findApp,
+		Access:     s.auth,
+		Secure:     door.Secure,
+		StreamLive: s.streamLive,
+		Log:        s.log,
+	})
+	return nil
+}
+
+// closeRooms closes both doors before the rooms.
+func (s *Server) closeRooms(ctx context.Context) error {
+	var errs []error
+	if s.signal != nil {
+		errs = append(errs, s.signal.Close(ctx))
+	}
+	if s.backend != nil {
+		errs = append(errs, s.backend.Close(ctx))
+	}
+	return errors.Join(append(errs, s.rooms.Close(ctx))...)
 }
 
 // openStore takes Redis when it is configured, else this process's memory.
@@ -50,13 +80,13 @@ func (s *Server) openStore() error {
 	return nil
 }
 
-// roomApp finds an app by id, name or both.
-func (s *Server) roomApp(id uint32, name string) (room.App, bool) {
+// findApp finds an app by id, name or both.
+func (s *Server) findApp(id uint32, name string) (backend.App, bool) {
 	for _, app := range s.Config().Apps {
 		if id != 0 && app.ID != id || name != "" && app.Name != name || id == 0 && name == "" {
 			continue
 		}
-		return room.App{
+		return backend.App{
 			Name:           app.Name,
 			ID:             app.ID,
 			Secrets:        app.Secret,
@@ -64,13 +94,31 @@ func (s *Server) roomApp(id uint32, name string) (room.App, bool) {
 			CallbackSecret: s.Config().Hooks.Secret,
 		}, true
 	}
-	return room.App{}, false
+	return backend.App{}, false
 }
 
-func (s *Server) endStream(ref room.StreamRef, why room.Reason) {
-	s.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, func(session relay.Session) bool {
+// roomRelay is the relay as rooms see it.
+type roomRelay struct{ relay *relay.Relay }
+
+// EndStream ends a publisher.
+func (r roomRelay) EndStream(ref room.StreamRef, why room.Reason) {
+	r.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, func(session relay.Session) bool {
 		return session.Action == relay.ActionPublish && session.Epoch == ref.Epoch
 	}, endingOf(why))
+}
+
+// EndPlayers ends what a user of a room plays here.
+func (r roomRelay) EndPlayers(ref room.PlayersRef, why room.Reason) {
+	match := func(session relay.Session) bool {
+		g := &session.Grant
+		return session.Action == relay.ActionPlay && session.Name.App == ref.App && g.User == ref.User && g.Room == ref.Room &&
+			(ref.Session == "" || g.Session == ref.Session)
+	}
+	if ref.Stream != "" {
+		r.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, match, endingOf(why))
+	} else {
+		r.relay.End(match, endingOf(why))
+	}
 }
 
 // streamLive says whether a stream has media here; one that waits for its lost
@@ -78,20 +126,6 @@ func (s *Server) endStream(ref room.StreamRef, why room.Reason) {
 func (s *Server) streamLive(app, stream string) bool {
 	state, ok := s.relay.Stream(relay.Name{App: app, Stream: stream})
 	return ok && state.Live
-}
-
-// endPlayers ends what a user of a room plays here.
-func (s *Server) endPlayers(ref room.PlayersRef, why room.Reason) {
-	match := func(session relay.Session) bool {
-		g := &session.Grant
-		return session.Action == relay.ActionPlay && session.Name.App == ref.App && g.User == ref.User && g.Room == ref.Room &&
-			(ref.Session == "" || g.Session == ref.Session)
-	}
-	if ref.Stream != "" {
-		s.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, match, endingOf(why))
-	} else {
-		s.relay.End(match, endingOf(why))
-	}
 }
 
 // watchBans ends the media that run here when they are banned or revoked.

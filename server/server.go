@@ -25,6 +25,8 @@ import (
 	"liverelay/relay/rtmp"
 	"liverelay/relay/socket"
 	"liverelay/room"
+	"liverelay/room/backend"
+	"liverelay/room/signal"
 )
 
 const (
@@ -49,20 +51,22 @@ type Server struct {
 
 	cfg atomic.Pointer[config.Config] // never written to: replaced
 
-	relay *relay.Relay
-	auth  *auth.Authorizer
-	bans  auth.Store
-	hook  *auth.Hook // nil: none
-	cert  *door.Certificate
-	gate  *door.Gate
-	rtmp  *rtmp.Server
-	flv   *httpflv.Handler
-	store room.Store
-	bus   room.Bus
-	redis *redis.Client // nil: in memory
-	rooms *room.Service
-	http  *door.Server
-	admin *admin.Server
+	relay   *relay.Relay
+	auth    *auth.Authorizer
+	bans    auth.Store
+	hook    *auth.Hook // nil: none
+	cert    *door.Certificate
+	gate    *door.Gate
+	rtmp    *rtmp.Server
+	flv     *httpflv.Handler
+	store   room.Store
+	bus     room.Bus
+	redis   *redis.Client // nil: in memory
+	rooms   *room.Service
+	signal  *signal.Server
+	backend *backend.Server
+	http    *door.Server
+	admin   *admin.Server
 
 	trusted []netip.Prefix // proxies that are believed
 
@@ -165,7 +169,7 @@ func (s *Server) build() error {
 		Hooks:            s.hooks(),
 		Log:              s.log,
 	})
-	if s.rooms, err = s.newRooms(keeper); err != nil {
+	if err = s.joinRooms(keeper); err != nil {
 		return err
 	}
 	s.rtmp = &rtmp.Server{
@@ -187,7 +191,7 @@ func (s *Server) build() error {
 	if s.trusted, err = door.ParseTrusted(cfg.Proxy.Trusted); err != nil {
 		return fmt.Errorf("proxy_protocol.trusted: %w", err)
 	}
-	s.http = door.NewServer(newPublic(s.flv, s.rooms, pages(cfg)), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
+	s.http = door.NewServer(newPublic(s.flv, s.signal, s.backend, pages(cfg)), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
 	s.admin, err = admin.New(admin.Config{
 		Relay:   view{s},
 		Ready:   s.ready,

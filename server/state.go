@@ -68,7 +68,7 @@ func (v view) Counters() admin.Counters {
 	for reason, n := range v.auth.Stats().Refused {
 		refusals[string(reason)] = n
 	}
-	rooms := v.rooms.Stats()
+	rooms, callbacks := v.rooms.Stats(), v.backend.Stats()
 	kept, cuts := v.relay.Kept()
 	return admin.Counters{
 		Drops:    v.relay.Drops(),
@@ -78,8 +78,8 @@ func (v view) Counters() admin.Counters {
 		Open:     gate.Open,
 		Rooms:    rooms.Rooms,
 		Members:  rooms.Sessions,
-		Signal:   rooms.Connections,
-		Callback: map[string]uint64{"sent": rooms.CallbacksSent, "lost": rooms.CallbacksLost},
+		Signal:   v.signal.Stats().Connections,
+		Callback: map[string]uint64{"sent": callbacks.CallbacksSent, "lost": callbacks.CallbacksLost},
 		Doors: []admin.Door{
 			{Name: "rtmp", Results: media.Results, BytesIn: media.BytesIn, BytesOut: media.BytesOut},
 			{Name: "http", Results: http.Results, BytesIn: http.BytesIn, BytesOut: http.BytesOut},

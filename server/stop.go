@@ -36,7 +36,7 @@ func (s *Server) ready() admin.Readiness {
 func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
 	s.closePublic()
-	s.rooms.Drain(s.Config().Node.DrainTimeout)
+	s.signal.Drain(s.Config().Node.DrainTimeout)
 	timeout := time.After(s.Config().Node.DrainTimeout)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -53,7 +53,7 @@ func (s *Server) Drain(ctx context.Context) {
 
 // busy says whether anybody publishes, plays or is in a room.
 func (s *Server) busy() bool {
-	if s.rooms.Busy() {
+	if s.signal.Busy() {
 		return true
 	}
 	for _, stream := range s.relay.Streams() {
@@ -95,7 +95,7 @@ func (s *Server) Close() {
 		end("flv", s.flv.Close)
 	}
 	if s.rooms != nil {
-		end("rooms", s.rooms.Close)
+		end("rooms", s.closeRooms)
 	}
 	doors.Wait()
 	if s.http != nil { // with what is left: requests that are neither media nor signalling

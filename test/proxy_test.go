@@ -27,6 +27,7 @@ import (
 
 	"liverelay/auth"
 	"liverelay/room"
+	"liverelay/room/backend"
 	"liverelay/room/roomtest"
 )
 
@@ -282,7 +283,7 @@ hooks: {authorize: %q}
 
 	now := fmt.Sprint(time.Now().Unix())
 	reply, err := from("127.0.0.20").Get("https://" + inner + "/api/?Action=SetForbidUserRule&RuleType=1&IP=127.0.0.21&DisabledPrivilege[]=1&EffectiveTime=3600&AppId=4&SignatureNonce=n&Timestamp=" + now +
-		"&SignatureVersion=2.0&Signature=" + room.APISignature("4", "n", appSecret, now))
+		"&SignatureVersion=2.0&Signature=" + backend.Signature("4", "n", appSecret, now))
 	if err != nil {
 		t.Fatal(err)
 	}

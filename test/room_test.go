@@ -11,13 +11,13 @@ import (
 
 	"liverelay/auth"
 	"liverelay/relay/flv"
-	"liverelay/room"
+	"liverelay/room/backend"
 	"liverelay/room/roomtest"
 	"liverelay/test/wait"
 )
 
 // The call as the seed tells it: who pushes and plays is a program of its own, who
-// signals speaks room/PROTOCOL.md.
+// signals speaks room/signal/PROTOCOL.md.
 
 // member is one user in a room.
 type member struct {
@@ -122,7 +122,7 @@ func (n *node) call(query string, data any) {
 	n.t.Helper()
 	now, nonce := fmt.Sprint(time.Now().Unix()), auth.NewID()
 	reply, err := http.Get("http://" + n.http + "/api/?Action=" + query + "&AppId=1&SignatureNonce=" + nonce + "&Timestamp=" + now +
-		"&SignatureVersion=2.0&Signature=" + room.APISignature("1", nonce, appSecret, now))
+		"&SignatureVersion=2.0&Signature=" + backend.Signature("1", nonce, appSecret, now))
 	if err != nil {
 		n.t.Fatal(err)
 	}

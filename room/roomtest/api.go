@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"liverelay/room"
+	"liverelay/room/backend"
 )
 
 // Reply is what the server API answers.
@@ -27,7 +27,7 @@ func Call(ctx context.Context, n *Node, query string, body ...string) (Reply, er
 	nonce, now := fmt.Sprint(time.Now().UnixNano()), strconv.FormatInt(time.Now().Unix(), 10)
 	id := strconv.Itoa(AppID)
 	url := n.API + "?" + strings.ReplaceAll(query, "[]", "%5B%5D") + "&AppId=" + id + "&SignatureNonce=" + nonce + "&Timestamp=" + now +
-		"&SignatureVersion=2.0&Signature=" + room.APISignature(id, nonce, AppSecret, now)
+		"&SignatureVersion=2.0&Signature=" + backend.Signature(id, nonce, AppSecret, now)
 	method, content := http.MethodGet, io.Reader(http.NoBody)
 	if len(body) > 0 {
 		method, content = http.MethodPost, strings.NewReader(body[0])

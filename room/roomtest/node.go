@@ -10,6 +10,8 @@ import (
 
 	"liverelay/auth"
 	"liverelay/room"
+	"liverelay/room/backend"
+	"liverelay/room/signal"
 )
 
 // AppName, AppID and AppSecret are those of the one app of a test node.
@@ -22,6 +24,8 @@ const (
 // Node is one node of the service, with a media path that does as it is told.
 type Node struct {
 	Service *room.Service
+	Signal  *signal.Server
+	Backend *backend.Server
 	Access  *Access
 	URL     string // of /signal
 	API     string // of /api/
@@ -39,6 +43,13 @@ type Node struct {
 	players []room.PlayersRef
 }
 
+// Config is a node's. Signal and Backend take the clock, the log and the tick of the rooms.
+type Config struct {
+	room.Config
+	Signal  signal.Config
+	Backend backend.Config
+}
+
 // Access decides as the server does, but for the tokens, which say themselves what they
 // are: "ok", or "user:NAME", "expired", "nopublish", "nologin", "soon", "streams:A,B".
 type Access struct {
@@ -51,35 +62,32 @@ type Access struct {
 
 // NewNode starts a node on a free port of the loopback, with a list of bans of its own.
 // tweak may change its configuration.
-func NewNode(store room.Store, bus room.Bus, tweak func(*room.Config)) (*Node, error) {
+func NewNode(store room.Store, bus room.Bus, tweak func(*Config)) (*Node, error) {
 	return NewGuarded(store, bus, auth.NewMemory(0), tweak)
 }
 
 // NewGuarded is NewNode with a list of bans, which may be one of several nodes.
-func NewGuarded(store room.Store, bus room.Bus, bans auth.Store, tweak func(*room.Config)) (*Node, error) {
+func NewGuarded(store room.Store, bus room.Bus, bans auth.Store, tweak func(*Config)) (*Node, error) {
 	authorizer, err := auth.New(auth.Options{Apps: []auth.App{{Name: AppName, ID: AppID, Secrets: []string{AppSecret}}}, Store: bans})
 	if err != nil {
 		return nil, err
 	}
 	access := &Access{Authorizer: authorizer, now: time.Now}
 	n := &Node{Access: access, bus: bus, done: make(chan struct{}), watched: make(chan struct{})}
-	app := room.App{Name: AppName, ID: AppID, Secrets: []string{AppSecret}}
-	cfg := room.Config{
-		Store: store, Bus: bus,
-		LoginTimeout: time.Hour, StoreTimeout: 10 * time.Second, // the machine may be busy
-		App: func(id uint32, name string) (room.App, bool) {
-			return app, (id == 0 || id == AppID) && (name == "" || name == AppName)
+	app := backend.App{Name: AppName, ID: AppID, Secrets: []string{AppSecret}}
+	known := func(id uint32, name string) bool { return (id == 0 || id == AppID) && (name == "" || name == AppName) }
+	cfg := Config{
+		Config: room.Config{
+			Store: store, Bus: bus, Access: access, Relay: n,
+			StoreTimeout: 10 * time.Second, // the machine may be busy
 		},
-		Access: access,
-		EndStream: func(ref room.StreamRef, _ room.Reason) {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.ended = append(n.ended, ref)
+		Signal: signal.Config{
+			LoginTimeout: time.Hour,
+			App:          func(id uint32, name string) (string, bool) { return AppName, known(id, name) },
 		},
-		EndPlayers: func(ref room.PlayersRef, _ room.Reason) {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.players = append(n.players, ref)
+		Backend: backend.Config{
+			Access: access,
+			App:    func(id uint32, name string) (backend.App, bool) { return app, known(id, name) },
 		},
 	}
 	if tweak != nil {
@@ -88,15 +96,22 @@ func NewGuarded(store room.Store, bus room.Bus, bans auth.Store, tweak func(*roo
 	if cfg.Now != nil {
 		access.now = cfg.Now
 	}
-	if n.Service, err = room.New(cfg); err != nil {
+	if cfg.Signal.Tick == 0 {
+		cfg.Signal.Tick = cfg.Tick
+	}
+	cfg.Signal.Now, cfg.Signal.Log = cfg.Now, cfg.Log
+	cfg.Backend.Now, cfg.Backend.Log = cfg.Now, cfg.Log
+	if n.Service, err = room.New(cfg.Config); err != nil {
 		return nil, err
 	}
+	n.Signal = signal.New(n.Service, cfg.Signal)
+	n.Backend = backend.New(n.Service, cfg.Backend)
 	if n.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/signal", n.Service.Signal())
-	mux.Handle("/api/", n.Service.API())
+	mux.Handle("/signal", n.Signal)
+	mux.Handle("/api/", n.Backend)
 	n.server = &http.Server{Handler: mux, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 		_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10) // else the kernel hides megabytes of a client that does not read
 		return ctx
@@ -166,6 +181,20 @@ func (a *Access) Ban(ctx context.Context, e auth.Entry) error {
 	return a.Authorizer.Ban(ctx, e)
 }
 
+// EndStream implements [room.Relay].
+func (n *Node) EndStream(ref room.StreamRef, _ room.Reason) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ended = append(n.ended, ref)
+}
+
+// EndPlayers implements [room.Relay].
+func (n *Node) EndPlayers(ref room.PlayersRef, _ room.Reason) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.players = append(n.players, ref)
+}
+
 // Ended lists the publishers that the service wanted ended.
 func (n *Node) Ended() []room.StreamRef {
 	n.mu.Lock()
@@ -193,6 +222,8 @@ func (n *Node) Close() {
 	defer cancel()
 	n.stop()
 	<-n.watched
+	_ = n.Signal.Close(ctx)
+	_ = n.Backend.Close(ctx)
 	_ = n.Service.Close(ctx)
 	_ = n.server.Close()
 	<-n.done

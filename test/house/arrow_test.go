@@ -33,6 +33,9 @@ func TestArrows(t *testing.T) {
 		"relay/flv":          {},
 		"relay/socket":       {"relay/socket/uring"},
 		"relay/socket/uring": {},
+		"auth":               {"github.com/golang-jwt/jwt/v5"},
+		"room":               {"auth", "github.com/golang-jwt/jwt/v5"},
+		"room/backend":       {"room", "auth", "github.com/golang-jwt/jwt/v5"},
 	} {
 		for _, need := range needs(t, pkg) {
 			if !slices.Contains(may, need) {
@@ -57,4 +60,52 @@ func TestUnsafeOnlyInSockets(t *testing.T) {
 			t.Errorf("%s imports %s", pkg, imports)
 		}
 	}
+}
+
+// What a package does not import itself.
+func TestForbiddenImports(t *testing.T) {
+	for pkg, not := range map[string][]string{
+		"room": {"net/http", "crypto/tls", "net"}, // auth has an HTTP client, the hook
+	} {
+		for _, imported := range imports(t, pkg)[pkg] {
+			if slices.Contains(not, imported) {
+				t.Errorf("%s imports %s", pkg, imported)
+			}
+		}
+	}
+}
+
+// A third-party module is imported by one package. What helps tests aside: its name ends in test.
+func TestOneImporter(t *testing.T) {
+	of := map[string][]string{}
+	for pkg, all := range imports(t, "...") {
+		for _, module := range []string{"github.com/redis/go-redis/v9", "github.com/coder/websocket"} {
+			if slices.Contains(all, module) && !strings.HasSuffix(pkg, "test") {
+				of[module] = append(of[module], pkg)
+			}
+		}
+	}
+	for module, want := range map[string]string{
+		"github.com/redis/go-redis/v9": "redis",
+		"github.com/coder/websocket":   "room/signal",
+	} {
+		if got := of[module]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s is imported by %v, want %s", module, got, want)
+		}
+	}
+}
+
+// imports returns what packages import themselves, tests aside, by package.
+func imports(t *testing.T, pattern string) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+pattern).Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", pattern, err)
+	}
+	all := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		all[strings.TrimPrefix(fields[0], module)] = fields[1:]
+	}
+	return all
 }

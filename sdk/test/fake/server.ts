@@ -1,4 +1,4 @@
-// A signalling server in this process that keeps to room/PROTOCOL.md: rooms with a
+// A signalling server in this process that keeps to room/signal/PROTOCOL.md: rooms with a
 // sequence and a log, sessions with a grace, resume, kicks. Several hosts share its
 // rooms as a cluster's nodes do, and each of them can misbehave.
 

@@ -2,8 +2,8 @@ package room
 
 import "time"
 
-// keepHouse looks after rooms, sessions, connections and leases.
-func (s *Service) keepHouse() {
+// maintain looks after rooms, sessions and leases, once per Tick.
+func (s *Service) maintain() {
 	tick := time.NewTicker(s.cfg.Tick)
 	defer tick.Stop()
 	renewEvery := s.cfg.LeaseTTL / 3
@@ -38,7 +38,6 @@ func (s *Service) keepHouse() {
 		if count {
 			counted = now
 		}
-		s.conns.Range(func(k, _ any) bool { k.(*Conn).check(now); return true })
 		if now.Sub(renewed) >= renewEvery {
 			renewed = now
 			s.renew(rooms)
@@ -56,7 +55,7 @@ func (s *Service) renew(rooms []*Room) {
 		var holdings []Holding
 		for _, r := range rooms[:n] {
 			r.mu.Lock()
-			fence := r.held
+			fence := r.known.held
 			r.mu.Unlock()
 			if fence != 0 {
 				held = append(held, r)
@@ -68,7 +67,7 @@ func (s *Service) renew(rooms []*Room) {
 			continue
 		}
 		ctx, cancel := s.storeTime()
-		var standing []Standing
+		var standing []LeaseState
 		err := s.guard(func() (err error) {
 			standing, err = s.store.Renew(ctx, s.node, s.cfg.LeaseTTL, holdings)
 			return err
@@ -78,15 +77,15 @@ func (s *Service) renew(rooms []*Room) {
 			return // the next round, or the rooms' own steps, will see
 		}
 		for i, st := range standing {
-			held[i].stand(st)
+			held[i].compare(st)
 		}
 	}
 }
 
-// stand compares what Renew found with the room.
-func (r *Room) stand(st Standing) {
+// compare compares what Renew found with the room.
+func (r *Room) compare(st LeaseState) {
 	r.mu.Lock()
-	behind := r.held != 0 && !r.running && (!st.Exists || !st.Held || st.Position != r.pos)
+	behind := r.known.held != 0 && !r.inbox.running && (!st.Exists || !st.Held || st.Position != r.known.pos)
 	r.mu.Unlock()
 	dead := false
 	for _, l := range st.Expired {
@@ -102,13 +101,13 @@ func (r *Room) sweep(now time.Time, count bool) {
 	grace := r.svc.cfg.Grace
 	var over []*Session
 	r.mu.Lock()
-	for _, s := range r.sessions {
+	for _, s := range r.own.sessions {
 		s.mu.Lock()
 		if s.overdueLocked(now) {
 			over = append(over, s)
 		}
 		left := s.token.Expires.Sub(now)
-		warn := s.conn != nil && !s.warned && !s.token.Expires.IsZero() && left <= 30*time.Second
+		warn := s.link != nil && !s.warned && !s.token.Expires.IsZero() && left <= 30*time.Second
 		s.warned = s.warned || warn
 		s.mu.Unlock()
 		if warn {
@@ -118,8 +117,8 @@ func (r *Room) sweep(now time.Time, count bool) {
 		}
 	}
 	r.trimLocked(now.Add(-grace - 30*time.Second).UnixMilli())
-	orphans := r.haveOrphans && !r.running
-	pending := r.pendingMedia
+	orphans := r.known.haveOrphans && !r.inbox.running
+	pending := r.known.pendingMedia
 	r.mu.Unlock()
 	for _, s := range over {
 		r.do(r.leaving(s, ReasonHeartbeat, 0, "", nil))
@@ -137,41 +136,9 @@ func (r *Room) sweep(now time.Time, count bool) {
 
 // tellCount tells the members how many users there are, when that has changed.
 func (r *Room) tellCount() {
-	if n := r.st.users; n != r.countTold {
-		r.countTold = n
+	if n := r.copy.st.users; n != r.told.count {
+		r.told.count = n
 		e := &event{Type: "userCount", Room: r.key.Room, Count: &n}
 		r.all(e.frame(), nil)
-	}
-}
-
-// leaving is the command that ends a session's membership.
-func (r *Room) leaving(s *Session, why Reason, code Code, text string, done func(error)) command {
-	back := func() bool { return why == ReasonHeartbeat && !s.overdue(r.svc.now()) }
-	return command{
-		must: true,
-		apply: func(t *tx) error {
-			if back() {
-				return nil
-			}
-			m := t.st.members[s.user.ID]
-			if m != nil && m.Session == s.id && (m.Node == r.svc.node || why != ReasonHeartbeat) {
-				t.leave(m, why, code, text)
-			} else if r.sessions[s.user.ID] == s {
-				r.drop(s)
-				s.end(nil)
-			}
-			return nil
-		},
-		done: func(err error) {
-			if err != nil && r.sessions[s.user.ID] == s && !back() {
-				// The store will be told when it is back; the session ends now.
-				r.gone[s.user.ID] = leaving{s.id, why}
-				r.drop(s)
-				s.end(nil)
-			}
-			if done != nil {
-				done(nil)
-			}
-		},
 	}
 }

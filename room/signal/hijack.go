@@ -1,4 +1,4 @@
-package room
+package signal
 
 import (
 	"bufio"
@@ -10,15 +10,15 @@ import (
 
 const connBuffer = 1 << 10 // of each direction; most frames are smaller
 
-// slim hands a connection over with small buffers: those of the HTTP server are
+// hijack hands a connection over with small buffers: those of the HTTP server are
 // 4 KiB each, and a session waits most of its time.
-type slim struct {
+type hijack struct {
 	http.ResponseWriter
 	conn net.Conn // once it is handed over
 }
 
 // Hijack implements [http.Hijacker].
-func (w *slim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (w *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err

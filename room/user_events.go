@@ -111,13 +111,13 @@ type userFrames struct {
 
 // flushUsers tells the user events held back, to each session those it does not know.
 func (r *Room) flushUsers() {
-	items, merge := r.users.items, r.users.held || r.st.users > largeRoom
-	r.users = userMerge{}
-	if len(items) == 0 || r.snapshots {
+	items, merge := r.told.users.items, r.told.users.held || r.copy.st.users > largeRoom
+	r.told.users = userMerge{}
+	if len(items) == 0 || r.copy.snapshots {
 		return
 	}
 	made := map[int]userFrames{} // by how many items are known
-	for _, s := range r.sessions {
+	for _, s := range r.own.sessions {
 		if !s.wantsUsers {
 			continue
 		}
@@ -161,20 +161,20 @@ func (s *Session) tornAt(seq int64) bool {
 
 // flushUsersLater tells them at the latest after Config.MergeFor.
 func (r *Room) flushUsersLater() {
-	if len(r.users.items) == 0 {
+	if len(r.told.users.items) == 0 {
 		return
 	}
-	r.users.held = true
-	if r.flushDue {
+	r.told.users.held = true
+	if r.told.flushDue {
 		return
 	}
-	r.flushDue = true
+	r.told.flushDue = true
 	time.AfterFunc(r.svc.cfg.MergeFor, func() {
 		r.do(command{
 			must:  true,
 			apply: func(*tx) error { return nil },
 			done: func(error) { // also while the store is away: it has these changes
-				r.flushDue = false
+				r.told.flushDue = false
 				r.flushUsers()
 			},
 		})

@@ -1,4 +1,4 @@
-package room
+package backend
 
 import (
 	"bytes"
@@ -15,6 +15,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"liverelay/auth"
+	"liverelay/room"
 )
 
 const (
@@ -28,14 +31,14 @@ const (
 // callbacks tells apps' backends what happens in rooms: ordered per room, each until
 // it is answered or its tries are used up, and never in the rooms' way.
 type callbacks struct {
-	svc    *Service
+	server *Server
 	client *http.Client
 	slots  chan struct{}
 	sent   atomic.Uint64
 	lost   atomic.Uint64
 
 	mu      sync.Mutex
-	chains  map[Key]*chain
+	chains  map[room.Key]*chain
 	waiting int
 	hurry   chan struct{} // closed: no more waits between tries
 	hurried bool
@@ -50,9 +53,9 @@ type callback struct {
 	body  []byte
 }
 
-func newCallbacks(s *Service) *callbacks {
+func newCallbacks(s *Server) *callbacks {
 	return &callbacks{
-		svc: s, slots: make(chan struct{}, callbacksAtOnce), chains: map[Key]*chain{}, hurry: make(chan struct{}),
+		server: s, slots: make(chan struct{}, callbacksAtOnce), chains: map[room.Key]*chain{}, hurry: make(chan struct{}),
 		client: &http.Client{
 			Timeout:   callbackTimeout,
 			Transport: http.DefaultTransport.(*http.Transport).Clone(),
@@ -79,8 +82,8 @@ func (c *callbacks) pending() int {
 }
 
 // add queues one event of a room.
-func (c *callbacks) add(key Key, event string, fields map[string]any) {
-	app, ok := c.svc.cfg.App(0, key.App)
+func (c *callbacks) add(key room.Key, event string, fields map[string]any) {
+	app, ok := c.server.cfg.App(0, key.App)
 	if !ok || app.Callback == "" {
 		return
 	}
@@ -88,7 +91,7 @@ func (c *callbacks) add(key Key, event string, fields map[string]any) {
 	if secret == "" && len(app.Secrets) > 0 {
 		secret = app.Secrets[0]
 	}
-	timestamp, nonce := strconv.FormatInt(c.svc.now().Unix(), 10), newID()
+	timestamp, nonce := strconv.FormatInt(c.server.cfg.Now().Unix(), 10), auth.NewID()
 	fields["event"], fields["appid"], fields["timestamp"], fields["nonce"] = event, strconv.FormatUint(uint64(app.ID), 10), timestamp, nonce
 	fields["signature"] = CallbackSignature(secret, timestamp, nonce)
 	fields["room_id"] = key.Room
@@ -111,20 +114,20 @@ func (c *callbacks) add(key Key, event string, fields map[string]any) {
 	}
 	ch = &chain{items: []callback{cb}}
 	c.chains[key] = ch
-	if !c.svc.spawn(func() { c.run(key, ch) }) {
+	if !c.server.spawn(func() { c.run(key, ch) }) {
 		delete(c.chains, key)
 		c.waiting--
 		c.lose(key, event, "shutting down")
 	}
 }
 
-func (c *callbacks) lose(key Key, event, why string) {
+func (c *callbacks) lose(key room.Key, event, why string) {
 	c.lost.Add(1)
-	c.svc.log.Error("callback lost", "room", key, "event", event, "why", why)
+	c.server.cfg.Log.Error("callback lost", "room", key, "event", event, "why", why)
 }
 
 // run sends one room's callbacks until none is left.
-func (c *callbacks) run(key Key, ch *chain) {
+func (c *callbacks) run(key room.Key, ch *chain) {
 	for {
 		c.mu.Lock()
 		if len(ch.items) == 0 {
@@ -150,7 +153,7 @@ func (c *callbacks) run(key Key, ch *chain) {
 // deliver tries until the backend answers 2xx.
 func (c *callbacks) deliver(cb callback) error {
 	err := c.post(cb)
-	for _, wait := range c.svc.cfg.CallbackRetry {
+	for _, wait := range c.server.cfg.CallbackRetry {
 		if err == nil {
 			return nil
 		}
@@ -167,11 +170,11 @@ func (c *callbacks) deliver(cb callback) error {
 func (c *callbacks) post(cb callback) error {
 	select {
 	case c.slots <- struct{}{}:
-	case <-c.svc.ctx.Done():
-		return c.svc.ctx.Err()
+	case <-c.server.ctx.Done():
+		return c.server.ctx.Err()
 	}
 	defer func() { <-c.slots }()
-	ctx, cancel := context.WithTimeout(c.svc.ctx, callbackTimeout)
+	ctx, cancel := context.WithTimeout(c.server.ctx, callbackTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, cb.url, bytes.NewReader(cb.body))
 	if err != nil {
@@ -208,98 +211,99 @@ func (c *callbacks) drain(ctx context.Context) {
 	c.client.CloseIdleConnections()
 }
 
-// created and closed tell of the room itself.
-func (c *callbacks) created(r *Room, now int64) {
-	c.add(r.key, "room_create", map[string]any{
-		"room_session_id": r.st.Incarnation, "room_create_time": now, "id_name": r.key.Room,
-	})
-}
-
-func (c *callbacks) closed(r *Room, now int64, changes []*Change, quiet bool) {
-	if quiet {
-		return
-	}
-	reason := 0
-	for _, ch := range changes {
-		if ch.Op == OpLeave {
-			reason = logoutReason(ch)
+// observe takes what happens to rooms.
+func (c *callbacks) observe(e room.RoomEvent) {
+	switch e.Kind {
+	case room.RoomCreated:
+		c.add(e.Key, "room_create", map[string]any{
+			"room_session_id": e.Incarnation, "room_create_time": e.Time, "id_name": e.Room,
+		})
+	case room.RoomClosed:
+		if e.Quiet {
+			return
 		}
+		reason := 0
+		if e.Change != nil {
+			reason = logoutReason(e.Change)
+		}
+		c.add(e.Key, "room_close", map[string]any{
+			"room_session_id": e.Incarnation, "close_reason": min(reason, 3), "room_close_time": e.Time,
+		})
+	case room.RoomChanged:
+		c.change(e)
 	}
-	c.add(r.key, "room_close", map[string]any{
-		"room_session_id": r.st.Incarnation, "close_reason": min(reason, 3), "room_close_time": now,
-	})
 }
 
 // logoutReason: 0 normal, 1 heartbeat timeout, 2 connection lost, 3 kicked, 4 token expired.
-func logoutReason(ch *Change) int {
+func logoutReason(ch *room.Change) int {
 	switch {
-	case ch.Code == CodeTokenExpired:
+	case ch.Code == room.CodeTokenExpired:
 		return 4
 	case ch.Code != 0:
 		return 3
-	case ch.Reason == ReasonHeartbeat:
+	case ch.Reason == room.ReasonHeartbeat:
 		return 1
-	case ch.Reason == ReasonLost:
+	case ch.Reason == room.ReasonLost:
 		return 2
 	}
 	return 0
 }
 
 // closeType: 0 normal, 1 heartbeat, 2 relogin, 3 kick, 4 connection lost, 100 removed by the API.
-func closeType(why Reason) int {
+func closeType(why room.Reason) int {
 	switch why {
-	case ReasonHeartbeat:
+	case room.ReasonHeartbeat:
 		return 1
-	case ReasonRelogin:
+	case room.ReasonRelogin:
 		return 2
-	case ReasonKicked:
+	case room.ReasonKicked:
 		return 3
-	case ReasonLost:
+	case room.ReasonLost:
 		return 4
-	case ReasonRemoved:
+	case room.ReasonRemoved:
 		return 100
 	}
 	return 0
 }
 
-// change tells of one change that this node has made.
-func (c *callbacks) change(r *Room, ch *Change) {
-	switch ch.Op {
-	case OpMember:
-		m := ch.Member
-		f := c.userFields(r, m, ch.Seq)
-		f["login_time"], f["relogin"], f["auth_level"], f["callback_data"] = m.Login, btoi(!ch.Shown), 4, ""
-		c.add(r.key, "room_login", f)
-	case OpLeave:
-		f := c.userFields(r, ch.Member, ch.Seq)
+// change tells of one change.
+func (c *callbacks) change(e room.RoomEvent) {
+	switch ch := e.Change; ch.Op {
+	case room.OpMember:
+		f := userFields(e)
+		f["login_time"], f["relogin"], f["auth_level"], f["callback_data"] = ch.Member.Login, btoi(!ch.Shown), 4, ""
+		c.add(e.Key, "room_login", f)
+	case room.OpLeave:
+		f := userFields(e)
 		f["login_time"], f["logout_time"], f["reason"] = ch.Member.Login, ch.Time, logoutReason(ch)
-		c.add(r.key, "room_logout", f)
-	case OpStream, OpUnstream:
+		c.add(e.Key, "room_logout", f)
+	case room.OpStream, room.OpUnstream:
 		if !ch.Shown {
 			return
 		}
 		s := ch.Stream
 		none := []string{}
 		f := map[string]any{
-			"room_session_id": r.st.Incarnation, "user_id": s.User.ID, "user_name": s.User.Name, "channel_id": s.ID,
-			"stream_id": s.ID, "stream_sid": r.st.Incarnation + "-" + strconv.FormatInt(s.Created, 10), "title": "", "stream_alias": s.ID,
+			"room_session_id": e.Incarnation, "user_id": s.User.ID, "user_name": s.User.Name, "channel_id": s.ID,
+			"stream_id": s.ID, "stream_sid": e.Incarnation + "-" + strconv.FormatInt(s.Created, 10), "title": "", "stream_alias": s.ID,
 			"stream_attr": `{"cid":0}`, "stream_seq": ch.Seq, "extra_info": s.Extra, "publish_id": s.User.ID, "publish_name": s.User.Name,
 			"rtmp_url": none, "hls_url": none, "hdl_url": none, "pic_url": none,
 		}
-		if ch.Op == OpStream && s.Live {
+		if ch.Op == room.OpStream && s.Live {
 			f["create_time"], f["create_time_ms"], f["recreate"] = s.Created/1000, s.Created, 0
-			c.add(r.key, "stream_create", f)
+			c.add(e.Key, "stream_create", f)
 			return
 		}
 		f["type"], f["third_define_data"], f["destroy_timemillis"] = closeType(ch.Reason), "", ch.Time
-		c.add(r.key, "stream_close", f)
+		c.add(e.Key, "stream_close", f)
 	}
 }
 
-func (c *callbacks) userFields(r *Room, m *Member, seq int64) map[string]any {
+func userFields(e room.RoomEvent) map[string]any {
+	m := e.Change.Member
 	return map[string]any{
-		"room_name": r.key.Room, "room_seq": r.st.Incarnation, "room_session_id": r.st.Incarnation, "user_account": m.User.ID,
-		"user_nickname": m.User.Name, "session_id": mediaSession(m.Session), "user_role": 2, "user_update_seq": seq,
+		"room_name": e.Room, "room_seq": e.Incarnation, "room_session_id": e.Incarnation, "user_account": m.User.ID,
+		"user_nickname": m.User.Name, "session_id": room.MediaSession(m.Session), "user_role": 2, "user_update_seq": e.Change.Seq,
 	}
 }
 

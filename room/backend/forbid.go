@@ -1,4 +1,4 @@
-package room
+package backend
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"liverelay/auth"
+	"liverelay/room"
 )
 
 // The server API's actions that forbid: package auth's list of bans in that API's words.
@@ -78,12 +79,12 @@ func (c *apiCall) setUserRule() (any, error) {
 	if err != nil || seconds == 0 {
 		return nil, apiFail(apiParam, "EffectiveTime: 1 to 86400")
 	}
-	e.Until = c.svc.now().Add(time.Duration(seconds) * time.Second)
+	e.Until = c.cfg.Now().Add(time.Duration(seconds) * time.Second)
 	return object{"RuleId": key.String()}, c.ban(e)
 }
 
 func (c *apiCall) ban(e auth.Entry) error {
-	err := c.svc.cfg.Access.Ban(c.req.Context(), e)
+	err := c.cfg.Access.Ban(c.req.Context(), e)
 	if errors.Is(err, auth.ErrFull) {
 		return apiFail(apiRate, "too many rules")
 	}
@@ -92,7 +93,7 @@ func (c *apiCall) ban(e auth.Entry) error {
 
 // rules are what is forbidden in the app, in the order of their ids.
 func (c *apiCall) rules() ([]auth.Entry, error) {
-	list, err := c.svc.cfg.Access.Bans(c.req.Context(), c.app.Name)
+	list, err := c.cfg.Access.Bans(c.req.Context(), c.app.Name)
 	sort.Slice(list, func(i, j int) bool { return list[i].Key.String() < list[j].Key.String() })
 	return list, err
 }
@@ -144,7 +145,7 @@ func (c *apiCall) delUserRule() (any, error) {
 			return nil, apiFail(apiParam, "RuleId: not one of this app's rules")
 		}
 	}
-	return object{}, c.svc.cfg.Access.Lift(c.req.Context(), key)
+	return object{}, c.cfg.Access.Lift(c.req.Context(), key)
 }
 
 func (c *apiCall) setStreamRule() (any, error) {
@@ -167,7 +168,7 @@ func (c *apiCall) banStream(stream string, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	e.Until = c.svc.now().Add(d)
+	e.Until = c.cfg.Now().Add(d)
 	return c.ban(e)
 }
 
@@ -179,7 +180,7 @@ func (c *apiCall) streamRule(stream string) (auth.Entry, error) {
 		return auth.Entry{}, err
 	}
 	key := auth.Key{Kind: auth.KindStream, App: c.app.Name, Value: stream}
-	old, found, err := c.svc.cfg.Access.Find(c.req.Context(), key)
+	old, found, err := c.cfg.Access.Find(c.req.Context(), key)
 	if err != nil {
 		return auth.Entry{}, err
 	}
@@ -212,7 +213,7 @@ func (c *apiCall) delStreamRule() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object{}, c.svc.cfg.Access.Lift(c.req.Context(), e.Key)
+	return object{}, c.cfg.Access.Lift(c.req.Context(), e.Key)
 }
 
 func (c *apiCall) forbidStream() (any, error) {
@@ -221,8 +222,8 @@ func (c *apiCall) forbidStream() (any, error) {
 		return nil, err
 	}
 	for _, stream := range streams {
-		if e := checkStream(stream); e != nil {
-			return nil, apiFail(apiParam, "StreamId: %s", e.Msg)
+		if e := room.CheckStream(stream); e != nil {
+			return nil, refused("StreamId", e)
 		}
 	}
 	for _, stream := range streams {

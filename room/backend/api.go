@@ -1,4 +1,4 @@
-package room
+package backend
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"liverelay/auth"
+	"liverelay/room"
 )
 
 // OpenAPI is the description of the server API.
@@ -57,8 +58,26 @@ func apiFail(code int, format string, args ...any) error {
 	return &apiError{code, fmt.Sprintf(format, args...)}
 }
 
-// APISignature is the lowercase MD5 of app id, nonce, secret and time, joined.
-func APISignature(appID, nonce, secret, timestamp string) string {
+// refused is what a backend is told of a room's refusal: field (may be empty) says which
+// argument it is about.
+func refused(field string, err error) error {
+	var e *room.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, room.ErrNoRoom):
+		return apiFail(apiNoRoom, "room does not exist")
+	case errors.As(err, &e) && !e.Retryable:
+		if field != "" {
+			field += ": "
+		}
+		return apiFail(apiParam, "%s%s", field, e.Msg)
+	}
+	return err
+}
+
+// Signature is the lowercase MD5 of app id, nonce, secret and time, joined.
+func Signature(appID, nonce, secret, timestamp string) string {
 	sum := md5.Sum([]byte(appID + nonce + secret + timestamp))
 	return hex.EncodeToString(sum[:])
 }
@@ -72,7 +91,7 @@ type apiReply struct {
 
 // apiCall is one call of an app's backend.
 type apiCall struct {
-	svc  *Service
+	*Server
 	app  App
 	req  *http.Request
 	args map[string][]string
@@ -83,35 +102,36 @@ type apiAction struct {
 	rate float64 // per second and app
 }
 
-// API returns the handler of the server API: GET or POST /api/?Action=….
-func (s *Service) API() http.Handler {
-	limits := &apiLimits{byKey: map[string]*bucket{}}
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.Method == http.MethodGet && strings.HasSuffix(req.URL.Path, "/openapi.yaml") {
-			w.Header().Set("Content-Type", "application/yaml")
-			_, _ = w.Write(OpenAPI)
-			return
+// ServeHTTP serves the server API: GET or POST /api/?Action=….
+func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.Method == http.MethodGet && strings.HasSuffix(req.URL.Path, "/openapi.yaml") {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(OpenAPI)
+		return
+	}
+	rep := apiReply{Message: "success", RequestID: auth.NewID()}
+	data, err := s.call(w, req)
+	if err != nil {
+		if req.ContentLength != 0 {
+			w.Header().Set("Connection", "close") // net/http would read what is left of the body before it replies
 		}
-		rep := apiReply{Message: "success", RequestID: newID()}
-		data, err := s.call(w, req, limits)
-		if err != nil {
-			if req.ContentLength != 0 {
-				w.Header().Set("Connection", "close") // net/http would read what is left of the body before it replies
-			}
-			rep.Code, rep.Message = apiUnavailable, "temporarily unavailable"
-			if e, ok := err.(*apiError); ok {
-				rep.Code, rep.Message = e.code, e.msg
-			}
-		} else {
-			rep.Data = data
+		rep.Code, rep.Message = apiUnavailable, "temporarily unavailable"
+		if e, ok := err.(*apiError); ok {
+			rep.Code, rep.Message = e.code, e.msg
 		}
-		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		_, _ = w.Write(encode(rep))
-	})
+	} else {
+		rep.Data = data
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	body, err := json.Marshal(rep)
+	if err != nil {
+		return // cannot be: our own plain types
+	}
+	_, _ = w.Write(body)
 }
 
-func (s *Service) call(w http.ResponseWriter, req *http.Request, limits *apiLimits) (any, error) {
+func (s *Server) call(w http.ResponseWriter, req *http.Request) (any, error) {
 	q := req.URL.Query()
 	action, ok := apiActions[q.Get("Action")]
 	if !ok {
@@ -121,10 +141,10 @@ func (s *Service) call(w http.ResponseWriter, req *http.Request, limits *apiLimi
 	if err != nil {
 		return nil, err
 	}
-	if !limits.take(app.Name+"/"+q.Get("Action"), action.rate, s.now()) {
+	if !s.limits.take(app.Name+"/"+q.Get("Action"), action.rate, s.cfg.Now()) {
 		return nil, apiFail(apiRate, "too many calls")
 	}
-	c := &apiCall{svc: s, app: app, req: req, args: map[string][]string{}}
+	c := &apiCall{Server: s, app: app, req: req, args: map[string][]string{}}
 	for name, values := range q {
 		c.args[strings.TrimSuffix(name, "[]")] = values
 	}
@@ -141,7 +161,7 @@ func (s *Service) call(w http.ResponseWriter, req *http.Request, limits *apiLimi
 }
 
 // verifyCall finds the app and checks that the call is from its backend, now.
-func (s *Service) verifyCall(ctx context.Context, appID, nonce, timestamp, signature string) (App, error) {
+func (s *Server) verifyCall(ctx context.Context, appID, nonce, timestamp, signature string) (App, error) {
 	if appID == "" || nonce == "" || timestamp == "" || signature == "" {
 		return App{}, apiFail(apiMissing, "AppId, SignatureNonce, Timestamp and Signature are needed")
 	}
@@ -157,11 +177,11 @@ func (s *Service) verifyCall(ctx context.Context, appID, nonce, timestamp, signa
 	if err != nil {
 		return App{}, apiFail(apiExpired, "Timestamp: seconds since 1970")
 	}
-	if d := s.now().Sub(time.Unix(sec, 0)); d > apiSkew || d < -apiSkew {
+	if d := s.cfg.Now().Sub(time.Unix(sec, 0)); d > apiSkew || d < -apiSkew {
 		return App{}, apiFail(apiExpired, "signature expired")
 	}
 	for _, secret := range app.Secrets {
-		if secret != "" && subtle.ConstantTimeCompare([]byte(signature), []byte(APISignature(appID, nonce, secret, timestamp))) == 1 {
+		if secret != "" && subtle.ConstantTimeCompare([]byte(signature), []byte(Signature(appID, nonce, secret, timestamp))) == 1 {
 			// A call is good once: its signature covers neither action nor arguments.
 			fresh, err := s.cfg.Access.Spend(ctx, app.Name, nonce, time.Unix(sec, 0).Add(apiSkew+time.Second))
 			switch {
@@ -256,45 +276,47 @@ func (c *apiCall) list(name string, most int) ([]string, error) {
 	return v, nil
 }
 
-// key reads RoomId.
-func (c *apiCall) key() (Key, error) {
-	room := c.str("RoomId")
-	if err := roomRule.check(room); err != nil {
-		return Key{}, apiFail(apiParam, "RoomId: %s", err.Msg)
+// room reads RoomId.
+func (c *apiCall) room() (room.Key, error) {
+	return c.roomKey(c.str("RoomId"))
+}
+
+func (c *apiCall) roomKey(name string) (room.Key, error) {
+	if err := room.CheckRoom(name); err != nil {
+		return room.Key{}, refused("RoomId", err)
 	}
-	return Key{c.app.Name, room}, nil
+	return room.Key{App: c.app.Name, Room: name}, nil
 }
 
 func (c *apiCall) user(field string) (string, error) {
 	user := c.str(field)
-	if err := userRule.check(user); err != nil {
-		return "", apiFail(apiParam, "%s: %s", field, err.Msg)
+	if err := room.CheckUser(user); err != nil {
+		return "", refused(field, err)
 	}
 	return user, nil
 }
 
 func (c *apiCall) stream() (string, error) {
 	stream := c.str("StreamId")
-	if err := checkStream(stream); err != nil {
-		return "", apiFail(apiParam, "StreamId: %s", err.Msg)
+	if err := room.CheckStream(stream); err != nil {
+		return "", refused("StreamId", err)
 	}
 	return stream, nil
 }
 
-// in does something in a room that must exist.
-func (c *apiCall) in(key Key, do func(t *tx) error) error {
-	return c.svc.ask(key, command{message: true, apply: func(t *tx) error {
-		if !t.st.exists() {
-			return apiFail(apiNoRoom, "room does not exist")
-		}
-		return do(t)
-	}})
+// reason reads CustomReason: what a user is told who is thrown out.
+func (c *apiCall) reason() (string, error) {
+	text := c.str("CustomReason")
+	if room.CheckReason(text) != nil {
+		return "", apiFail(apiParam, "CustomReason: more than 256 bytes")
+	}
+	return text, nil
 }
 
 // apiLimits are rates per app and action.
 type apiLimits struct {
 	mu    sync.Mutex
-	byKey map[string]*bucket
+	byKey map[string]*room.Bucket
 }
 
 func (l *apiLimits) take(key string, rate float64, now time.Time) bool {
@@ -302,9 +324,9 @@ func (l *apiLimits) take(key string, rate float64, now time.Time) bool {
 	defer l.mu.Unlock()
 	b := l.byKey[key]
 	if b == nil {
-		fresh := newBucket(rate, rate)
+		fresh := room.NewBucket(rate, rate)
 		b = &fresh
 		l.byKey[key] = b
 	}
-	return b.take(now)
+	return b.Take(now)
 }
