@@ -196,7 +196,7 @@ func (sh *shard) collect(r *runner) {
 			sh.next++
 			continue
 		}
-		p := r.plans.plan(sh, s.variant, s.cursor)
+		p := r.plans.plan(sh, &s.variant, s.cursor)
 		if p == nil { // the ring has moved on: it is behind
 			sh.leave(sh.next)
 			s.fallBehind(nil)
@@ -278,6 +278,6 @@ func (sh *shard) sample() {
 	}
 	sh.sampled = sh.head + sampleEvery
 	if m := sh.stream.ring.get(sh.head - 1); m != nil {
-		sh.stream.relay.fanOut.Observe(time.Since(m.arrived))
+		sh.stream.relay.fanOut.Observe(clock(time.Now()) - m.arrived)
 	}
 }

@@ -13,25 +13,30 @@ import (
 // message of the same stream (see freelist).
 type Message struct {
 	Kind    flv.Kind
+	again   bool        // for pages alone (see Stream.repeatFrameLocked)
+	endless bool        // video of a GOP so old that nobody waits for its end (see Stream.keyframeLocked)
+	taken   atomic.Bool // a wire form is made in buffer
+
 	DTS     int64 // ms on the stream's 64-bit timeline
 	Payload []byte
 	Header  flv.Header // what ParseHeader read of Payload
 
-	arrived time.Time // from the publisher
+	arrived  time.Duration // from the publisher, by clock
+	gap      int64         // ms of closed gaps before it (see playerClock)
+	position uint64        // in the ring
 
-	gap      int64  // ms of closed gaps before it (see playerClock)
-	position uint64 // in the ring
-	again    bool   // for pages alone (see Stream.repeatFrameLocked)
-	endless  bool   // video of a GOP so old that nobody waits for its end (see Stream.keyframeLocked)
-
-	buffer []byte      // Payload, with headroom and tailroom, or nil
-	taken  atomic.Bool // a wire form is made in buffer
+	buffer []byte // Payload, with headroom and tailroom, or nil
 
 	wires     atomic.Pointer[wire] // forms made so far
 	first     wire                 // the place of one of them
 	firstUsed atomic.Bool
 	forms     atomic.Pointer[formed] // the message in other forms, made so far
 }
+
+var clockBase = time.Now()
+
+// clock is a monotonic time.
+func clock(now time.Time) time.Duration { return now.Sub(clockBase) }
 
 // The bytes before and after a payload that [Publisher.WriteBuffer] takes: enough for every door's form, so that
 // the one that is needed first is made around the payload instead of a copy of it.

@@ -54,9 +54,9 @@ func (pl *planner) expect(shards int) { pl.most = max(pl.most, idlePlans*shards)
 
 // plan returns the batch for a variant of the shard's subscribers from a position on, or nil if the ring no longer holds it. The pass
 // goes from shard to shard.
-func (pl *planner) plan(sh *shard, c variant, from uint64) *plan {
+func (pl *planner) plan(sh *shard, c *variant, from uint64) *plan {
 	for i := len(pl.plans) - 1; i >= 0 && pl.plans[i].shard == sh; i-- {
-		if p := pl.plans[i]; p.from == from && p.variant == c {
+		if p := pl.plans[i]; p.from == from && p.variant == *c {
 			return p
 		}
 	}
@@ -64,7 +64,7 @@ func (pl *planner) plan(sh *shard, c variant, from uint64) *plan {
 	if !ok {
 		p = new(plan)
 	}
-	*p = plan{shard: sh, variant: c, from: from, to: min(sh.head, from+socket.MaxBuffers), next: c, batch: p.batch}
+	*p = plan{shard: sh, variant: *c, from: from, to: min(sh.head, from+socket.MaxBuffers), next: *c, batch: p.batch}
 	for position := from; position < p.to; position++ {
 		m := sh.stream.ring.get(position)
 		if m == nil {

@@ -76,7 +76,7 @@ func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byt
 	}
 	p.arrival = now
 	m := st.freelist.message()
-	m.Kind, m.Payload, m.Header, m.buffer, m.arrived = kind, payload, header, buffer, now
+	m.Kind, m.Payload, m.Header, m.buffer, m.arrived = kind, payload, header, buffer, clock(now)
 	written := st.appendLocked(m, timestamp, now)
 	if written && !st.announced && m.isMedia() {
 		st.announceLocked()

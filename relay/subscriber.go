@@ -34,19 +34,24 @@ const maxControl = 64
 // has one owner: the runner of its shard while it is up to date, a goroutine of its own
 // (catchUp) while it is not.
 type Subscriber struct {
+	// What each delivery looks at, side by side: with many players most of its time is their way from memory.
+	shard    *shard        // static
+	cursor   uint64        // of the owner
+	variant  variant       // of the owner
+	index    int           // in the shard; -1: not there. Of the shard's runner
+	sink     socket.Sink   // of the owner
+	taken    atomic.Uint64 // bytes that it was sent
+	pictured bool          // it was sent a picture; of the owner
+
 	// static
 	id      uint64
 	stream  *Stream
-	shard   *shard
 	options SubscribeOptions
 	since   time.Time     // it could have had its first message
 	early   bool          // came before the stream's first message
 	gone    chan struct{} // closed once the sink is no longer touched
 
 	// of the owner
-	sink    socket.Sink
-	cursor  uint64
-	variant variant
 	squeeze squeeze  // while the cursor is before its end
 	pending [][]byte // to be written before the cursor's message
 	begun   bool
@@ -54,14 +59,10 @@ type Subscriber struct {
 	offFrom uint64 // since this position a track that it could have is off; the highest there is: none
 	offDTS  int64  // the newest when video was turned off, on a clock without gaps
 
-	pictured bool // it was sent a picture
-
-	taken   atomic.Uint64 // bytes that it was sent
 	skipped atomic.Uint64 // messages that it jumped over
 	at      atomic.Uint64 // while it is behind: 1 + where it is, or was when a write began; 0: it is up to date
 	rate    rate
 
-	index   int         // in the shard; -1: not there. Of the shard's runner
 	joining atomic.Bool // in the inbox for the shard to take over
 	closing atomic.Bool // to be released by whoever owns it
 
