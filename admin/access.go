@@ -1,66 +1,236 @@
 package admin
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
-// authorized lets a request through that carries the admin token.
-func (s *Server) authorized(next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(s.cfg.Token))
+// Role says what a token may do. Each may do what the one before may.
+type Role string
+
+// The roles.
+const (
+	RoleViewer   Role = "viewer"   // reads
+	RoleOperator Role = "operator" // changes what runs: kicks, bans, closes, signs addresses
+	RoleAdmin    Role = "admin"    // also makes tokens, reads profiles and changes the configuration
+)
+
+// Roles are all of them, from the least.
+var Roles = []Role{RoleViewer, RoleOperator, RoleAdmin}
+
+func (r Role) covers(least Role) bool { return slices.Index(Roles, r) >= slices.Index(Roles, least) }
+
+// Token is one credential of the API.
+type Token struct {
+	Name  string // for the audit log
+	Token string
+	Role  Role
+	Apps  []string // the only ones that it may see and change; none: all, and what belongs to no app
+}
+
+// actor is who makes a request.
+type actor struct {
+	name, remote string
+	role         Role
+	apps         []string
+}
+
+// covers says whether the actor may see and change an app; "" stands for what belongs to the node.
+func (a *actor) covers(app string) bool { return len(a.apps) == 0 || slices.Contains(a.apps, app) }
+
+type actorKey struct{}
+
+func actorOf(ctx context.Context) *actor {
+	a, ok := ctx.Value(actorKey{}).(*actor)
+	if !ok {
+		return &actor{role: RoleViewer, apps: []string{""}} // cannot be: guard puts it there
+	}
+	return a
+}
+
+// guard lets a request through that carries a token, and hands on whose it is.
+func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		// Hashed, so that the comparison takes as long whatever the length (RFC 6750 §2.1).
-		got := sha256.Sum256([]byte(strings.TrimSpace(token)))
-		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="liverelay admin"`)
-			problem(w, http.StatusUnauthorized, "send the admin token: Authorization: Bearer …")
+		who, ok := s.actor(strings.TrimSpace(token))
+		if !ok || !strings.EqualFold(scheme, "Bearer") {
+			if token != "" && !s.wrong.take(remoteAddr(r), time.Now()) {
+				w.Header().Set("Retry-After", "1")
+				problem(w, http.StatusTooManyRequests, "too many wrong tokens from here")
+				return
+			}
+			if token != "" {
+				s.cfg.Log.Warn("admin token refused", "remote", r.RemoteAddr)
+			}
+			w.Header().Set("WWW-Authenticate", `Bearer realm="liverelay admin"`) // RFC 6750 §3
+			problem(w, http.StatusUnauthorized, "send an admin token: Authorization: Bearer …")
 			return
 		}
+		who.remote = r.RemoteAddr
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), actorKey{}, &who)))
+	})
+}
+
+// only is guard for what has one role.
+func (s *Server) only(role Role, next http.Handler) http.Handler {
+	return s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a := actorOf(r.Context()); !a.role.covers(role) || len(a.apps) > 0 {
+			problem(w, http.StatusForbidden, "needs the role "+string(role)+" for all apps")
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+}
+
+// actor finds whose token it is. All are compared, hashed, so that it takes as long whatever the token is.
+func (s *Server) actor(token string) (found actor, ok bool) {
+	got := sha256.Sum256([]byte(token))
+	for i := range s.tokens {
+		t := &s.tokens[i]
+		if subtle.ConstantTimeCompare(got[:], t.hash[:]) == 1 {
+			found, ok = actor{name: t.Name, role: t.Role, apps: t.Apps}, true
+		}
+	}
+	return found, ok && token != ""
+}
+
+// hashedToken is a token as it is compared; the text itself is not kept.
+type hashedToken struct {
+	Token
+	hash [sha256.Size]byte
+}
+
+func hashed(tokens []Token) []hashedToken {
+	list := make([]hashedToken, len(tokens))
+	for i, t := range tokens {
+		list[i] = hashedToken{t, sha256.Sum256([]byte(t.Token))}
+		list[i].Token.Token = ""
+	}
+	return list
+}
+
+// sameSite refuses what a page of another site makes its visitor's browser send, also one whose
+// name was made to point here (DNS rebinding).
+func (s *Server) sameSite(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !probes[r.URL.Path] && !s.ownHost(r) {
+			problem(w, http.StatusForbidden, "called by another name: list it in admin.hosts")
+			return
+		}
+		if origin := r.Header.Get("Origin"); origin != "" && !sameOrigin(origin, r.Host) {
+			problem(w, http.StatusForbidden, "from another site's page")
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// problems answers what mux does not know as problem+json rather than as text, and
-// adds to every answer that nobody should guess its type or keep it.
-func problems(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
-		if _, pattern := mux.Handler(r); pattern == "" {
-			refuse(w, r, mux)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+// probes may be asked for by any name: load balancers and scrapers have their own for a node, and the answers are no secret.
+var probes = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+
+// ownHost says whether the request was made to a name that the listener goes by.
+func (s *Server) ownHost(r *http.Request) bool {
+	host := hostname(r.Host)
+	if host == "localhost" || s.hosts[host] {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	if addr.IsLoopback() {
+		return true
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return ok && local.AddrPort().Addr().Unmap() == addr.Unmap()
 }
 
-// refuse says 405 where another method would be right, else 404 (RFC 9110 §15.5.5-6).
-func refuse(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
-	var allowed []string
-	probe := r.Clone(r.Context())
-	for _, probe.Method = range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		if _, pattern := mux.Handler(probe); pattern != "" {
-			allowed = append(allowed, probe.Method)
-		}
+// hostname is a host without its port, in small letters.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
 	}
-	if len(allowed) > 0 {
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		problem(w, http.StatusMethodNotAllowed, "allowed here: "+strings.Join(allowed, ", "))
-		return
-	}
-	problem(w, http.StatusNotFound, "nothing here: GET / lists what there is")
+	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// problem writes an RFC 9457 error, in the form that huma writes too.
-func problem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{ // the client may be gone
-		"title": http.StatusText(status), "status": status, "detail": detail,
-	})
+func sameOrigin(origin, host string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && strings.EqualFold(u.Host, host)
+}
+
+// Limits of wrong tokens: so many at once from one address, then one a second. A right one is never held up.
+const (
+	wrongBurst   = 50
+	wrongSources = 4096 // addresses that are told apart
+)
+
+// throttle counts wrong tokens by address.
+type throttle struct {
+	mu      sync.Mutex
+	sources map[netip.Addr]source
+}
+
+// source is a token bucket.
+type source struct {
+	left float64
+	at   time.Time
+}
+
+// take counts one wrong token; false: too many.
+func (t *throttle) take(from netip.Addr, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sources == nil {
+		t.sources = map[netip.Addr]source{}
+	}
+	if _, known := t.sources[from]; !known && len(t.sources) >= wrongSources {
+		for addr, s := range t.sources {
+			if s.fill(now) >= wrongBurst {
+				delete(t.sources, addr)
+			}
+		}
+		if len(t.sources) >= wrongSources {
+			from = netip.Addr{} // all others together
+		}
+	}
+	s, known := t.sources[from]
+	if !known {
+		s = source{wrongBurst, now}
+	}
+	s.left, s.at = s.fill(now), now
+	ok := s.left >= 1
+	if ok {
+		s.left--
+	}
+	t.sources[from] = s
+	return ok
+}
+
+func (s source) fill(now time.Time) float64 {
+	return min(wrongBurst, s.left+max(0, now.Sub(s.at).Seconds()))
+}
+
+// remoteAddr is whose request it is: of IPv6 the network, for one host has as many addresses as it likes.
+func remoteAddr(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr := ap.Addr().Unmap().WithZone("")
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return addr
 }

@@ -2,8 +2,12 @@
 // an API described by OpenAPI. It is the only import of huma and prometheus.
 //
 // Health and metrics answer anybody who reaches the listener, so that probes and
-// scrapers need no secret; what they say holds none. The API and the profiles need
-// the admin token as "Authorization: Bearer …". Errors are problem+json (RFC 9457).
+// scrapers need no secret; what they say holds none. The API needs a token as "Authorization:
+// Bearer …", whose [Role] says what it may do; the profiles one of an admin. Errors are
+// problem+json (RFC 9457). Pages of other sites are refused, right token or not.
+//
+// There is a file for each resource: what it wants of the package that owns the thing, and its operations. OpenAPI
+// (/api/openapi.json) is made from them.
 package admin
 
 import (
@@ -13,7 +17,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
+	"sync"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Limits of one request: the API's are small and everybody is near.
@@ -26,52 +34,69 @@ const (
 	idleTimeout    = 60 * time.Second
 )
 
-// Relay is what the admin listener wants to know of the media core.
-type Relay interface {
-	Streams() []Stream
-	Stream(app, stream string) (Stream, bool)
-	Kick(app, stream string) bool // ends the publisher; false: there is none
-	Counters() Counters
-}
-
-// Readiness is whether a load balancer may send new work to a node.
-type Readiness struct {
-	State  State
-	Reason string // in one line, where it is not [Ready] or [Draining]
-}
-
-// State is a node's.
-type State int
-
-// States of a node.
-const (
-	Ready    State = iota // takes new work
-	Degraded              // takes new work, although something is away
-	NotReady              // cannot work yet
-	Draining              // takes no new work any more
-)
+// peerTimeout is how long the other nodes are waited for.
+const peerTimeout = 2 * time.Second
 
 // Config is everything a [Server] needs.
 type Config struct {
-	Relay   Relay
-	Ready   func() Readiness
-	Token   string // of the API; never empty
+	Node    string // this node's id
 	Version string
+	Tokens  []Token  // one at least
+	Hosts   []string // further names that the listener is called by
+	Ready   func() Readiness
 	Log     *slog.Logger
+
+	// The resources of this node, each kept by the package that owns it.
+	Apps    func() []App
+	Streams Streams
+	Players Players
+	Rooms   Rooms
+	Bans    Bans
+	Usage   Usage
+	Signer  Signer
+	Events  *Events
+	Control Control // nil: the node cannot be drained and reloaded
+	Peers   Peers   // nil: there are no other nodes
+
+	// What /metrics tells.
+	Measured  []Measured
+	Durations []Durations
 }
 
 // Server is the operators' HTTP server.
 type Server struct {
-	cfg  Config
-	http *http.Server
+	cfg     Config // static
+	http    *http.Server
+	huma    huma.API
+	tokens  []hashedToken
+	hosts   map[string]bool
+	since   time.Time
+	answers map[string]func(context.Context, Query) any
+	audit   auditLog
+	wrong   throttle
+	done    chan struct{} // closed when it closes
+	close   func()
 }
 
 // New returns a server that is not yet serving.
 func New(cfg Config) (*Server, error) {
-	if cfg.Token == "" {
+	if len(cfg.Tokens) == 0 {
 		return nil, errors.New("admin: no token")
 	}
-	s := &Server{cfg: cfg}
+	for _, t := range cfg.Tokens {
+		if t.Token == "" || !slices.Contains(Roles, t.Role) {
+			return nil, errors.New("admin: a token without text or role")
+		}
+	}
+	s := &Server{
+		cfg: cfg, tokens: hashed(cfg.Tokens), hosts: map[string]bool{}, since: time.Now().UTC().Truncate(time.Second),
+		answers: map[string]func(context.Context, Query) any{}, audit: auditLog{node: cfg.Node}, done: make(chan struct{}),
+	}
+	s.cfg.Tokens = nil
+	s.close = sync.OnceFunc(func() { close(s.done) })
+	for _, h := range cfg.Hosts {
+		s.hosts[hostname(h)] = true
+	}
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
@@ -81,6 +106,7 @@ func New(cfg Config) (*Server, error) {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 	}
+	s.http.RegisterOnShutdown(s.close)
 	return s, nil
 }
 
@@ -94,6 +120,7 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Close waits for running requests until ctx ends, then cuts them.
 func (s *Server) Close(ctx context.Context) error {
+	s.close()
 	if err := s.http.Shutdown(ctx); err != nil {
 		return s.http.Close()
 	}
@@ -115,10 +142,10 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics())
 	mux.Handle("GET /api/openapi.json", api)
-	mux.Handle("/api/", s.authorized(api))
-	mux.Handle("/debug/pprof/", s.authorized(profiles))
+	mux.Handle("/api/", s.guard(api))
+	mux.Handle("/debug/pprof/", s.only(RoleAdmin, profiles))
 	mux.HandleFunc("GET /{$}", s.index)
-	return problems(mux)
+	return s.sameSite(problems(mux))
 }
 
 // health says that the process runs and answers.
@@ -149,7 +176,7 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 /readyz            it takes new work
 /metrics           for Prometheus
 /api/openapi.json  what the API offers
-/api/v1/streams    what is live          (Authorization: Bearer ADMIN_TOKEN)
+/api/v1/streams    what is live          (Authorization: Bearer TOKEN)
 /debug/pprof/      profiles              (the same)`)
 }
 

@@ -1,37 +1,15 @@
 package admin
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"liverelay/relay"
 )
-
-// StreamName is the stream that a path names.
-type StreamName struct {
-	App    string `path:"app" maxLength:"256" pattern:"^[A-Za-z0-9._-]+$" doc:"The app" example:"live"`
-	Stream string `path:"stream" maxLength:"256" pattern:"^[A-Za-z0-9._-]+$" doc:"The stream's own name" example:"demo"`
-}
-
-// StreamQuery chooses from the list of streams.
-type StreamQuery struct {
-	App   string `query:"app" maxLength:"256" doc:"Only streams of this app"`
-	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"1000" doc:"At most so many"`
-	After string `query:"after" maxLength:"513" doc:"Only streams after this app/stream, in alphabetical order: the last answer's next"`
-}
-
-// StreamList is a page of streams in alphabetical order.
-type StreamList struct {
-	Streams []Stream `json:"streams" nullable:"false"`
-	Next    string   `json:"next,omitempty" doc:"There are more: ask again with after set to this"`
-}
-
-type listReply struct{ Body StreamList }
-
-type streamReply struct{ Body Stream }
 
 // api returns the handler of everything below /api/.
 func (s *Server) api() http.Handler {
@@ -41,65 +19,92 @@ func (s *Server) api() http.Handler {
 	config.DocsPath = ""     // would load a page from elsewhere
 	config.SchemasPath = ""  // openapi.json has them
 	config.CreateHooks = nil // no $schema in every answer
-	config.Info.Description = "What an operator sees and does. Send the admin token as a bearer token."
+	config.Info.Description = "What operators see and do. Send an admin token as a bearer token. x-role is the least role that an operation " +
+		"needs; a token that is for some apps only sees and changes those."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"admin": {Type: "http", Scheme: "bearer"},
 	}
 	config.Security = []map[string][]string{{"admin": {}}}
-	api := humago.New(mux, config)
-
-	register(api, huma.Operation{
-		Method: http.MethodGet, Path: "/api/v1/streams", OperationID: "list-streams",
-		Summary: "List streams", Description: "Streams that are live, or whose publisher may yet come back.",
-	}, s.listStreams)
-	register(api, huma.Operation{
-		Method: http.MethodGet, Path: "/api/v1/streams/{app}/{stream}", OperationID: "get-stream",
-		Summary: "Show one stream", Errors: []int{http.StatusNotFound},
-	}, s.getStream)
-	register(api, huma.Operation{
-		Method: http.MethodDelete, Path: "/api/v1/streams/{app}/{stream}/publisher", OperationID: "kick-publisher",
-		Summary: "End a publisher", Description: "Closes its connection and ends the stream. A publisher whose URL is still good may come back.",
-		Errors: []int{http.StatusNotFound}, DefaultStatus: http.StatusNoContent,
-	}, s.kickPublisher)
+	s.huma = humago.New(mux, config)
+	for _, resource := range []func(){
+		s.nodes, s.apps, s.streams, s.players, s.rooms, s.bans, s.signs, s.usage, s.audits, s.events, s.controls,
+	} {
+		resource()
+	}
 	return problems(mux)
 }
 
-func register[I, O any](api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
-	op.Tags = []string{"streams"}
-	op.MaxBodyBytes = maxBodyBytes
-	op.Errors = append(op.Errors, http.StatusUnauthorized)
-	huma.Register(api, op, handle)
+// roleExtension is where the document has the least role of an operation.
+const roleExtension = "x-role"
+
+// operation is one of the API.
+type operation struct {
+	method, path, id     string
+	tag                  string // the resource
+	summary, description string
+	role                 Role // the least; "": a viewer for GET, an operator for everything else
+	status               int  // of success; 0: 200, or 204 without an answer
+	errors               []int
+	reply                map[string]*huma.Response // where it is not JSON
 }
 
-func (s *Server) listStreams(_ context.Context, q *StreamQuery) (*listReply, error) {
-	streams := s.cfg.Relay.Streams()
-	streams = slices.DeleteFunc(streams, func(st Stream) bool {
-		return q.App != "" && st.App != q.App || q.After != "" && st.name() <= q.After
-	})
-	slices.SortFunc(streams, func(a, b Stream) int { return cmp.Compare(a.name(), b.name()) })
-	reply := &listReply{StreamList{Streams: streams}}
-	if len(streams) > q.Limit {
-		reply.Body.Streams = streams[:q.Limit]
-		reply.Body.Next = streams[q.Limit-1].name()
+// register adds an operation: its role is checked and, if it changes anything, it is written down.
+func register[I, O any](s *Server, o operation, handle func(context.Context, *I) (*O, error)) {
+	changes := o.method != http.MethodGet
+	if o.role == "" {
+		o.role = RoleViewer
+		if changes {
+			o.role = RoleOperator
+		}
 	}
-	if reply.Body.Streams == nil {
-		reply.Body.Streams = []Stream{}
+	op := huma.Operation{
+		Method: o.method, Path: "/api/v1/" + o.path, OperationID: o.id, Tags: []string{o.tag},
+		Summary: o.summary, Description: o.description, DefaultStatus: o.status, MaxBodyBytes: maxBodyBytes,
+		Errors:     append(o.errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests),
+		Extensions: map[string]any{roleExtension: string(o.role)},
+		Responses:  o.reply,
+		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+			who := actorOf(ctx.Context())
+			if changes {
+				change := &Change{Operation: o.id}
+				ctx = huma.WithValue(ctx, changeKey{}, change)
+				defer func() { s.audit.note(ctx, who, change, s.cfg.Log) }()
+			}
+			if !who.role.covers(o.role) {
+				_ = huma.WriteErr(s.huma, ctx, http.StatusForbidden, "needs the role "+string(o.role)) // the client may be gone
+				return
+			}
+			next(ctx)
+		}},
 	}
-	return reply, nil
+	huma.Register(s.huma, op, handle)
 }
 
-func (s *Server) getStream(_ context.Context, n *StreamName) (*streamReply, error) {
-	stream, ok := s.cfg.Relay.Stream(n.App, n.Stream)
-	if !ok {
-		return nil, huma.Error404NotFound("no such stream")
+// permit refuses what concerns an app that the request's token is not for.
+func permit(ctx context.Context, app string) error {
+	if actorOf(ctx).covers(app) {
+		return nil
 	}
-	return &streamReply{stream}, nil
+	if app == "" {
+		return huma.Error403Forbidden("the token is for some apps only")
+	}
+	return huma.Error403Forbidden(fmt.Sprintf("the token is not for app %q", app))
 }
 
-func (s *Server) kickPublisher(_ context.Context, n *StreamName) (*struct{}, error) {
-	if !s.cfg.Relay.Kick(n.App, n.Stream) {
-		return nil, huma.Error404NotFound("no such publisher")
-	}
-	s.cfg.Log.Info("publisher kicked by the admin API", "stream", n.App+"/"+n.Stream)
-	return nil, nil
+// StreamName is the stream that a path names.
+type StreamName struct {
+	App    string `path:"app" maxLength:"256" pattern:"^[A-Za-z0-9._-]+$" doc:"The app" example:"live"`
+	Stream string `path:"stream" maxLength:"256" pattern:"^[A-Za-z0-9._-]+$" doc:"The stream's own name" example:"demo"`
+}
+
+func (n StreamName) name() relay.Name { return relay.Name{App: n.App, Stream: n.Stream} }
+
+// AppQuery chooses by app.
+type AppQuery struct {
+	App string `query:"app" maxLength:"256" doc:"Only of this app"`
+}
+
+// ReasonQuery says why something is changed.
+type ReasonQuery struct {
+	Reason string `query:"reason" maxLength:"256" doc:"Why; for the audit log, and for a member who is thrown out"`
 }

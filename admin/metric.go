@@ -3,6 +3,7 @@ package admin
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,32 +11,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// What /metrics tells. No label holds a stream's, user's or room's name: their
+// Measured is a part of the server that has metrics: it adds each sample by its name, what it means, its value, and
+// labels with their values in turn. A name that ends in _total only grows. No label holds a stream's, user's or room's name: their
 // number has no bound, and a time series each would fill the memory of both sides.
-var (
-	buildInfo     = desc("build_info", "Always 1; the label is the version.", "version")
-	streamsDesc   = desc("streams", "Streams by state: live, idle or waiting for their publisher.", "state")
-	playersDesc   = desc("players", "Players now, by protocol.", "protocol")
-	ingestDesc    = desc("ingest_bits_per_second", "What all publishers send now.")
-	openDesc      = desc("connections_open", "Connections now, of all doors.")
-	resultDesc    = desc("connections_total", "Connections and requests by how they went.", "door", "result")
-	receivedDesc  = desc("received_bytes_total", "Bytes from clients, by door.", "door")
-	sentDesc      = desc("sent_bytes_total", "Bytes to clients, by door.", "door")
-	refusalDesc   = desc("refusals_total", "Publishing and playing refused, by reason.", "reason")
-	roomsDesc     = desc("rooms", "Rooms in use on this node.")
-	membersDesc   = desc("room_members", "Members of rooms, of this node.")
-	signalDesc    = desc("signal_connections", "Signalling connections now.")
-	callbackDesc  = desc("callbacks_total", "Calls of the app's backend, by result.", "result")
-	dropsDesc     = desc("dropped_messages_total", "Messages not delivered to a player, by reason.", "reason")
-	keptDesc      = desc("ring_bytes", "Memory in which streams keep their last keyframe and all since.")
-	cutsDesc      = desc("ring_cuts_total", "Streams cut to their newest second, to fit relay.ring_memory.")
-	descriptions  = []*prometheus.Desc{buildInfo, streamsDesc, playersDesc, ingestDesc, openDesc, resultDesc, receivedDesc, sentDesc, refusalDesc, dropsDesc, keptDesc, cutsDesc, roomsDesc, membersDesc, signalDesc, callbackDesc}
-	streamsStates = []string{"live", "idle", "waiting"}
-)
+type Measured func(add func(name, help string, value float64, labels ...string))
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("liverelay_"+name, help, labels, nil)
-}
+// Durations is a part that has histograms: upper bounds in seconds, counts of each bucket and of what lies above the last, and
+// the sum.
+type Durations func(add func(name, help string, bounds []float64, counts []uint64, sum float64))
 
 // metrics returns the handler of /metrics.
 func (s *Server) metrics() http.Handler {
@@ -52,63 +35,39 @@ func (s *Server) metrics() http.Handler {
 	})
 }
 
-// collector asks the relay when it is scraped: nothing is counted twice.
+// collector asks the parts when it is scraped: nothing is counted twice.
 type collector struct{ *Server }
 
-// Describe implements prometheus.Collector.
-func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range descriptions {
-		out <- d
-	}
-}
+// Describe implements prometheus.Collector: what there is, the parts say when they are asked.
+func (collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(out chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	gauge(buildInfo, 1, c.cfg.Version)
-
-	states, players, kbps := map[string]int{}, map[string]int{"rtmp": 0, "http-flv": 0, "ws-flv": 0}, 0
-	for _, stream := range c.cfg.Relay.Streams() {
-		states[stream.State]++
-		kbps += stream.Kbps
-		for protocol, n := range stream.Protocols {
-			players[protocol] += n
+	add := func(name, help string, value float64, labels ...string) {
+		var names, values []string
+		for i := 0; i+1 < len(labels); i += 2 {
+			names, values = append(names, labels[i]), append(values, labels[i+1])
 		}
-	}
-	for _, state := range streamsStates {
-		gauge(streamsDesc, float64(states[state]), state)
-	}
-	for protocol, n := range players {
-		gauge(playersDesc, float64(n), protocol)
-	}
-	gauge(ingestDesc, float64(kbps)*1000)
-
-	counters := c.cfg.Relay.Counters()
-	for reason, n := range counters.Drops {
-		counter(dropsDesc, n, reason)
-	}
-	for reason, n := range counters.Refusals {
-		counter(refusalDesc, n, reason)
-	}
-	for result, n := range counters.Callback {
-		counter(callbackDesc, n, result)
-	}
-	gauge(keptDesc, float64(counters.Kept))
-	counter(cutsDesc, counters.Cuts)
-	gauge(openDesc, float64(counters.Open))
-	gauge(roomsDesc, float64(counters.Rooms))
-	gauge(membersDesc, float64(counters.Members))
-	gauge(signalDesc, float64(counters.Signal))
-	for _, door := range counters.Doors {
-		counter(receivedDesc, door.BytesIn, door.Name)
-		counter(sentDesc, door.BytesOut, door.Name)
-		for result, n := range door.Results {
-			counter(resultDesc, n, door.Name, result)
+		kind := prometheus.GaugeValue
+		if strings.HasSuffix(name, "_total") {
+			kind = prometheus.CounterValue
 		}
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("liverelay_"+name, help, names, nil), kind, value, values...)
+	}
+	add("build_info", "Always 1; the label is the version.", 1, "version", c.cfg.Version)
+	for _, part := range c.cfg.Measured {
+		part(add)
+	}
+	for _, part := range c.cfg.Durations {
+		part(func(name, help string, bounds []float64, counts []uint64, sum float64) {
+			buckets, count := map[float64]uint64{}, uint64(0)
+			for i, n := range counts {
+				count += n
+				if i < len(bounds) {
+					buckets[bounds[i]] = count
+				}
+			}
+			out <- prometheus.MustNewConstHistogram(prometheus.NewDesc("liverelay_"+name, help, nil, nil), count, sum, buckets)
+		})
 	}
 }

@@ -1,67 +1,177 @@
 package admin
 
-import "time"
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
 
-// Stream is one stream as operators see it. It holds no token and no secret.
+	"github.com/danielgtaylor/huma/v2"
+
+	"liverelay/relay"
+)
+
+// Streams is what the API wants of the streams of this node.
+type Streams interface {
+	Streams() []relay.StreamState
+	Kick(relay.Name) bool // ends the publisher; false: there is none
+}
+
+// Stream is one stream of the service.
 type Stream struct {
-	App       string         `json:"app" example:"live"`
-	Stream    string         `json:"stream" example:"demo"`
-	State     string         `json:"state" enum:"live,idle,waiting" doc:"live: media arrives; idle: the publisher is there and silent; waiting: it is lost and may come back"`
-	Publisher *Publisher     `json:"publisher,omitempty" doc:"The present one, or while the stream waits the last"`
-	Video     *Video         `json:"video,omitempty"`
-	Audio     *Audio         `json:"audio,omitempty"`
-	Kbps      int            `json:"kbps" doc:"What arrives, kbit/s"`
-	Viewers   int            `json:"viewers"`
-	Protocols map[string]int `json:"protocols,omitempty" doc:"Viewers by protocol"`
-	BytesIn   uint64         `json:"bytes_in" doc:"Media from its publishers"`
-	BytesOut  uint64         `json:"bytes_out" doc:"Media to its players"`
+	relay.StreamState
+	Node     string    `json:"node" doc:"The origin: where its publisher is"`
+	Carriers []Carrier `json:"carriers" nullable:"false" doc:"The nodes that have it, the origin too"`
 }
 
-func (s Stream) name() string { return s.App + "/" + s.Stream }
-
-// Publisher is who sends the stream.
-type Publisher struct {
-	User     string    `json:"user,omitempty" doc:"From the signed URL"`
-	Room     string    `json:"room,omitempty" doc:"From the signed URL"`
-	Protocol string    `json:"protocol" example:"rtmp"`
-	Remote   string    `json:"remote,omitempty" example:"192.0.2.1:50000"`
-	Since    time.Time `json:"since" doc:"When this connection began to publish"`
-	Epoch    uint64    `json:"epoch" doc:"Counts the publishers that the stream has had"`
+// Carrier is a node that has a stream.
+type Carrier struct {
+	Node  string    `json:"node"`
+	Since time.Time `json:"since"`
 }
 
-// Video is the picture, as its headers and the last seconds tell it; of several tracks the main one.
-type Video struct {
-	Codec  string  `json:"codec" example:"avc1"`
-	Width  int     `json:"width,omitempty"`
-	Height int     `json:"height,omitempty"`
-	FPS    float64 `json:"fps" doc:"Frames per second, measured over the last seconds"`
-	Kbps   int     `json:"kbps" doc:"kbit/s of all video tracks, measured over the last seconds"`
+// StreamQuery chooses from the list of streams.
+type StreamQuery struct {
+	AppQuery
+	User  string `query:"user" maxLength:"64" doc:"Only what this user publishes"`
+	Room  string `query:"room" maxLength:"128" doc:"Only of this room"`
+	State string `query:"state" enum:"live,idle,waiting" doc:"Only in this state"`
+	Alert bool   `query:"alert" doc:"Only those with an alert"`
+	Q     string `query:"q" maxLength:"256" doc:"Only with this in their name"`
+	Page
 }
 
-// Audio is the sound.
-type Audio struct {
-	Codec string `json:"codec" example:"mp4a"`
-	Kbps  int    `json:"kbps" doc:"kbit/s of all audio tracks, measured over the last seconds"`
+func (q *StreamQuery) wants(st *Stream) bool {
+	return (q.App == "" || q.App == st.App) && (q.User == "" || q.User == st.Publisher.User) &&
+		(q.Room == "" || q.Room == st.Publisher.Room) && (q.State == "" || q.State == st.State) &&
+		(!q.Alert || len(st.Alerts) > 0) && strings.Contains(st.Name.Stream, q.Q)
 }
 
-// Counters are totals since the start, of ended streams and connections too.
-type Counters struct {
-	Drops    map[string]uint64 // messages not delivered, by reason
-	Kept     int64             // bytes that streams hold for newcomers
-	Cuts     uint64            // how often a stream's were cut for want of memory
-	Refusals map[string]uint64 // publish and play refused, by reason
-	Open     int               // connections now, of all doors
-	Rooms    int               // in use on this node
-	Members  int               // sessions of rooms on this node
-	Signal   int               // signalling connections now
-	Callback map[string]uint64 // calls of the app's backend, by result
-	Doors    []Door
+var streamOrders = orders[Stream]{
+	"viewers":      func(s Stream) place { return place{Number: float64(s.Viewers)} },
+	"bitrate_kbps": func(s Stream) place { return place{Number: float64(s.Kbps)} },
+	"since":        func(s Stream) place { return place{Number: float64(s.Publisher.Since.UnixNano())} },
+	"user":         func(s Stream) place { return place{Text: s.Publisher.User} },
+	"stream":       func(s Stream) place { return place{Text: s.Name.Stream} },
 }
 
-// Door is the totals of one door.
-type Door struct {
-	Name     string
-	Results  map[string]uint64 // connections or requests, by how they went
-	BytesIn  uint64
-	BytesOut uint64
+// StreamList is a page of streams.
+type StreamList struct {
+	Streams []Stream `json:"streams" nullable:"false"`
+	More
+}
+
+// More is what every list says beside its items.
+type More struct {
+	Next    string   `json:"next,omitempty" doc:"There are more: ask again with after set to this"`
+	Missing []string `json:"missing,omitempty" doc:"Nodes that did not answer: what only they know is not here"`
+}
+
+type streamsReply struct{ Body StreamList }
+
+type streamReply struct{ Body Stream }
+
+func (s *Server) streams() {
+	s.answers["streams"] = func(_ context.Context, q Query) any {
+		list := []Stream{}
+		for _, st := range s.cfg.Streams.Streams() {
+			if (q.App == "" || q.App == st.App) && (q.Stream == "" || q.Stream == st.Name.Stream) {
+				list = append(list, Stream{st, s.cfg.Node, []Carrier{{s.cfg.Node, st.Publisher.Since}}})
+			}
+		}
+		return list
+	}
+	s.answers["kick-publisher"] = func(_ context.Context, q Query) any {
+		return s.cfg.Streams.Kick(relay.Name{App: q.App, Stream: q.Stream})
+	}
+	register(s, operation{
+		method: http.MethodGet, path: "streams", id: "list-streams", tag: "streams",
+		summary: "List streams", description: "Streams that are live, or whose publisher may yet come back.",
+	}, s.listStreams)
+	register(s, operation{
+		method: http.MethodGet, path: "streams/{app}/{stream}", id: "get-stream", tag: "streams",
+		summary: "Show one stream", errors: []int{http.StatusNotFound},
+	}, s.getStream)
+	register(s, operation{
+		method: http.MethodDelete, path: "streams/{app}/{stream}/publisher", id: "kick-publisher", tag: "streams",
+		summary:     "End a publisher",
+		description: "Closes its connection and ends the stream. A publisher whose address is still good may come back: ban the stream or the user against that.",
+		errors:      []int{http.StatusNotFound}, status: http.StatusNoContent,
+	}, s.kickPublisher)
+}
+
+// allStreams are the streams of all nodes, one entry each.
+func (s *Server) allStreams(ctx context.Context, q Query) ([]Stream, []string) {
+	all, missing := everywhere[[]Stream](ctx, s, q)
+	list := slices.Concat(all...)
+	if len(all) == 1 {
+		return list, missing
+	}
+	byName := map[relay.Name]*Stream{}
+	for i := range list {
+		st := &list[i]
+		if known := byName[st.Name]; known != nil {
+			known.join(st)
+		} else {
+			byName[st.Name] = st
+		}
+	}
+	merged := make([]Stream, 0, len(byName))
+	for _, st := range byName {
+		merged = append(merged, *st)
+	}
+	return merged, missing
+}
+
+// join adds what another node has of the stream. The one with the publisher of the newest epoch is the origin.
+func (st *Stream) join(other *Stream) {
+	viewers, out, carriers := st.Viewers+other.Viewers, st.BytesOut+other.BytesOut, slices.Concat(st.Carriers, other.Carriers)
+	protocols := map[string]int{}
+	for _, each := range []*Stream{st, other} {
+		for protocol, n := range each.Protocols {
+			protocols[protocol] += n
+		}
+	}
+	if cmp.Compare(other.Epoch, st.Epoch) > 0 {
+		*st = *other
+	}
+	st.Viewers, st.BytesOut, st.Carriers, st.Protocols = viewers, out, carriers, protocols
+}
+
+func (s *Server) listStreams(ctx context.Context, q *StreamQuery) (*streamsReply, error) {
+	streams, missing := s.allStreams(ctx, Query{What: "streams", App: q.App})
+	who := actorOf(ctx)
+	streams = slices.DeleteFunc(streams, func(st Stream) bool { return !who.covers(st.App) || !q.wants(&st) })
+	list, next, err := page(streams, q.Page, func(st Stream) string { return st.Name.String() }, streamOrders)
+	return &streamsReply{StreamList{list, More{next, missing}}}, err
+}
+
+func (s *Server) getStream(ctx context.Context, n *StreamName) (*streamReply, error) {
+	if err := permit(ctx, n.App); err != nil {
+		return nil, err
+	}
+	streams, _ := s.allStreams(ctx, Query{What: "streams", App: n.App, Stream: n.Stream})
+	if len(streams) == 0 {
+		return nil, huma.Error404NotFound("no such stream")
+	}
+	return &streamReply{streams[0]}, nil
+}
+
+// PublisherKick names the publisher to end.
+type PublisherKick struct {
+	StreamName
+	ReasonQuery
+}
+
+func (s *Server) kickPublisher(ctx context.Context, n *PublisherKick) (*struct{}, error) {
+	if err := permit(ctx, n.App); err != nil {
+		return nil, err
+	}
+	changeOf(ctx).concerns(n.App, n.name().String(), n.Reason)
+	if !anywhere(ctx, s, Query{What: "kick-publisher", App: n.App, Stream: n.Stream}) {
+		return nil, huma.Error404NotFound("no such publisher")
+	}
+	return nil, nil
 }

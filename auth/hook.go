@@ -252,7 +252,7 @@ func (h *Hook) post(ctx context.Context, q HookRequest, app App) (HookReply, err
 	req.Header.Set(HeaderSignature, SignBody(secret, q.Time, body))
 	res, err := h.client.Do(req)
 	if err != nil {
-		return HookReply{}, fmt.Errorf("%w: %s", errHookFailed, withoutURL(err))
+		return HookReply{}, fmt.Errorf("%w: %s", errHookFailed, WithoutURL(err))
 	}
 	defer res.Body.Close()
 	switch {
@@ -263,7 +263,7 @@ func (h *Hook) post(ctx context.Context, q HookRequest, app App) (HookReply, err
 	}
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxHookReply+1))
 	if err != nil {
-		return HookReply{}, fmt.Errorf("%w: reading the reply: %s", errHookFailed, withoutURL(err))
+		return HookReply{}, fmt.Errorf("%w: reading the reply: %s", errHookFailed, WithoutURL(err))
 	}
 	if len(b) > maxHookReply {
 		return HookReply{}, fmt.Errorf("reply longer than %d bytes", maxHookReply)
@@ -353,12 +353,12 @@ func hookQuery(query url.Values, verified bool) (map[string][]string, error) {
 	return out, nil
 }
 
-// withoutURL keeps the hook's address, which may hold a password, out of the log.
-func withoutURL(err error) string {
+// WithoutURL is the error of a request without the address, which may hold a password: for the log.
+func WithoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
 	}
-	return err.Error()
+	return err
 }
 
 func addr(a netip.AddrPort) netip.Addr { return a.Addr().Unmap().WithZone("") }

@@ -90,6 +90,9 @@ func (a *Authorizer) Bans(ctx context.Context, app string) ([]Entry, error) {
 	return list, nil
 }
 
+// Forbidden lists all that is forbidden or revoked, of all apps and of none in particular.
+func (a *Authorizer) Forbidden(ctx context.Context) ([]Entry, error) { return a.store.List(ctx, 0) }
+
 // Spend marks a nonce of an app as used until then; see [Store].
 func (a *Authorizer) Spend(ctx context.Context, app, nonce string, until time.Time) (bool, error) {
 	return a.store.Spend(ctx, app+"/"+nonce, until)

@@ -80,9 +80,23 @@ type TLS struct {
 
 // Admin is the operators' listener.
 type Admin struct {
-	Listen string `key:"listen"`
-	Token  string `key:"token"`
+	Listen        string       `key:"listen"`
+	Token         string       `key:"token"`
+	Tokens        []AdminToken `key:"tokens"`
+	Hosts         []string     `key:"hosts"`
+	StreamMetrics bool         `key:"stream_metrics"`
 }
+
+// AdminToken is one credential of the operators' API.
+type AdminToken struct {
+	Name  string   `key:"name"`
+	Token string   `key:"token"`
+	Role  string   `key:"role"`
+	Apps  []string `key:"apps"`
+}
+
+// String keeps the token out of logs and messages.
+func (t AdminToken) String() string { return t.Name }
 
 // Relay is the media core.
 type Relay struct {
@@ -137,11 +151,12 @@ type Web struct {
 
 // Hooks is the operator's own server, asked and told.
 type Hooks struct {
-	Authorize string        `key:"authorize"`
-	Events    string        `key:"events"`
-	Secret    string        `key:"secret"`
-	Timeout   time.Duration `key:"timeout"`
-	OnFailure string        `key:"on_failure"`
+	Authorize     string        `key:"authorize"`
+	Events        string        `key:"events"`
+	Secret        string        `key:"secret"`
+	Timeout       time.Duration `key:"timeout"`
+	OnFailure     string        `key:"on_failure"`
+	UsageInterval time.Duration `key:"usage_interval"`
 }
 
 // Limits is what one node takes at most; 0 is no limit.
@@ -188,7 +203,7 @@ func Default() Config {
 		Room:  Room{Grace: 90 * time.Second},
 		Redis: Redis{SentinelTLS: "auto", Cluster: "auto", Prefix: "liverelay"},
 		Web:   Web{Call: true, Play: true},
-		Hooks: Hooks{Timeout: 2 * time.Second, OnFailure: "deny"},
+		Hooks: Hooks{Timeout: 2 * time.Second, OnFailure: "deny", UsageInterval: time.Minute},
 		Log:   Log{Level: "info", Format: "text"},
 	}
 }

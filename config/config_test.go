@@ -55,6 +55,12 @@ func normalise(c *Config) {
 	if len(c.Redis.Addrs) == 0 {
 		c.Redis.Addrs = nil
 	}
+	if len(c.Admin.Tokens) == 0 {
+		c.Admin.Tokens = nil
+	}
+	if len(c.Admin.Hosts) == 0 {
+		c.Admin.Hosts = nil
+	}
 	if len(c.Proxy.Trusted) == 0 {
 		c.Proxy.Trusted = nil
 	}
@@ -166,7 +172,7 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 		"node.advertise": "h", "rtmp.listen": ":1", "rtmp.tls_listen": "", "http.listen": ":1", "http.tls_listen": "",
 		"tls.cert": "", "tls.key": "", "admin.listen": ":1", "relay.start": "fast", "redis.addrs": `["h:1"]`, "redis.db": "3", "relay.io_uring": "false", "relay.ring_time": "1m",
 		"redis.sentinel_tls": "true", "redis.cluster": "false", "web.call": "false", "web.play": "false",
-		"hooks.authorize": "http://h/", "hooks.events": "http://h/", "hooks.on_failure": "allow", "log.level": "warn", "log.format": "json",
+		"hooks.authorize": "http://h/", "hooks.events": "http://h/", "hooks.on_failure": "allow", "hooks.usage_interval": "9s", "admin.tokens": `[{"token":"t","role":"viewer"}]`, "log.level": "warn", "log.format": "json",
 		"apps": `[{"name":"live","id":1,"secret":"` + secretA + `"}]`, "apps.yaml": "- name: live\n  id: 1\n  secret: " + secretA,
 	}
 	leaves := map[string]reflect.Value{}
@@ -274,6 +280,13 @@ func TestConfigMistakes(t *testing.T) {
 		{app(`, play: hook`), `hooks.authorize: is missing, apps[0] (live) asks the hook`},
 		{`proxy_protocol: {trusted: [lb]}`, `proxy_protocol.trusted[0]: "lb" is not an address or network such as 10.0.0.0/8 (from FILE)`},
 		{`log: {level: loud}`, `log.level: "loud" is not debug, info, warn or error (from FILE)`},
+		{`admin: {tokens: x}`, `admin.tokens: is not a list of tokens: - {name: …, token: …, role: …} (from FILE)`},
+		{`admin: {tokens: [x]}`, `admin.tokens[0]: is not a mapping: {name: …, token: …, role: …} (from FILE)`},
+		{`admin: {tokens: [{role: viewer}]}`, `admin.tokens[0].token: is missing (from FILE)`},
+		{`admin: {tokens: [{token: planted, role: root}]}`, `admin.tokens[0].role: "root" is not viewer, operator or admin (from FILE)`},
+		{`admin: {tokens: [{token: planted, role: admin}, {token: planted, role: admin}]}`, `admin.tokens[1].token: is another one's, too (from FILE)`},
+		{`admin: {tokens: [{token: planted, role: admin, apps: [nope]}]}`, `admin.tokens[0].apps: "nope" is not an app (from FILE)`},
+		{`admin: {hosts: ["https://x"]}`, `admin.hosts[0]: "https://x" is not a host name or address (no scheme, port or path) (from FILE)`},
 		{`apps: live`, `apps: is not a list of apps: - {name: …, id: …, secret: …} (from FILE)`},
 		{`apps: [live]`, `apps[0]: is not a mapping: {name: …, id: …, secret: …} (from FILE)`},
 		{app(`, secrets: x`), `apps[0].secrets: unknown key; did you mean secret? (from FILE)`},

@@ -41,7 +41,9 @@ func decode(key string, field reflect.Value, raw any, fromEnv bool) *KeyError {
 	case *[]string:
 		return decodeStrings(key, target, raw, fromEnv)
 	case *[]App:
-		return decodeApps(key, target, raw, fromEnv)
+		return decodeList(key, target, raw, fromEnv, "apps", "{name: …, id: …, secret: …}", DefaultApp)
+	case *[]AdminToken:
+		return decodeList(key, target, raw, fromEnv, "tokens", "{name: …, token: …, role: …}", func() AdminToken { return AdminToken{} })
 	default:
 		return badKey(key, "cannot be set") // a new type of field: add it above
 	}
@@ -211,7 +213,8 @@ func SplitList(s string) []string {
 	return list
 }
 
-func decodeApps(key string, target *[]App, raw any, fromEnv bool) *KeyError {
+// decodeList takes a list of mappings, each over what fresh returns; of and form say what they are.
+func decodeList[T any](key string, target *[]T, raw any, fromEnv bool, of, form string, fresh func() T) *KeyError {
 	if s, ok := raw.(string); ok && fromEnv {
 		list, err := parseYAML(s)
 		if err != nil {
@@ -224,24 +227,24 @@ func decodeApps(key string, target *[]App, raw any, fromEnv bool) *KeyError {
 	}
 	items, ok := raw.([]any)
 	if !ok {
-		return badKey(key, "is not a list of apps: - {name: …, id: …, secret: …}")
+		return badKey(key, "is not a list of %s: - %s", of, form)
 	}
-	apps := make([]App, len(items))
+	list := make([]T, len(items))
 	for i, item := range items {
-		apps[i] = DefaultApp()
-		if err := decodeStruct(fmt.Sprintf("%s[%d]", key, i), reflect.ValueOf(&apps[i]).Elem(), item); err != nil {
+		list[i] = fresh()
+		if err := decodeStruct(fmt.Sprintf("%s[%d]", key, i), reflect.ValueOf(&list[i]).Elem(), item, form); err != nil {
 			return err
 		}
 	}
-	*target = apps
+	*target = list
 	return nil
 }
 
 // decodeStruct writes a mapping into a struct, for what stands inside a list.
-func decodeStruct(key string, v reflect.Value, raw any) *KeyError {
+func decodeStruct(key string, v reflect.Value, raw any, form string) *KeyError {
 	mapping, ok := raw.(map[string]any)
 	if !ok {
-		return badKey(key, "is not a mapping: {name: …, id: …, secret: …}")
+		return badKey(key, "is not a mapping: %s", form)
 	}
 	fields := map[string]reflect.Value{}
 	for i := range v.NumField() {
@@ -259,7 +262,7 @@ func decodeStruct(key string, v reflect.Value, raw any) *KeyError {
 			continue
 		}
 		if field.Kind() == reflect.Struct {
-			if err := decodeStruct(key+"."+name, field, value); err != nil {
+			if err := decodeStruct(key+"."+name, field, value, "{…: …}"); err != nil {
 				return err
 			}
 		} else if err := decode(key+"."+name, field, value, false); err != nil {

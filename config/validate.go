@@ -32,6 +32,8 @@ func (c *Config) check() *KeyError {
 		checkListen("http.tls_listen", c.HTTP.TLSListen),
 		c.checkTLS(),
 		checkListen("admin.listen", c.Admin.Listen),
+		c.checkAdminTokens(),
+		checkEach("admin.hosts", c.Admin.Hosts, checkHost),
 		checkOneOf("relay.start", c.Relay.Start, "gop", "fast", "live"),
 		checkAtLeast("relay.backlog", c.Relay.Backlog, 100*time.Millisecond),
 		checkAtMost("relay.flush_interval", c.Relay.FlushInterval, time.Second),
@@ -48,6 +50,7 @@ func (c *Config) check() *KeyError {
 		checkURL("hooks.authorize", c.Hooks.Authorize),
 		checkURL("hooks.events", c.Hooks.Events),
 		checkAtLeast("hooks.timeout", c.Hooks.Timeout, 10*time.Millisecond),
+		checkAtLeast("hooks.usage_interval", c.Hooks.UsageInterval, time.Second),
 		checkOneOf("hooks.on_failure", c.Hooks.OnFailure, "deny", "allow"),
 		c.checkHooked(),
 		checkEach("proxy_protocol.trusted", c.Proxy.Trusted, checkPrefix),
@@ -72,6 +75,34 @@ func checkNodeID(id string) *KeyError {
 	}
 	return nil
 }
+
+func (c *Config) checkAdminTokens() *KeyError {
+	names, texts := map[string]bool{}, map[string]bool{c.Admin.Token: true}
+	for i, t := range c.Admin.Tokens {
+		key := func(name string) string { return fmt.Sprintf("admin.tokens[%d].%s", i, name) }
+		switch {
+		case names[t.Name]:
+			return badKey(key("name"), "%.40q is there twice", t.Name)
+		case t.Token == "":
+			return badKey(key("token"), "is missing")
+		case texts[t.Token]:
+			return badKey(key("token"), "is another one's, too")
+		}
+		if err := checkOneOf(key("role"), t.Role, "viewer", "operator", "admin"); err != nil {
+			return err
+		}
+		for _, app := range t.Apps {
+			if !slices.ContainsFunc(c.Apps, func(a App) bool { return a.Name == app }) && !(len(c.Apps) == 0 && app == MadeApp) {
+				return badKey(key("apps"), "%.40q is not an app", app)
+			}
+		}
+		names[t.Name], texts[t.Token] = t.Name != "", true
+	}
+	return nil
+}
+
+// MadeApp is the name of the app that there is where none is configured.
+const MadeApp = "live"
 
 func checkApps(apps []App) *KeyError {
 	names, ids := map[string]bool{}, map[uint32]bool{}

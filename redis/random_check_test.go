@@ -120,11 +120,11 @@ func (r *run) observe() (string, error) {
 	}
 	v := roomtest.View{Users: map[string]string{}, Streams: map[string]roomtest.Stream{}, Extra: map[string]string{}}
 	for _, m := range d.Members {
-		v.Users[m.ID] = m.Name
+		v.Users[m.User] = m.Name
 	}
 	for _, s := range d.Streams {
 		if s.Live {
-			v.Streams[s.ID] = roomtest.Stream{ID: s.ID, User: roomtest.User{ID: s.User.ID}, Extra: s.Extra}
+			v.Streams[s.Stream] = roomtest.Stream{ID: s.Stream, User: roomtest.User{ID: s.User}, Extra: s.Extra}
 		}
 	}
 	for _, x := range d.Extra {

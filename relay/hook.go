@@ -23,7 +23,8 @@ type PlayerEvent struct {
 	Protocol string
 	Remote   netip.AddrPort
 	ID       uint64
-	Err      error // why it ended; nil: the player left
+	Player   string // its id for operators; see [PlayerState]
+	Err      error  // why it ended; nil: the player left
 }
 
 // Hooks are called one at a time and in order, never on a media goroutine. A
@@ -119,6 +120,6 @@ func (q *hookQueue) player(s *Subscriber, ended bool, err error) {
 		return
 	}
 	o := &s.options
-	e := PlayerEvent{Name: s.stream.name, Grant: o.Grant, Protocol: o.Protocol, Remote: o.Remote, ID: s.id, Err: err}
+	e := PlayerEvent{Name: s.stream.name, Grant: o.Grant, Protocol: o.Protocol, Remote: o.Remote, ID: s.id, Player: s.publicID(), Err: err}
 	q.call(func() { hook(e) })
 }

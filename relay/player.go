@@ -74,14 +74,14 @@ func (s *Subscriber) publicID() string {
 	return s.stream.relay.run + "-" + strconv.FormatUint(s.id, 10)
 }
 
-// KickPlayer ends one player with [ErrKicked], and returns what it was; false: there is none of that id.
-func (r *Relay) KickPlayer(id string) (Session, bool) {
+// KickPlayer ends one player with [ErrKicked]; false: there is none of that id.
+func (r *Relay) KickPlayer(id string) bool {
 	s := r.subscriber(id)
 	if s == nil {
-		return Session{}, false
+		return false
 	}
 	s.end(ErrKicked)
-	return s.session(), true
+	return true
 }
 
 // Player returns the session of an id; false: there is none.

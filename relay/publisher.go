@@ -36,6 +36,9 @@ type Publisher struct {
 	closed  bool      // by its door
 	arrival time.Time // of its newest message
 	idle    bool      // silent, but still there
+
+	received uint64 // bytes of media
+	bill     bill
 }
 
 // Write takes one message: its RTMP timestamp in ms (32 bits, as on the wire)
@@ -75,6 +78,7 @@ func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byt
 		return err
 	}
 	p.arrival = now
+	p.received += uint64(len(payload))
 	m := st.freelist.message()
 	m.Kind, m.Payload, m.Header, m.buffer, m.arrived = kind, payload, header, buffer, clock(now)
 	written := st.appendLocked(m, timestamp, now)
@@ -155,6 +159,7 @@ func (p *Publisher) close(streamErr error) {
 	}
 	switch {
 	case st.publisher == p:
+		p.billLocked(time.Now())
 		st.publisher = nil
 		if streamErr == nil && !st.loseLocked(time.Now()) {
 			streamErr = ErrLost

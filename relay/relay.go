@@ -91,8 +91,8 @@ const (
 
 // Relay holds the streams of one node.
 //
-// Lock order: Relay.mu, Stream.mu, Subscriber.mu; shard.mu and hookQueue.mu are
-// innermost. Under none of them is anything written, waited for or called back.
+// Lock order: Relay.mu, Stream.mu, Subscriber.mu; shard.mu, ledger.mu and hookQueue.mu
+// are innermost. Under none of them is anything written, waited for or called back.
 type Relay struct {
 	config Config
 	hooks  *hookQueue
@@ -103,6 +103,7 @@ type Relay struct {
 	dropped       [dropReasons]atomic.Uint64 // messages
 	kept          atomic.Int64               // bytes in all rings, a moment ago
 	takeovers     atomic.Uint64
+	ledger        ledger
 	firstKeyframe Histogram
 	fanOut        Histogram
 

@@ -178,6 +178,7 @@ func (st *Stream) remove(s *Subscriber) {
 	st.viewers.Add(-1)
 	st.app.Add(-1)
 	st.mu.Lock()
+	s.billLocked(time.Now())
 	delete(st.subscribers, s)
 	st.mu.Unlock()
 }

@@ -62,6 +62,7 @@ type Subscriber struct {
 	skipped atomic.Uint64 // messages that it jumped over
 	at      atomic.Uint64 // while it is behind: 1 + where it is, or was when a write began; 0: it is up to date
 	rate    rate
+	bill    bill
 
 	joining atomic.Bool // in the inbox for the shard to take over
 	closing atomic.Bool // to be released by whoever owns it

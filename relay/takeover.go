@@ -57,6 +57,7 @@ func (st *Stream) publishLocked(p *Publisher, now time.Time) (*Stream, error) {
 		*oldest = now
 		st.takeover++
 		old.endLocked(ErrReplaced)
+		old.billLocked(now)
 		st.relay.takeovers.Add(1)
 	}
 	if how == anew {

@@ -4,26 +4,27 @@ import (
 	"encoding/json"
 	"maps"
 	"sort"
+	"time"
 )
 
 const maxReports = 128 // streams per session whose reports are kept
 
 // reportKey is one component of one client.
 type reportKey struct {
-	stream  string
-	publish bool
+	stream string
+	action string
 }
 
 // Report is what a client last said of one of its components. signal/PROTOCOL.md §2 says what
 // is in it.
 type Report struct {
-	Stream  string          `json:"streamID"`
-	Publish bool            `json:"publish"` // it publishes the stream, else plays it
-	Time    int64           `json:"time"`    // ms
+	Stream  string          `json:"stream"`
+	Action  string          `json:"action" enum:"publish,play"`
+	Time    time.Time       `json:"time"`
 	State   string          `json:"state,omitempty"`
 	Code    int             `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"`
-	Video   json.RawMessage `json:"video,omitempty"`
+	Video   json.RawMessage `json:"video,omitempty" doc:"Quality, as the client measures it"`
 	Audio   json.RawMessage `json:"audio,omitempty"`
 	Net     json.RawMessage `json:"net,omitempty"`
 }
@@ -31,7 +32,7 @@ type Report struct {
 // Report keeps what the client's components say, for operators. quality: Video, Audio
 // and Net are news, else State, Code and Message.
 func (s *Session) Report(r Report, quality bool) {
-	k := reportKey{r.Stream, r.Publish}
+	k := reportKey{r.Stream, r.Action}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old, known := s.reports[k]
@@ -43,7 +44,7 @@ func (s *Session) Report(r Report, quality bool) {
 	} else {
 		r.Video, r.Audio, r.Net = old.Video, old.Audio, old.Net
 	}
-	r.Time = s.room.svc.now().UnixMilli()
+	r.Time = s.room.svc.now()
 	if s.reports == nil {
 		s.reports = map[reportKey]Report{}
 	}
@@ -52,11 +53,12 @@ func (s *Session) Report(r Report, quality bool) {
 
 // Overview is one room of this node, for operators.
 type Overview struct {
-	App      string `json:"app"`
-	Room     string `json:"room"`
-	Users    int    `json:"users"`    // in the whole service
-	Sessions int    `json:"sessions"` // on this node
-	Seq      int64  `json:"seq"`
+	App      string `json:"app" example:"live"`
+	Room     string `json:"room" example:"r1"`
+	Users    int    `json:"users" doc:"Members and devices, in the whole service"`
+	Sessions int    `json:"sessions" doc:"Members of this node"`
+	Streams  int    `json:"streams" doc:"That are announced"`
+	Seq      int64  `json:"seq" doc:"How often the room has changed"`
 }
 
 // Rooms lists the rooms that this node has in use.
@@ -70,7 +72,7 @@ func (s *Service) Rooms() []Overview {
 	list := make([]Overview, 0, len(rooms))
 	for _, r := range rooms {
 		r.mu.Lock()
-		list = append(list, Overview{r.key.App, r.key.Room, r.known.users, len(r.own.sessions), r.known.pos.Seq})
+		list = append(list, Overview{r.key.App, r.key.Room, r.known.users, len(r.own.sessions), r.known.streams, r.known.pos.Seq})
 		r.mu.Unlock()
 	}
 	sort.Slice(list, func(i, j int) bool {
@@ -84,36 +86,51 @@ func (s *Service) Rooms() []Overview {
 
 // MemberDetail is one user of a room, for operators.
 type MemberDetail struct {
-	User
-	Login     int64    `json:"loginTime,omitempty"` // ms
-	Node      string   `json:"node"`
-	Device    bool     `json:"device,omitempty"` // only there by media connections
-	Connected bool     `json:"connected"`        // known of this node's sessions only
-	Reports   []Report `json:"reports,omitempty"`
+	User      string    `json:"user"`
+	Name      string    `json:"name,omitempty" doc:"As others see it"`
+	Since     time.Time `json:"since,omitzero" doc:"Of its login"`
+	Node      string    `json:"node,omitempty" doc:"Where its session is"`
+	Device    bool      `json:"device,omitempty" doc:"Only there by media connections"`
+	Connected bool      `json:"connected" doc:"Has a signalling connection now; known of this node's members only"`
+	Remote    string    `json:"remote,omitempty" doc:"Of its latest connection; known of this node's members only"`
+	Reports   []Report  `json:"reports,omitempty" doc:"What its client last said of each stream"`
 }
 
 // StreamDetail is one stream of a room, for operators and the server API.
 type StreamDetail struct {
-	ID      string `json:"streamID"`
-	User    User   `json:"user"`
-	Extra   string `json:"extraInfo"`
-	Node    string `json:"node"`
-	Live    bool   `json:"live"`
-	Created int64  `json:"createTime"`
+	Stream string    `json:"stream"`
+	User   string    `json:"user"`
+	Name   string    `json:"name,omitempty" doc:"The user's, as others see it"`
+	Extra  string    `json:"extra_info,omitempty"`
+	Node   string    `json:"node,omitempty" doc:"That has the media"`
+	Live   bool      `json:"live"`
+	Since  time.Time `json:"since"`
 }
 
 func (s *Stream) detail() StreamDetail {
-	return StreamDetail{s.ID, s.User, s.Extra, s.Node, s.Live, s.Created}
+	return StreamDetail{s.ID, s.User.ID, s.User.Name, s.Extra, s.Node, s.Live, time.UnixMilli(s.Created)}
+}
+
+// ExtraDetail is one key of a room's extra info, for operators.
+type ExtraDetail struct {
+	Key   string    `json:"key"`
+	Value string    `json:"value"`
+	User  string    `json:"user" doc:"Who set it"`
+	Since time.Time `json:"since"`
 }
 
 // Detail is one room with all that is in it.
 type Detail struct {
-	Overview
-	Session string         `json:"roomSession"`
-	Created int64          `json:"createTime"`
-	Members []MemberDetail `json:"members"`
-	Streams []StreamDetail `json:"streams"`
-	Extra   []*Extra       `json:"roomExtraInfo"`
+	App      string         `json:"app" example:"live"`
+	Room     string         `json:"room" example:"r1"`
+	Users    int            `json:"users" doc:"Members and devices"`
+	Sessions int            `json:"sessions" doc:"Members of the node that answers"`
+	Seq      int64          `json:"seq" doc:"How often the room has changed"`
+	Session  string         `json:"room_session" doc:"Of this room alone, of all that had its name"`
+	Since    time.Time      `json:"since"`
+	Members  []MemberDetail `json:"members" nullable:"false"`
+	Streams  []StreamDetail `json:"streams" nullable:"false"`
+	Extra    []ExtraDetail  `json:"extra_info" nullable:"false"`
 }
 
 // Detail reads one room; false: there is none.
@@ -133,29 +150,44 @@ func (s *Service) Detail(app, room string) (Detail, bool, error) {
 
 func (r *Room) detail(st *state) Detail {
 	d := Detail{
-		Overview: Overview{r.key.App, r.key.Room, st.users, len(r.own.sessions), st.Seq},
-		Session:  st.Incarnation, Created: st.Created, Extra: st.extras(),
+		App: r.key.App, Room: r.key.Room, Users: st.users, Sessions: len(r.own.sessions), Seq: st.Seq,
+		Session: st.Incarnation, Since: time.UnixMilli(st.Created), Members: []MemberDetail{}, Streams: []StreamDetail{}, Extra: []ExtraDetail{},
 	}
 	for _, u := range st.roster() {
-		md := MemberDetail{User: u, Device: true}
+		md := MemberDetail{User: u.ID, Name: u.Name, Device: true}
 		if m := st.members[u.ID]; m != nil {
-			md.Device, md.Node, md.Login = false, m.Node, m.Login
+			md.Device, md.Node, md.Since = false, m.Node, time.UnixMilli(m.Login)
 		}
 		if own := r.own.sessions[u.ID]; own != nil {
-			own.mu.Lock()
-			md.Connected = own.link != nil
-			for _, rep := range own.reports {
-				md.Reports = append(md.Reports, rep)
-			}
-			own.mu.Unlock()
+			own.describe(&md)
 		}
 		d.Members = append(d.Members, md)
 	}
 	for _, x := range st.streams {
 		d.Streams = append(d.Streams, x.detail())
 	}
-	sort.Slice(d.Streams, func(i, j int) bool { return d.Streams[i].ID < d.Streams[j].ID })
+	sort.Slice(d.Streams, func(i, j int) bool { return d.Streams[i].Stream < d.Streams[j].Stream })
+	for _, x := range st.extras() {
+		d.Extra = append(d.Extra, ExtraDetail{x.Key, x.Value, x.User.ID, time.UnixMilli(x.Time)})
+	}
 	return d
+}
+
+// describe adds what this node alone knows of its member.
+func (s *Session) describe(to *MemberDetail) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to.Connected = s.link != nil
+	if s.remote.IsValid() {
+		to.Remote = s.remote.String()
+	}
+	for _, r := range s.reports {
+		to.Reports = append(to.Reports, r)
+	}
+	sort.Slice(to.Reports, func(i, j int) bool {
+		a, b := to.Reports[i], to.Reports[j]
+		return a.Stream < b.Stream || a.Stream == b.Stream && a.Action < b.Action
+	})
 }
 
 // Stats is a snapshot of the service's counters, for metrics.
@@ -177,4 +209,15 @@ func (s *Service) Stats() Stats {
 		r.mu.Unlock()
 	}
 	return st
+}
+
+// Measure reports what an operator's metrics say of rooms: a name, what it means, a value, and
+// labels with their values in turn. A name that ends in _total only grows.
+func (s *Service) Measure(add func(name, help string, value float64, labels ...string)) {
+	st := s.Stats()
+	add("rooms", "Rooms in use on this node.", float64(st.Rooms))
+	add("room_members", "Members of rooms, of this node.", float64(st.Sessions))
+	add("room_logins_total", "Logins to rooms that succeeded.", float64(st.Logins))
+	add("room_resumes_total", "Members that went on after a lost connection.", float64(st.Resumes))
+	add("room_store_errors_total", "Steps at the store of rooms that failed.", float64(st.StoreErrors))
 }

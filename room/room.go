@@ -93,6 +93,7 @@ type known struct {
 	pos          Position
 	held         int64 // fence
 	users        int
+	streams      int  // that are live
 	haveOrphans  bool // nodes without a lease are in the room
 	pendingMedia bool // media waits for its user
 }
@@ -375,7 +376,7 @@ func lastLeave(changes []*Change) *Change {
 // position publishes where the room is, for other goroutines.
 func (r *Room) position() {
 	r.mu.Lock()
-	r.known.pos, r.known.held, r.known.users = r.copy.st.Position, r.copy.fence, r.copy.st.users
+	r.known.pos, r.known.held, r.known.users, r.known.streams = r.copy.st.Position, r.copy.fence, r.copy.st.users, r.copy.st.liveCount()
 	r.known.haveOrphans, r.known.pendingMedia = len(r.copy.orphans) > 0, len(r.own.stranded) > 0
 	for _, m := range r.own.media {
 		r.known.pendingMedia = r.known.pendingMedia || !m.announced

@@ -233,6 +233,16 @@ func (st *state) fields() map[string]string {
 	return all
 }
 
+// liveCount is how many streams are announced.
+func (st *state) liveCount() (n int) {
+	for _, s := range st.streams {
+		if s.Live {
+			n++
+		}
+	}
+	return n
+}
+
 // live is every announced stream, in order of creation.
 func (st *state) live() []*Stream {
 	streams := make([]*Stream, 0, len(st.streams))

@@ -24,11 +24,11 @@ func prepare(c *config.Config) Made {
 	made := Made{}
 	if len(c.Apps) == 0 {
 		app := config.DefaultApp()
-		app.Name, app.ID, app.Secret = "live", 1, config.Secret{auth.NewSecret()}
+		app.Name, app.ID, app.Secret = config.MadeApp, 1, config.Secret{auth.NewSecret()}
 		c.Apps = []config.App{app}
 		made.App = true
 	}
-	if c.Admin.Token == "" {
+	if c.Admin.Token == "" && len(c.Admin.Tokens) == 0 {
 		c.Admin.Token = rand.Text()
 		made.AdminToken = true
 	}

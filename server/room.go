@@ -31,6 +31,7 @@ func (s *Server) joinRooms(keeper *gatekeeper) (err error) {
 	if err != nil {
 		return err
 	}
+	s.rooms.Observe(s.roomChanged)
 	s.signal = signal.New(s.rooms, signal.Config{
 		App: func(id uint32, name string) (string, bool) {
 			app, ok := s.findApp(id, name)

@@ -27,6 +27,7 @@ import (
 	"liverelay/room"
 	"liverelay/room/backend"
 	"liverelay/room/signal"
+	"liverelay/usage"
 )
 
 const (
@@ -67,6 +68,8 @@ type Server struct {
 	backend *backend.Server
 	http    *door.Server
 	admin   *admin.Server
+	usage   *usage.Meter
+	events  *admin.Events
 
 	trusted []netip.Prefix // proxies that are believed
 
@@ -84,6 +87,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	cfg := o.Config
 	s := &Server{version: o.Version, made: prepare(&cfg), log: newLog(cfg.Log, o.Log), failed: make(chan error, 1)}
 	s.cfg.Store(&cfg)
+	s.events = admin.NewEvents(cfg.Node.ID)
 	err := s.build()
 	if err == nil {
 		err = s.listen(ctx, &cfg)
@@ -166,7 +170,7 @@ func (s *Server) build() error {
 		Sender:           newSender,
 		ViewersPerStream: cfg.Limits.ViewersPerStream,
 		ViewersPerApp:    cfg.Limits.ViewersPerApp,
-		Hooks:            s.hooks(),
+		Hooks:            s.observed(s.hooks()),
 		Log:              s.log,
 	})
 	if err = s.joinRooms(keeper); err != nil {
@@ -192,13 +196,8 @@ func (s *Server) build() error {
 		return fmt.Errorf("proxy_protocol.trusted: %w", err)
 	}
 	s.http = door.NewServer(newPublic(s.flv, s.signal, s.backend, pages(cfg)), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
-	s.admin, err = admin.New(admin.Config{
-		Relay:   view{s},
-		Ready:   s.ready,
-		Token:   cfg.Admin.Token,
-		Version: s.version,
-		Log:     s.log,
-	})
+	s.usage = s.newUsage()
+	s.admin, err = s.newAdmin()
 	return err
 }
 
@@ -233,6 +232,7 @@ func (s *Server) Start() {
 			}
 		})
 	}
+	s.running.Go(func() { s.usage.Run(ctx) })
 	if s.redis != nil {
 		s.running.Go(func() { s.redis.Watch(ctx, s.log) })
 	}

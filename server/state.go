@@ -1,97 +1,48 @@
 package server
 
-import (
-	"liverelay/admin"
-	"liverelay/relay"
-)
-
-// view shows the server to package admin, in admin's words.
-type view struct{ *Server }
-
-var _ admin.Relay = view{}
-
-// Streams are all streams of this node.
-func (v view) Streams() []admin.Stream {
-	states := v.relay.Streams()
-	streams := make([]admin.Stream, len(states))
-	for i, state := range states {
-		streams[i] = viewOf(state)
+// measure reports what the doors, the gate in front of them and the refusals counted, for metrics.
+func (s *Server) measure(add func(name, help string, value float64, labels ...string)) {
+	gate := s.gate.Stats()
+	add("connections_open", "Connections now, of all doors.", float64(gate.Open))
+	media, http := s.rtmp.Stats(), s.flv.Stats()
+	results := func(door string, byResult map[string]uint64) {
+		for result, n := range byResult {
+			add("connections_total", "Connections and requests by how they went.", float64(n), "door", door, "result", result)
+		}
 	}
-	return streams
-}
-
-// Stream is one of them.
-func (v view) Stream(app, stream string) (admin.Stream, bool) {
-	state, ok := v.relay.Stream(relay.Name{App: app, Stream: stream})
-	return viewOf(state), ok
-}
-
-// Kick ends a publisher: an operator asked for it.
-func (v view) Kick(app, stream string) bool {
-	return v.relay.Kick(relay.Name{App: app, Stream: stream})
-}
-
-func viewOf(s relay.StreamState) admin.Stream {
-	out := admin.Stream{
-		App:       s.Name.App,
-		Stream:    s.Name.Stream,
-		State:     s.State,
-		Kbps:      s.Kbps,
-		Viewers:   s.Viewers,
-		Protocols: s.Protocols,
-		BytesIn:   s.BytesIn,
-		BytesOut:  s.BytesOut,
-		Publisher: &admin.Publisher{
-			User:     s.Publisher.User,
-			Room:     s.Publisher.Room,
-			Protocol: s.Publisher.Protocol,
-			Since:    s.Publisher.Since,
-			Epoch:    s.Epoch,
-		},
+	results("rtmp", media.Results)
+	results("http", http.Results)
+	results("gate", map[string]uint64{
+		"accepted":        gate.Accepted,
+		"too_many":        gate.RefusedTotal,
+		"too_many_per_ip": gate.RefusedPerIP,
+		"rate_per_ip":     gate.RefusedRate,
+		"proxy_header":    gate.RefusedHeader,
+		"probe":           gate.Probes,
+		"accept_error":    gate.AcceptErrors,
+	})
+	for door, bytes := range map[string][2]uint64{"rtmp": {media.BytesIn, media.BytesOut}, "http": {http.BytesIn, http.BytesOut}} {
+		add("received_bytes_total", "Bytes from clients, by door.", float64(bytes[0]), "door", door)
+		add("sent_bytes_total", "Bytes to clients, by door.", float64(bytes[1]), "door", door)
 	}
-	if s.Publisher.Remote.IsValid() { // not so for what the program makes itself
-		out.Publisher.Remote = s.Publisher.Remote.String()
+	stats := s.auth.Stats()
+	add("grants_total", "Publishing and playing permitted.", float64(stats.Granted))
+	for reason, n := range stats.Refused {
+		add("refusals_total", "Publishing and playing refused, by reason.", float64(n), "reason", string(reason))
 	}
-	if v := s.Video; v.Codec != "" {
-		out.Video = &admin.Video{Codec: v.Codec, Width: v.Width, Height: v.Height, FPS: v.FrameRate, Kbps: int(v.Kbps)}
+	hook := stats.Hook
+	for result, n := range map[string]uint64{
+		"asked": hook.Asked, "cached": hook.Cached, "allowed": hook.Allowed, "denied": hook.Denied, "failed": hook.Failed, "malformed": hook.Malformed,
+	} {
+		add("hook_requests_total", "Questions to hooks.authorize, by what became of them.", float64(n), "result", result)
 	}
-	if a := s.Audio; a.Codec != "" {
-		out.Audio = &admin.Audio{Codec: a.Codec, Kbps: int(a.Kbps)}
-	}
-	return out
-}
-
-// Counters gathers what the doors, the gate in front of them and the relay counted.
-func (v view) Counters() admin.Counters {
-	media, http, gate := v.rtmp.Stats(), v.flv.Stats(), v.gate.Stats()
-	refusals := map[string]uint64{}
-	for reason, n := range v.auth.Stats().Refused {
-		refusals[string(reason)] = n
-	}
-	rooms, callbacks := v.rooms.Stats(), v.backend.Stats()
-	kept, cuts := v.relay.Kept()
-	return admin.Counters{
-		Drops:    v.relay.Drops(),
-		Kept:     kept,
-		Cuts:     cuts,
-		Refusals: refusals,
-		Open:     gate.Open,
-		Rooms:    rooms.Rooms,
-		Members:  rooms.Sessions,
-		Signal:   v.signal.Stats().Connections,
-		Callback: map[string]uint64{"sent": callbacks.CallbacksSent, "lost": callbacks.CallbacksLost},
-		Doors: []admin.Door{
-			{Name: "rtmp", Results: media.Results, BytesIn: media.BytesIn, BytesOut: media.BytesOut},
-			{Name: "http", Results: http.Results, BytesIn: http.BytesIn, BytesOut: http.BytesOut},
-			{Name: "gate", Results: map[string]uint64{
-				"accepted":        gate.Accepted,
-				"too_many":        gate.RefusedTotal,
-				"too_many_per_ip": gate.RefusedPerIP,
-				"rate_per_ip":     gate.RefusedRate,
-				"proxy_header":    gate.RefusedHeader,
-				"probe":           gate.Probes,
-				"accept_error":    gate.AcceptErrors,
-			}},
-		},
+	add("hook_requests_running", "Questions to hooks.authorize that wait for their answer.", float64(hook.Running))
+	if s.redis != nil {
+		ready, reason := s.redis.State()
+		up := 0.0
+		if ready && reason == "" {
+			up = 1
+		}
+		add("redis_up", "1 while Redis answers.", up)
 	}
 }

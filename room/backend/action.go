@@ -135,7 +135,7 @@ func (c *apiCall) describeStreams() (any, error) {
 	streams, err := c.rooms.LiveStreams(key)
 	list := []object{}
 	for _, s := range streams {
-		list = append(list, object{"StreamId": s.ID, "UserId": s.User.ID, "UserName": s.User.Name, "CreateTime": s.Created, "StreamNumberId": s.Created})
+		list = append(list, object{"StreamId": s.Stream, "UserId": s.User, "UserName": s.Name, "CreateTime": s.Since.UnixMilli(), "StreamNumberId": s.Since.UnixMilli()})
 	}
 	return object{"StreamList": list}, refused("", err)
 }

@@ -118,3 +118,11 @@ func (s *Server) Stats() Stats {
 	c := s.callbacks
 	return Stats{CallbacksSent: c.sent.Load(), CallbacksLost: c.lost.Load(), CallbacksPending: uint64(c.pending())}
 }
+
+// Measure reports what an operator's metrics say of the callbacks; see [room.Service.Measure].
+func (s *Server) Measure(add func(name, help string, value float64, labels ...string)) {
+	st := s.Stats()
+	add("callbacks_total", "Calls of the app's backend, by result.", float64(st.CallbacksSent), "result", "sent")
+	add("callbacks_total", "Calls of the app's backend, by result.", float64(st.CallbacksLost), "result", "lost")
+	add("callbacks_waiting", "Calls of the app's backend that wait.", float64(st.CallbacksPending))
+}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"liverelay/auth"
 	"liverelay/room"
 )
 
@@ -222,8 +223,12 @@ func (c *conn) report(s *room.Session, req *request) {
 		c.fail(req.ID, err)
 		return
 	}
+	action := auth.ActionPlay
+	if req.Type == "publisherState" || req.Role == "publish" {
+		action = auth.ActionPublish
+	}
 	s.Report(room.Report{
-		Stream: req.Stream, Publish: req.Type == "publisherState" || req.Role == "publish",
+		Stream: req.Stream, Action: action,
 		State: req.State, Code: req.Code, Message: req.Message, Video: req.Video, Audio: req.Audio, Net: req.Net,
 	}, req.Type == "quality")
 	c.answer(req.ID, &reply{}, nil)

@@ -290,3 +290,19 @@ func encode(v any) []byte {
 	}
 	return b
 }
+
+// Measure reports what an operator's metrics say of the server: a name, what it means, a value, and
+// labels with their values in turn. A name that ends in _total only grows.
+func (s *Server) Measure(add func(name, help string, value float64, labels ...string)) {
+	st := s.Stats()
+	add("signal_connections", "Signalling connections now.", float64(st.Connections))
+	add("signal_requests_total", "Requests of signalling clients.", float64(st.Requests))
+	add("signal_errors_total", "Requests of signalling clients that failed.", float64(st.Errors))
+	add("signal_events_total", "Events sent to signalling clients.", float64(st.Events))
+	for _, c := range []struct {
+		why string
+		n   uint64
+	}{{"slow", st.SlowClients}, {"flood", st.Floods}, {"refused", st.RefusedConnects}} {
+		add("signal_closed_total", "Signalling connections that were closed or refused, by reason.", float64(c.n), "reason", c.why)
+	}
+}

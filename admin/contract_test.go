@@ -1,0 +1,246 @@
+package admin
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write testdata/operations.txt anew")
+
+// document is what a client needs of /api/openapi.json.
+type document struct {
+	OpenAPI    string                              `json:"openapi"`
+	Paths      map[string]map[string]documented    `json:"paths"`
+	Components struct{ Schemas map[string]schema } `json:"components"`
+}
+
+type documented struct {
+	OperationID string              `json:"operationId"`
+	Role        Role                `json:"x-role"`
+	Responses   map[string]response `json:"responses"`
+	Parameters  []struct {
+		Name, In string
+		Required bool
+		Schema   schema
+		Example  any
+	}
+	RequestBody *struct {
+		Content map[string]struct{ Schema schema }
+	}
+}
+
+type response struct {
+	Content map[string]struct{ Schema schema }
+}
+
+type schema struct {
+	Ref        string            `json:"$ref"`
+	Type       any               `json:"type"`
+	Required   []string          `json:"required"`
+	Properties map[string]schema `json:"properties"`
+	Items      *schema           `json:"items"`
+	Enum       []any             `json:"enum"`
+}
+
+func read(t *testing.T, c *console) document {
+	t.Helper()
+	status, body, _ := c.ask("GET", "/api/openapi.json", "", nil, nil)
+	var doc document
+	if err := json.Unmarshal([]byte(body), &doc); err != nil || status != 200 || !strings.HasPrefix(doc.OpenAPI, "3.") {
+		t.Fatalf("%d %v", status, err)
+	}
+	return doc
+}
+
+// examples fill the paths and bodies of the operations so that they succeed, at the fake node.
+var examples = map[string]string{"app": "live", "stream": "demo", "room": "r1", "user": "u", "kick-player": "p-1"}
+
+var bodies = map[string]any{
+	"ban":          map[string]any{"app": "live", "stream": "demo", "action": "publish", "reason": "spam", "ttl": "1h"},
+	"send-message": map[string]any{"message": "hello"},
+	"sign-url":     map[string]any{"app": "live", "stream": "demo", "action": "play", "proto": "flv", "ttl": 60},
+	"make-token":   map[string]any{"app": "live", "user": "u", "room": "r1"},
+}
+
+// TestEveryOperationAnswersEveryRoleAsDeclared enumerates both from the document.
+func TestEveryOperationAnswersEveryRoleAsDeclared(t *testing.T) {
+	c := start(t, newFake(), nil)
+	doc := read(t, c)
+	operations := 0
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			operations++
+			for _, role := range []string{"", "wrong", "viewer", "operator", "admin"} {
+				t.Run(op.OperationID+" "+role, func(t *testing.T) {
+					var ban Ban
+					if op.OperationID == "lift-ban" {
+						_, body, _ := c.ask("POST", "/api/v1/bans", testTokens["admin"], bodies["ban"], nil)
+						if err := json.Unmarshal([]byte(body), &ban); err != nil {
+							t.Fatal(err)
+						}
+					}
+					url := path
+					for name, value := range examples {
+						url = strings.ReplaceAll(url, "{"+name+"}", value)
+					}
+					url = strings.ReplaceAll(url, "{id}", ban.ID+examples[op.OperationID])
+					if op.OperationID == "events" {
+						url += "?after=0"
+					}
+					token := testTokens[role]
+					if role == "wrong" {
+						token = "wrong"
+					}
+					status, body, header := c.ask(strings.ToUpper(method), url, token, bodies[op.OperationID], acceptJSON)
+					want := 0
+					switch {
+					case role == "", role == "wrong":
+						want = 401
+					case !Role(role).covers(op.Role):
+						want = 403
+					}
+					if want != 0 && status != want || want == 0 && status/100 != 2 {
+						t.Fatalf("%d %s, want %d", status, body, want)
+					}
+					declared, ok := op.Responses[strconv.Itoa(status)]
+					if !ok {
+						declared, ok = op.Responses["default"]
+					}
+					if !ok {
+						t.Fatalf("status %d is not declared", status)
+					}
+					kind, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+					content, ok := declared.Content[kind]
+					if !ok && len(declared.Content) > 0 {
+						t.Fatalf("content type %s is not declared", kind)
+					}
+					if len(declared.Content) > 0 {
+						var value any
+						if err := json.Unmarshal([]byte(body), &value); err != nil {
+							t.Fatal(err)
+						}
+						doc.conform(t, content.Schema, value, "answer")
+					}
+				})
+			}
+		}
+	}
+	if operations < 20 {
+		t.Errorf("only %d operations", operations)
+	}
+	for path, methods := range doc.Paths { // the contract's rule, whatever the document says
+		for method, op := range methods {
+			switch {
+			case method != "get" && op.Role == RoleViewer:
+				t.Errorf("%s %s: a viewer may", method, path)
+			case (strings.HasSuffix(path, "/tokens") || strings.HasSuffix(path, "/reload")) && op.Role != RoleAdmin:
+				t.Errorf("%s %s: an operator may", method, path)
+			}
+		}
+	}
+}
+
+func acceptJSON(r *http.Request) { r.Header.Set("Accept", "application/json") }
+
+// conform checks a value's shape.
+func (d *document) conform(t *testing.T, s schema, v any, at string) {
+	t.Helper()
+	if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok {
+		s = d.Components.Schemas[name]
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for _, name := range s.Required {
+			if _, ok := v[name]; !ok {
+				t.Errorf("%s: without %s", at, name)
+			}
+		}
+		for name, value := range v {
+			p, ok := s.Properties[name]
+			if !ok && s.Properties != nil {
+				t.Errorf("%s: %s is not declared", at, name)
+			}
+			if strings.ToLower(name) != name {
+				t.Errorf("%s: %s is not snake_case", at, name)
+			}
+			d.conform(t, p, value, at+"."+name)
+		}
+	case []any:
+		for i, value := range v {
+			if s.Items == nil {
+				t.Errorf("%s: a list is not declared", at)
+				return
+			}
+			d.conform(t, *s.Items, value, fmt.Sprintf("%s[%d]", at, i))
+		}
+	case string:
+		if len(s.Enum) > 0 && !slices.Contains(s.Enum, any(v)) {
+			t.Errorf("%s: %q is not one of %v", at, v, s.Enum)
+		}
+	}
+}
+
+// TestOperationsStayAsTheyWere fails when an operation, a parameter or a property changes: those who use the API
+// are told in CHANGELOG.md, and the list is made anew with -update.
+func TestOperationsStayAsTheyWere(t *testing.T) {
+	doc := read(t, start(t, newFake(), nil))
+	var lines []string
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			line := strings.ToUpper(method) + " " + path + " " + op.OperationID + " " + string(op.Role)
+			for _, p := range op.Parameters {
+				line += " " + p.In + ":" + p.Name
+			}
+			var statuses []string
+			for status := range op.Responses {
+				statuses = append(statuses, status)
+			}
+			slices.Sort(statuses)
+			lines = append(lines, line+" "+strings.Join(statuses, ","))
+		}
+	}
+	for name, s := range doc.Components.Schemas {
+		var properties []string
+		for property, p := range s.Properties {
+			text := fmt.Sprint(property, ":", p.Type, strings.TrimPrefix(p.Ref, "#/components/schemas/"))
+			if slices.Contains(s.Required, property) {
+				text += "!"
+			}
+			properties = append(properties, text)
+		}
+		slices.Sort(properties)
+		lines = append(lines, "schema "+name+" "+strings.Join(properties, " "))
+	}
+	slices.Sort(lines)
+	got := strings.Join(lines, "\n") + "\n"
+	const file = "testdata/operations.txt"
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range lines {
+		if !strings.Contains(string(want), line+"\n") {
+			t.Errorf("new or changed: %s", line)
+		}
+	}
+	for line := range strings.Lines(string(want)) {
+		if !strings.Contains(got, line) {
+			t.Errorf("gone or changed: %s", line)
+		}
+	}
+}

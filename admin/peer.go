@@ -1,0 +1,70 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// Peers are the other nodes of the service. What a node knows of itself alone is asked of all of
+// them, so that every node's API is true for the whole service.
+type Peers interface {
+	// Ask has every other node answer, until ctx ends: it returns what they said, and which of them said nothing.
+	Ask(ctx context.Context, q Query) (answers []Answer, missing []string)
+}
+
+// Query is a question to one node, answered by [Server.Answer].
+type Query struct {
+	What   string `json:"what"` // streams, players, rooms, …, kick-publisher, kick-player
+	App    string `json:"app,omitempty"`
+	Stream string `json:"stream,omitempty"`
+	ID     string `json:"id,omitempty"`
+}
+
+// Answer is what one node said.
+type Answer struct {
+	Node string
+	Body json.RawMessage
+}
+
+// Answer answers another node's question from what this node has.
+func (s *Server) Answer(ctx context.Context, q Query) (any, error) {
+	answer := s.answers[q.What]
+	if answer == nil {
+		return nil, fmt.Errorf("admin: unknown question %.40q", q.What)
+	}
+	return answer(ctx, q), nil
+}
+
+// everywhere asks all nodes, this one first, and returns their answers with the ids of those who gave none.
+func everywhere[T any](ctx context.Context, s *Server, q Query) (all []T, missing []string) {
+	here, _ := s.answers[q.What](ctx, q).(T)
+	all = []T{here}
+	if s.cfg.Peers == nil {
+		return all, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
+	defer cancel()
+	answers, missing := s.cfg.Peers.Ask(ctx, q)
+	for _, a := range answers {
+		var there T
+		if err := json.Unmarshal(a.Body, &there); err != nil {
+			s.cfg.Log.Warn("node answered nonsense", "node", a.Node, "what", q.What, "error", err)
+			missing = append(missing, a.Node)
+			continue
+		}
+		all = append(all, there)
+	}
+	return all, missing
+}
+
+// anywhere has all nodes do something to what one of them has, and says whether one did.
+func anywhere(ctx context.Context, s *Server, q Query) bool {
+	all, _ := everywhere[bool](ctx, s, q)
+	for _, done := range all {
+		if done {
+			return true
+		}
+	}
+	return false
+}
