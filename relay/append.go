@@ -43,7 +43,7 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 		}
 	}
 	st.gop.commit(e)
-	st.meter.count(m)
+	st.meter.count(m, now)
 	if !st.readyClosed {
 		st.checkReadyLocked(m, e)
 	}

@@ -46,6 +46,13 @@ type TrackState struct {
 	Height    int     `json:"height,omitempty" doc:"Of video, where it is known"`
 	FrameRate float64 `json:"frame_rate,omitempty" doc:"Frames per second, measured over the last seconds"`
 	Kbps      float64 `json:"bitrate_kbps" doc:"Of all tracks of the kind, measured over the last seconds"`
+	Edge      Edge    `json:"-"`
+}
+
+// Edge is the newest frame of a track.
+type Edge struct {
+	Clock   int64 // its DTS in ms on the clock of players without gaps, modulo 2^30: players' bases differ by multiples of that
+	Arrived time.Time
 }
 
 // Rates are taken over so many seconds.
@@ -62,11 +69,12 @@ type meter struct {
 	sample
 	codecs        [2]flv.Codec
 	width, height int
+	newest        [2]Edge
 	history       [rateWindow + 1]sample
 	next          int
 }
 
-func (t *meter) count(m *Message) {
+func (t *meter) count(m *Message, now time.Time) {
 	track := 0
 	switch m.Kind {
 	case flv.Audio:
@@ -86,6 +94,7 @@ func (t *meter) count(m *Message) {
 	}
 	if m.isMedia() {
 		t.frames[track]++
+		t.newest[track] = Edge{Clock: (m.DTS - m.gap) & (clockStep - 1), Arrived: now}
 	}
 	if m.Header.Codec != 0 {
 		t.codecs[track] = m.Header.Codec
@@ -104,7 +113,7 @@ func (t *meter) track(i int) TrackState {
 	if t.codecs[i] == 0 {
 		return s
 	}
-	s.Codec = t.codecs[i].String()
+	s.Codec, s.Edge = t.codecs[i].String(), t.newest[i]
 	if i == 1 {
 		s.Width, s.Height = t.width, t.height
 	}

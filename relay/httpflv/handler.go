@@ -189,7 +189,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 	}
 	if publish != nil && *publish {
 		access.Action = relay.ActionPublish
-		if !websocket {
+		if !websocket && query.Get("probe") == "" {
 			w.Header().Set("Upgrade", "websocket")
 			h.stats.Result("bad_request")
 			door.Refuse(w, http.StatusUpgradeRequired, "publishing needs a WebSocket")
@@ -199,6 +199,12 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 	options, err := parseOptions(query, h.Start)
 	if err != nil {
 		return err
+	}
+	if probe, err := parseFlag(query, "probe"); err != nil {
+		return err
+	} else if probe != nil && *probe && !websocket {
+		h.probe(ctx, w, r, access)
+		return nil
 	}
 	grant, err := door.Authorize(ctx, h.Authorize, access)
 	if err != nil {
