@@ -12,6 +12,8 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["src/**/*.ts"],
+      // The players of web pages are tested where they run: web/test.
+      exclude: ["src/web/**"],
       reporter: ["text", "lcovonly"],
       thresholds: { branches: 90, functions: 90, lines: 90, statements: 90 },
     },

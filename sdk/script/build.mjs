@@ -26,6 +26,16 @@ const common = {
 await build({ ...common, format: "cjs", outfile: join(root, "dist/index.cjs") });
 await build({ ...common, format: "esm", outfile: join(root, "dist/index.mjs") });
 await build({ ...common, format: "cjs", outfile: join(root, "miniprogram_dist/index.js") });
+// For web pages alone: their engines are newer, and mpegts.js is the page's own, loaded where it is needed.
+await build({
+  ...common,
+  entryPoints: [join(root, "src/web/index.ts")],
+  target: "es2020",
+  format: "esm",
+  external: ["mpegts.js"],
+  outfile: join(root, "dist/web.mjs"),
+});
+cpSync(join(root, "src/web/worklet.js"), join(root, "dist/worklet.js"));
 cpSync(join(root, "miniprogram"), join(root, "miniprogram_dist"), { recursive: true });
 // The components' scripts for the same phones, as readable as they are.
 for (const name of readdirSync(join(root, "miniprogram_dist"), { recursive: true })) {
@@ -34,9 +44,10 @@ for (const name of readdirSync(join(root, "miniprogram_dist"), { recursive: true
   writeFileSync(path, (await transform(readFileSync(path, "utf8"), { target: common.target, charset: "utf8" })).code);
 }
 
-const [types] = generateDtsBundle(
-  [{ filePath: join(root, "src/index.ts"), output: { noBanner: true, exportReferencedTypes: false } }],
+const [types, webTypes] = generateDtsBundle(
+  ["src/index.ts", "src/web/index.ts"].map((path) => ({ filePath: join(root, path), output: { noBanner: true, exportReferencedTypes: false } })),
   { preferredConfigPath: join(root, "tsconfig.json") },
 );
+writeFileSync(join(root, "dist/web.d.mts"), webTypes);
 // The same types twice: a .d.ts describes CommonJS, and an importer of the ES module needs a .d.mts.
 for (const name of ["index.d.ts", "index.d.mts"]) writeFileSync(join(root, "dist", name), types);

@@ -1,4 +1,6 @@
 import { render } from "preact";
 import "../common/theme.css";
+import "./play.css";
+import { Page } from "./page.js";
 
-render(<p>liverelay</p>, document.getElementById("root")!);
+render(<Page />, document.getElementById("root")!);

@@ -1,0 +1,54 @@
+// What this browser can do, asked before anything is played.
+import { typical } from "./codec.js";
+import type { WebPlayerReason } from "./type.js";
+
+export type Way = "webcodecs" | "mse";
+
+/** The best way for these codecs ("": no such track), or why there is none. */
+export async function choose(video: string, audio: string, wanted: "auto" | Way): Promise<{ way: Way; silent: boolean } | { reason: WebPlayerReason }> {
+  let known = false;
+  let partial: { way: Way; silent: boolean } | undefined;
+  for (const way of wanted === "auto" ? (["webcodecs", "mse"] as const) : [wanted]) {
+    const can = way === "webcodecs" ? webcodecs : mse;
+    if (!can.there()) continue;
+    known = true;
+    if (video && !(await can.video(video))) continue;
+    if (!audio || (await can.audio(audio))) return { way, silent: false };
+    // mpegts.js stops at sound that it does not know; WebCodecs just leaves it out.
+    if (video && way === "webcodecs") partial ??= { way, silent: true };
+  }
+  return partial ?? { reason: !known ? "browser" : video ? "codec-video" : "codec-audio" };
+}
+
+const webcodecs = {
+  // Only secure contexts have it: https, or this machine.
+  there: () => typeof VideoDecoder === "function" && typeof AudioDecoder === "function" && typeof AudioWorkletNode === "function",
+  video: (codec: string) => asked(() => VideoDecoder.isConfigSupported({ codec: typical[codec] ?? codec })),
+  audio: (codec: string) => asked(() => AudioDecoder.isConfigSupported({ codec: typical[codec] ?? codec, sampleRate: 48000, numberOfChannels: 2 })),
+};
+
+async function asked(ask: () => Promise<{ supported?: boolean }>): Promise<boolean> {
+  try {
+    return (await ask()).supported === true;
+  } catch {
+    return false; // a name that it does not know
+  }
+}
+
+interface Source {
+  isTypeSupported(type: string): boolean;
+}
+
+function source(): Source | undefined {
+  const { MediaSource, ManagedMediaSource } = globalThis as { MediaSource?: Source; ManagedMediaSource?: Source };
+  return MediaSource ?? ManagedMediaSource;
+}
+
+/** What mpegts.js reads from FLV. */
+const readable = ["avc1", "hvc1", "av01", "mp4a"];
+
+const mse = {
+  there: () => source() !== undefined,
+  video: (codec: string) => Promise.resolve(readable.includes(codec) && source()!.isTypeSupported(`video/mp4; codecs="${typical[codec]}"`)),
+  audio: (codec: string) => Promise.resolve(readable.includes(codec) && source()!.isTypeSupported(`audio/mp4; codecs="${typical[codec]}"`)),
+};

@@ -1,0 +1,388 @@
+// Plays a stream into an element of a page, whatever the browser can and the network does.
+import { choose, type Way } from "./ability.js";
+import { addresses, probe, refusal, type Probe } from "./ask.js";
+import { nalLength } from "./codec.js";
+import { Delay } from "./delay.js";
+import { Direct } from "./direct.js";
+import { Feed, type FeedEnd } from "./feed.js";
+import type { Tag } from "./flv.js";
+import { Mse } from "./mse.js";
+import { Overlay } from "./overlay.js";
+import type { Engine, WebPlayerEvent, WebPlayerOptions, WebPlayerReason, WebPlayerState, WebPlayerStats } from "./type.js";
+import { browserLanguage, wordOf } from "./word.js";
+
+const pulse = 250; // ms between looks at how it is going
+const silence = 3000; // without media: ask why
+const lost = 8000; // without media although there are some: connect again
+const asleep = 6000; // between two pulses: the machine slept
+const hideAfter = 2000;
+const look = 1500; // for a stream that is not there
+const tries = [300, 1000, 2000, 4000, 8000]; // after connections that broke
+const askAgain = 5000; // for the ingest's stamp
+const askSeldom = 30000; // where the stream has stamps
+
+/** A player on a page. */
+export class WebPlayer {
+  private readonly url: { socket: URL; http: URL };
+  private readonly language: "en" | "zh";
+  private readonly overlay?: Overlay;
+  private readonly delay = new Delay();
+  private engine?: Engine;
+  private feed?: Feed;
+  private event: WebPlayerEvent = { state: "connecting", text: "" };
+  private round = 0; // of connecting; what belongs to an older one is void
+  private abort = new AbortController();
+  private timer?: ReturnType<typeof setTimeout>;
+  private hideTimer?: ReturnType<typeof setTimeout>;
+  private readonly pulseTimer: ReturnType<typeof setInterval>;
+  private pulsed = performance.now();
+  private asked = 0;
+  private asking = false;
+  private failures = 0;
+  private connects = 0;
+  private bytes = 0; // of earlier feeds
+  private codecs = { video: "", audio: "" };
+  private isMuted: boolean;
+  private loudness: number;
+  private silent = false; // its sound cannot be played
+  private avoid?: Way; // it broke
+  private last = { at: performance.now(), bytes: 0, shown: 0, kbps: 0, fps: 0 };
+  private moved = { shown: 0, at: 0 };
+
+  /** See {@link playInto}. */
+  constructor(private readonly element: HTMLElement, url: string, private readonly options: WebPlayerOptions = {}) {
+    this.url = addresses(url);
+    this.language = options.language ?? browserLanguage();
+    this.isMuted = options.muted ?? true;
+    this.loudness = options.volume ?? 1;
+    if (getComputedStyle(element).position === "static") element.style.position = "relative";
+    if (options.controls !== false) {
+      this.overlay = new Overlay(this.language, { unmute: () => (this.muted = false), retry: () => this.retry() });
+      element.append(this.overlay.root);
+    }
+    document.addEventListener("visibilitychange", this.onVisible);
+    addEventListener("online", this.onOnline);
+    this.event.text = wordOf("connecting", undefined, this.language);
+    this.overlay?.show(this.event, this.isMuted);
+    this.pulseTimer = setInterval(() => this.pulse(), pulse);
+    void this.connect();
+  }
+
+  get state(): WebPlayerState {
+    return this.event.state;
+  }
+
+  /** Set it to false while the user does something, else the browser may keep silent. */
+  get muted(): boolean {
+    return this.isMuted;
+  }
+
+  set muted(muted: boolean) {
+    this.isMuted = muted;
+    this.engine?.setSound(muted || this.silent, this.loudness);
+    this.overlay?.show(this.event, muted);
+  }
+
+  /** 0 to 1. */
+  get volume(): number {
+    return this.loudness;
+  }
+
+  set volume(volume: number) {
+    this.loudness = Math.max(0, Math.min(1, volume));
+    this.engine?.setSound(this.isMuted || this.silent, this.loudness);
+  }
+
+  /** The canvas or video element; undefined before the first connection, another one after some failures. */
+  get picture(): HTMLCanvasElement | HTMLVideoElement | undefined {
+    return this.engine?.picture;
+  }
+
+  /** Begins again, after "failed" or at any time. */
+  retry(): void {
+    this.failures = 0;
+    this.avoid = undefined;
+    this.drop();
+    this.say("connecting");
+    void this.connect();
+  }
+
+  /** Ends it and takes it out of the page. */
+  destroy(): void {
+    this.stop();
+    this.dropEngine();
+    clearInterval(this.pulseTimer);
+    clearTimeout(this.hideTimer);
+    document.removeEventListener("visibilitychange", this.onVisible);
+    removeEventListener("online", this.onOnline);
+    this.overlay?.root.remove();
+    this.say("closed");
+  }
+
+  /** How it is going. */
+  stats(): WebPlayerStats {
+    const m = this.engine?.measure() ?? { width: 0, height: 0, shown: 0, dropped: 0, level: 0, buffered: 0 };
+    const age = this.delay.of(m.seen);
+    return {
+      way: this.engine?.way ?? "",
+      videoCodec: this.codecs.video,
+      audioCodec: this.codecs.audio,
+      width: m.width,
+      height: m.height,
+      kbps: this.last.kbps,
+      fps: this.last.fps,
+      shown: m.shown,
+      dropped: m.dropped,
+      level: this.isMuted ? 0 : m.level,
+      buffered: m.buffered,
+      delay: age?.delay,
+      delaySince: age?.since,
+      roundTrip: this.delay.roundTrip,
+      lipSync: m.lipSync,
+      connects: this.connects,
+    };
+  }
+
+  private say(state: WebPlayerState, reason?: WebPlayerReason): void {
+    if (this.event.state === "closed" || (state === this.event.state && reason === this.event.reason)) return;
+    this.event = { state, reason, text: wordOf(state, reason, this.language) };
+    this.overlay?.show(this.event, this.isMuted);
+    this.options.onState?.(this.event);
+  }
+
+  private fail(reason: WebPlayerReason): void {
+    this.drop();
+    this.say("failed", reason);
+  }
+
+  /** Closes the connection; nothing of it has an effect any more. */
+  private stop(): void {
+    this.round++;
+    this.abort.abort();
+    this.abort = new AbortController();
+    clearTimeout(this.timer);
+    if (this.feed) {
+      this.bytes += this.feed.bytes;
+      this.feed.close();
+      this.feed = undefined;
+    }
+  }
+
+  private drop(): void {
+    this.stop();
+    this.dropEngine();
+  }
+
+  private dropEngine(): void {
+    this.engine?.picture.remove();
+    this.engine?.destroy();
+    this.engine = undefined;
+    this.moved = { shown: 0, at: 0 };
+    this.last.shown = 0;
+  }
+
+  private again(after: number): void {
+    this.stop();
+    const round = this.round;
+    this.timer = setTimeout(() => round === this.round && void this.connect(), after);
+  }
+
+  private async connect(): Promise<void> {
+    this.stop();
+    const round = this.round;
+    const answer = await probe(this.url.http, this.abort.signal);
+    if (round !== this.round) return;
+    if (!answer) return this.wait("away", this.pause());
+    if (answer.result !== "ok") {
+      const reason = refusal(this.url.http, answer);
+      return reason === "away" || reason === "limit" ? this.wait(reason, this.pause()) : this.fail(reason);
+    }
+    this.delay.clear();
+    this.learn(answer);
+    const { state, video, audio } = answer.stream!;
+    if (state === "missing") return this.wait("missing", look);
+    if (state === "waiting") return this.wait("lost", look);
+    const found = await choose(video?.codec ?? "", audio?.codec ?? "", this.avoid ? (this.avoid === "mse" ? "webcodecs" : "mse") : (this.options.way ?? "auto"));
+    if (round !== this.round) return;
+    if ("reason" in found) return this.fail(found.reason);
+    this.silent = found.silent;
+    try {
+      await this.prepare(found.way);
+    } catch {
+      if (round === this.round) this.wait("away", this.pause()); // the library did not come
+      return;
+    }
+    if (round !== this.round) return;
+    this.open();
+  }
+
+  private pause(): number {
+    return tries[Math.min(this.failures++, tries.length - 1)]!;
+  }
+
+  private wait(reason: WebPlayerReason, after: number): void {
+    this.say("waiting", reason);
+    this.again(after);
+  }
+
+  /** Makes the engine; a video element takes one stream, a canvas goes on. */
+  private async prepare(way: Way): Promise<void> {
+    if (this.engine?.way === "webcodecs" && way === "webcodecs") {
+      this.engine.begin();
+      return;
+    }
+    const library = way === "mse" ? (await import("mpegts.js")).default : undefined;
+    if (library) library.LoggingControl.enableAll = false;
+    this.dropEngine();
+    const host = {
+      restart: () => this.again(0),
+      fail: (reason: WebPlayerReason) => this.broke(reason),
+    };
+    const engine: Engine = library ? new Mse(library, host) : new Direct(host);
+    const style = engine.picture.style;
+    style.cssText = "display:block;width:100%;height:100%;background:#000";
+    style.objectFit = this.options.fit ?? "contain";
+    engine.picture.setAttribute("aria-hidden", "true");
+    this.element.prepend(engine.picture);
+    engine.setSound(this.isMuted || this.silent, this.loudness);
+    this.engine = engine;
+  }
+
+  private broke(reason: WebPlayerReason): void {
+    if (reason === "codec-audio") {
+      this.silent = true;
+      this.engine?.setSound(true, this.loudness);
+      return this.say(this.event.state, reason);
+    }
+    // The other way may have it.
+    if (!this.avoid && this.engine && (this.options.way ?? "auto") === "auto") {
+      this.avoid = this.engine.way;
+      this.drop();
+      return void this.connect();
+    }
+    this.fail(reason);
+  }
+
+  private open(): void {
+    const socket = new URL(this.url.socket.href);
+    if (!socket.searchParams.has("start")) socket.searchParams.set("start", "fast");
+    this.connects++;
+    this.feed = new Feed(
+      socket,
+      (bytes, tags) => {
+        for (const tag of tags) this.note(tag);
+        this.engine?.push(bytes, tags);
+        if (performance.now() - this.pulsed > pulse) this.pulse(); // a hidden tab's timers are slow
+      },
+      (end) => this.ended(end),
+    );
+  }
+
+  private note(tag: Tag): void {
+    if (tag.kind === "script") return;
+    this.codecs[tag.kind] = tag.codec;
+    if (tag.kind !== "video") return;
+    if (tag.header) this.delay.lengthSize = nalLength(tag.codec, tag.body) || 4;
+    else this.delay.came(tag);
+  }
+
+  private ended(end: FeedEnd): void {
+    if (end.code === 1000) return this.wait("missing", tries[0]!);
+    if (end.code === 1008 && end.text === "ended by the server") return this.fail("kicked");
+    // Asked again, the relay says why.
+    if (end.opened) return this.again(this.pause());
+    this.wait("refused", Math.max(2000, this.pause()));
+  }
+
+  /** Looks how it is going. */
+  private pulse(): void {
+    const now = performance.now();
+    const slept = now - this.pulsed > asleep;
+    this.pulsed = now;
+    if (!this.feed || !this.engine) return;
+    if (slept && !document.hidden) return this.again(0);
+    this.engine.tick();
+    const { shown } = this.engine.measure();
+    if (shown !== this.moved.shown || !this.codecs.video) {
+      // The sound of a stream without picture is enough.
+      this.moved = { shown, at: now };
+    }
+    if (now - this.last.at >= 1000) {
+      const bytes = this.bytes + this.feed.bytes;
+      const seconds = (now - this.last.at) / 1000;
+      const rate = (n: number): number => Math.max(0, Math.round((n / seconds) * 10) / 10);
+      this.last = { at: now, bytes, shown, kbps: rate(((bytes - this.last.bytes) * 8) / 1000), fps: rate(shown - this.last.shown) };
+    }
+    const quiet = now - this.feed.heard;
+    if (quiet < silence && (document.hidden || now - this.moved.at < silence)) {
+      if (this.moved.at && this.connects) {
+        this.failures = 0;
+        this.say("playing", this.silent ? "codec-audio" : undefined);
+      }
+    } else if (quiet >= silence && !this.asking) void this.explain(quiet);
+    if (now - this.asked > (this.delay.stamped ? askSeldom : askAgain) && !this.asking && !document.hidden) void this.ask();
+  }
+
+  private learn(answer: Probe): void {
+    this.asked = answer.at;
+    this.delay.learn(answer);
+  }
+
+  private async ask(): Promise<Probe | undefined> {
+    this.asking = true;
+    this.asked = performance.now();
+    const answer = await probe(this.url.http, this.abort.signal);
+    this.asking = false;
+    if (answer?.result === "ok") this.learn(answer);
+    return answer;
+  }
+
+  /** Nothing comes: why? */
+  private async explain(quiet: number): Promise<void> {
+    const round = this.round;
+    const since = performance.now() - this.asked;
+    if (since < 1000) return;
+    const answer = await this.ask();
+    if (round !== this.round || !this.feed || performance.now() - this.feed.heard < silence) return;
+    const state = answer?.stream?.state;
+    if (!answer) this.say("stalled", "away");
+    else if (state === "waiting") this.say("waiting", "lost");
+    else if (state === "idle") this.say("stalled", "idle");
+    else this.say("stalled");
+    // A connection that nothing comes by is dead: after a sleep, or a change of networks.
+    if (quiet > lost && (!answer || state === "live" || state === "missing")) this.again(0);
+  }
+
+  private readonly onOnline = (): void => {
+    if (this.event.state !== "failed" && this.event.state !== "hidden" && this.event.state !== "closed") this.again(0);
+  };
+
+  private readonly onVisible = (): void => {
+    clearTimeout(this.hideTimer);
+    if (this.event.state === "failed" || this.event.state === "closed") return;
+    if (!document.hidden) {
+      if (this.event.state !== "hidden") return;
+      this.say("connecting");
+      void this.connect();
+      return;
+    }
+    // What is heard goes on; a muted element would be paused by the browser while its buffer grows.
+    if (!this.isMuted && !this.silent && this.codecs.audio) return;
+    this.hideTimer = setTimeout(() => {
+      if (!document.hidden || this.event.state === "failed") return;
+      this.stop();
+      if (this.engine?.way === "mse") this.dropEngine();
+      this.say("hidden");
+    }, hideAfter);
+  };
+}
+
+/**
+ * Plays a stream into an element: in the way with the least delay that the browser has, again and again until it is destroyed. The
+ * element should have a size; the picture fills it.
+ *
+ * @param url …/{app}/{stream}.flv?token=…, http or ws, as `startPlayingStream` gives it; throws a TypeError for any other
+ */
+export function playInto(element: HTMLElement, url: string, options: WebPlayerOptions = {}): WebPlayer {
+  return new WebPlayer(element, url, options);
+}

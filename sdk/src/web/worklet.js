@@ -1,0 +1,110 @@
+// In the browser's audio thread: plays what comes, a little faster or slower so that as much lies in store as is asked for.
+// Plain JavaScript, because it is loaded by its own address.
+
+const most = 1000; // ms in store; above, what is old is left out
+const report = 0.04; // s between two reports
+
+class Player extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.blocks = []; // {pts, rate, channels: [Float32Array, …]}
+    this.at = 0; // in the first block, in samples of its own rate
+    this.target = 60;
+    this.running = false;
+    this.underruns = 0;
+    this.skipped = 0;
+    this.square = 0;
+    this.samples = 0;
+    this.told = 0;
+    this.port.onmessage = ({ data }) => {
+      if (data.target) this.target = data.target;
+      if (data.clear) this.clear();
+      if (data.channels) this.blocks.push(data);
+    };
+  }
+
+  clear() {
+    this.blocks = [];
+    this.at = 0;
+    this.running = false;
+  }
+
+  /** Media in store, ms. */
+  store() {
+    let ms = 0;
+    for (const b of this.blocks) ms += (b.channels[0].length / b.rate) * 1000;
+    if (this.blocks.length) ms -= (this.at / this.blocks[0].rate) * 1000;
+    return ms;
+  }
+
+  process(_, [output]) {
+    let store = this.store();
+    if (!this.running && store >= this.target) this.running = true;
+    while (store > this.target + most && this.blocks.length > 1) {
+      const b = this.blocks.shift();
+      store -= ((b.channels[0].length - this.at) / b.rate) * 1000;
+      this.at = 0;
+      this.skipped++;
+    }
+    if (this.running) {
+      // Half a percent is not heard; a tenth, when far behind, is better than staying there.
+      const off = (store - this.target) / 1000;
+      const speed = 1 + (Math.abs(off) < 0.015 ? 0 : Math.max(-0.02, Math.min(off > 0.25 ? 0.1 : 0.02, off / 4)));
+      if (!this.fill(output, speed)) {
+        this.running = false;
+        this.underruns++;
+      }
+    }
+    if (currentTime - this.told >= report) this.tell(store);
+    return true;
+  }
+
+  /** Fills the output; false when the store ran out. */
+  fill(output, speed) {
+    const frames = output[0].length;
+    for (let i = 0; i < frames; i++) {
+      let block = this.blocks[0];
+      while (block && this.at >= block.channels[0].length) {
+        this.at -= block.channels[0].length;
+        this.blocks.shift();
+        block = this.blocks[0];
+      }
+      if (!block) {
+        this.at = 0;
+        return false;
+      }
+      const index = Math.floor(this.at);
+      const part = this.at - index;
+      for (let c = 0; c < output.length; c++) {
+        const channel = block.channels[Math.min(c, block.channels.length - 1)];
+        let next = channel[index + 1];
+        if (next === undefined) {
+          const after = this.blocks[1];
+          next = after ? after.channels[Math.min(c, after.channels.length - 1)][0] : channel[index];
+        }
+        output[c][i] = channel[index] * (1 - part) + next * part;
+      }
+      this.square += output[0][i] * output[0][i];
+      this.at += (speed * block.rate) / sampleRate;
+    }
+    this.samples += frames;
+    return true;
+  }
+
+  tell(store) {
+    this.told = currentTime;
+    const first = this.blocks[0];
+    this.port.postMessage({
+      // What is at the end of this quantum: it is heard at `time` and the output's latency.
+      pts: first && this.running ? first.pts + (this.at / first.rate) * 1000 : undefined,
+      time: currentTime + 128 / sampleRate,
+      store,
+      level: this.samples ? Math.sqrt(this.square / this.samples) : 0,
+      underruns: this.underruns,
+      skipped: this.skipped,
+    });
+    this.square = this.samples = 0;
+  }
+}
+
+registerProcessor("liverelay-player", Player);

@@ -1,0 +1,159 @@
+// A real relay with the built pages, real publishers, a real browser.
+import { execFileSync, spawn } from "node:child_process";
+import { createHmac, randomUUID } from "node:crypto";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { chromium } from "playwright-core";
+
+const root = resolve(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "../..");
+export const binary = process.env.LIVERELAY_BIN || join(root, "bin/liverelay");
+const browserPath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+const secret = "pages-secret-of-thirty-two-chars";
+
+/** Why the tests cannot run here; "" when they can. */
+export function missing() {
+  if (!existsSync(binary)) return `no relay at ${binary}: make web build, or set LIVERELAY_BIN`;
+  if (!browserPath) return "no chromium";
+  try {
+    execFileSync("ffmpeg", ["-version"], { stdio: "ignore" });
+  } catch {
+    return "no ffmpeg";
+  }
+  return "";
+}
+
+/** Waits until f returns something, or throws with what it waited for. A minute is for a busy machine, not a measure. */
+export async function until(what, f, seconds = 60) {
+  const end = Date.now() + seconds * 1000;
+  for (let last; ; ) {
+    try {
+      last = await f();
+      if (last) return last;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > end) throw new Error(`not within ${seconds} s: ${what} (${last?.message ?? JSON.stringify(last)})`);
+    await new Promise((r) => setTimeout(r, 100));
+  }
+}
+
+export class Relay {
+  log = "";
+
+  static async start(more = []) {
+    const relay = new Relay();
+    relay.dir = mkdtempSync(join(tmpdir(), "liverelay-pages-"));
+    const config = join(relay.dir, "config.yaml");
+    writeFileSync(
+      config,
+      [
+        "node: {advertise: 127.0.0.1, drain_timeout: 100ms}",
+        `apps:\n  - {name: live, id: 1, secret: "${secret}"}`,
+        'rtmp: {listen: "127.0.0.1:0"}',
+        'http: {listen: "127.0.0.1:0"}',
+        'admin: {listen: "127.0.0.1:0", token: "admin"}',
+        ...more,
+      ].join("\n"),
+    );
+    // Every LIVERELAY_… is a key of the configuration to it.
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("LIVERELAY_")));
+    relay.child = spawn(binary, ["serve", "--config", config], { stdio: ["ignore", "ignore", "pipe"], env });
+    relay.child.stderr.on("data", (d) => (relay.log += d));
+    const port = (door) => relay.log.match(new RegExp(`door=${door}\\.listen address=127\\.0\\.0\\.1:(\\d+)`))?.[1];
+    await until("the relay serves", () => {
+      if (relay.child.exitCode !== null) throw new Error(relay.log);
+      return relay.log.includes("msg=serving");
+    });
+    [relay.rtmp, relay.http, relay.adminPort] = [port("rtmp"), port("http"), port("admin")];
+    relay.origin = `http://127.0.0.1:${relay.http}`;
+    return relay;
+  }
+
+  /** A grant (auth/grant.go). */
+  token(stream, action = "play", seconds = 3600, more = {}) {
+    const encode = (o) => Buffer.from(JSON.stringify(o)).toString("base64url");
+    const exp = Math.floor(Date.now() / 1000) + seconds;
+    const head = `${encode({ alg: "HS256", typ: "JWT" })}.${encode({ jti: randomUUID(), app: "live", stream, action, user: "u", exp, ...more })}`;
+    return `${head}.${createHmac("sha256", secret).update(head).digest("base64url")}`;
+  }
+
+  page(stream, more = "") {
+    return `${this.origin}/play/live/${stream}?token=${this.token(stream)}${more}`;
+  }
+
+  async admin(method, path) {
+    return fetch(`http://127.0.0.1:${this.adminPort}/api/v1/${path}`, { method, headers: { Authorization: "Bearer admin" } });
+  }
+
+  async stop() {
+    const gone = new Promise((r) => this.child.once("exit", r));
+    if (this.child.exitCode === null) {
+      this.child.kill("SIGINT");
+      await gone;
+    }
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** ffmpeg that publishes a moving picture and, unless told otherwise, a tone. */
+export class Publisher {
+  constructor(relay, stream, { size = "320x180", rate = 30, audio = true, video = "libx264", filter = "", extra = [] } = {}) {
+    const picture = ["-f", "lavfi", "-i", `testsrc2=size=${size}:rate=${rate}${filter}`];
+    const tone = audio ? ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"] : [];
+    const codec = ["-c:v", video, "-preset", "ultrafast", ...(video === "libx264" ? ["-tune", "zerolatency"] : []), "-g", String(rate), "-pix_fmt", "yuv420p"];
+    const sound = audio ? ["-c:a", "aac", "-b:a", "64k", "-ac", "2"] : [];
+    const url = `rtmp://127.0.0.1:${relay.rtmp}/live/${stream}?token=${relay.token(stream, "publish")}`;
+    this.child = spawn("ffmpeg", ["-nostdin", "-v", "error", "-re", ...picture, ...tone, ...codec, ...sound, ...extra, "-f", "flv", url], { stdio: ["ignore", "ignore", "pipe"] });
+    this.log = "";
+    this.child.stderr.on("data", (d) => (this.log += d));
+    this.gone = new Promise((r) => this.child.once("exit", r));
+  }
+
+  /** Ends as a program does, or as an accident (SIGKILL). */
+  async stop(signal = "SIGTERM") {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    await this.gone;
+  }
+}
+
+export async function openBrowser(args = []) {
+  return chromium.launch({
+    executablePath: browserPath,
+    args: ["--no-sandbox", "--disable-dev-shm-usage", "--autoplay-policy=user-gesture-required", "--mute-audio", "--no-proxy-server", "--disable-background-networking", "--disable-component-update", ...args],
+  });
+}
+
+/** Opens a page; what goes wrong in it is in page.mistakes. */
+export async function visit(browser, url, options = {}) {
+  const context = await browser.newContext({ locale: "en-US", viewport: { width: 1100, height: 820 }, ...options });
+  const page = await context.newPage();
+  page.mistakes = [];
+  page.on("console", (m) => m.type() === "error" && page.mistakes.push(m.text()));
+  page.on("pageerror", (e) => page.mistakes.push(String(e)));
+  await page.goto(url);
+  return page;
+}
+
+/** The statistics that the page shows, by term. */
+export async function statistics(page) {
+  return page.$$eval("#statistics > div", (rows) => Object.fromEntries(rows.map((r) => [r.querySelector("dt").textContent, r.querySelector("dd").firstChild.textContent])));
+}
+
+/** A number that changes with the picture. */
+export async function picture(page) {
+  return page.evaluate(() => {
+    const from = document.querySelector(".stage canvas, .stage video");
+    if (!from) return 0;
+    const canvas = new OffscreenCanvas(32, 18);
+    const context = canvas.getContext("2d");
+    context.drawImage(from, 0, 0, 32, 18);
+    return context.getImageData(0, 0, 32, 18).data.reduce((sum, v, i) => (sum * 31 + v * (i % 7)) % 1000003, 7);
+  });
+}
+
+/** The picture moves: it changes several times. */
+export async function moves(page, times = 5) {
+  const seen = new Set();
+  await until("the picture moves", async () => seen.add(await picture(page)).size > times);
+}
