@@ -21,6 +21,7 @@ nginx|nginx|a proxy in front; pushing to and pulling from another server
 /usr/lib/nginx/modules/ngx_rtmp_module.so|libnginx-mod-rtmp|pushing to and pulling from another server
 haproxy|haproxy|a load balancer in front, and its health checks
 chromium|chromium|pages and web players in a real browser
+/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc|fonts-wqy-zenhei|Chinese in screenshots of the pages
 gst-launch-1.0|gstreamer1.0-tools|playing with GStreamer
 GStreamer plugins|gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav|playing with GStreamer
 node|nodejs npm|the client SDK

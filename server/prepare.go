@@ -27,6 +27,7 @@ func prepare(c *config.Config) Made {
 		app.Name, app.ID, app.Secret = config.MadeApp, 1, config.Secret{auth.NewSecret()}
 		c.Apps = []config.App{app}
 		made.App = true
+		c.Web.Demo = true // nothing of it outlives the run
 	}
 	if c.Admin.Token == "" && len(c.Admin.Tokens) == 0 {
 		c.Admin.Token = rand.Text()

@@ -28,6 +28,7 @@ import (
 	"liverelay/room/backend"
 	"liverelay/room/signal"
 	"liverelay/usage"
+	"liverelay/web"
 )
 
 const (
@@ -67,6 +68,7 @@ type Server struct {
 	signal  *signal.Server
 	backend *backend.Server
 	http    *door.Server
+	pages   *web.Handler
 	admin   *admin.Server
 	usage   *usage.Meter
 	events  *admin.Events
@@ -195,7 +197,8 @@ func (s *Server) build() error {
 	if s.trusted, err = door.ParseTrusted(cfg.Proxy.Trusted); err != nil {
 		return fmt.Errorf("proxy_protocol.trusted: %w", err)
 	}
-	s.http = door.NewServer(newPublic(s.flv, s.signal, s.backend, pages(cfg)), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
+	s.pages = pages(cfg)
+	s.http = door.NewServer(newPublic(s.flv, s.signal, s.backend, s.pages), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
 	s.usage = s.newUsage()
 	s.admin, err = s.newAdmin()
 	return err

@@ -23,6 +23,7 @@ func (c *call) print(s *server.Server) {
 			"as long as this server runs.\n\n", versionText())
 		writePush(&b, s, "demo")
 		writePlay(&b, s, "demo")
+		writePages(&b, s)
 	}
 	writeAdmin(&b, s)
 	fmt.Fprint(c.stdout, b.String())
@@ -43,7 +44,11 @@ func writePush(b *strings.Builder, s *server.Server, stream string) {
 }
 
 func writePlay(b *strings.Builder, s *server.Server, stream string) {
-	fmt.Fprint(b, "Play it:\n\n")
+	if page := s.PlayPage(stream, bannerTTL); page != "" {
+		fmt.Fprintf(b, "Play it in a browser:\n\n  %s\n\nor with a program:\n\n", page)
+	} else {
+		fmt.Fprint(b, "Play it:\n\n")
+	}
 	for _, proto := range []string{"rtmp", "flv"} {
 		if address := s.URL(proto, stream, auth.ActionPlay, bannerTTL); address != "" {
 			fmt.Fprintf(b, "  ffplay -fflags nobuffer '%s'\n\n", address)
@@ -51,6 +56,16 @@ func writePlay(b *strings.Builder, s *server.Server, stream string) {
 	}
 	if address := s.URL("ws", stream, auth.ActionPlay, bannerTTL); address != "" {
 		fmt.Fprintf(b, "or by WebSocket-FLV, which ffplay does not know, in a page with mpegts.js:\n\n  %s\n\n", address)
+	}
+}
+
+// writePages says where a call is one click away, or how to have pages.
+func writePages(b *strings.Builder, s *server.Server) {
+	if page := s.CallPage(); page != "" {
+		fmt.Fprintf(b, "Call: open this in two browsers, and press Join:\n\n  %s\n\n", page)
+	}
+	if s.PagesMissing() {
+		fmt.Fprint(b, "This binary carries no web pages: make web, then make build, puts them in.\n\n")
 	}
 }
 

@@ -52,6 +52,7 @@ func (d *demo) print(c *call, s *server.Server) {
 	}
 	fmt.Fprintf(&b, "liverelay %s is ready, and %s publishes %s/%s.\n\n", versionText(), source, s.Config().Apps[0].Name, d.stream)
 	writePlay(&b, s, d.stream)
+	writePages(&b, s)
 	writeAdmin(&b, s)
 	fmt.Fprint(c.stdout, b.String())
 }

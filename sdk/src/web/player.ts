@@ -302,6 +302,7 @@ export class WebPlayer {
     if (!this.feed || !this.engine) return;
     if (slept && !document.hidden) return this.again(0);
     this.engine.tick();
+    if (!this.feed) return; // the engine wants another
     const { shown } = this.engine.measure();
     if (shown !== this.moved.shown || !this.codecs.video) {
       // The sound of a stream without picture is enough.

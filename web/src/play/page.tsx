@@ -116,7 +116,7 @@ export function Page() {
           <input type="range" min="0" max="1" step="0.05" value={volume} aria-label={words.volume} disabled={!hasSound} onInput={(e) => loudness(e.currentTarget.valueAsNumber)} />
           <span class="gap" />
           {stats?.delay !== undefined && playing && <span class="delay">{Math.round(stats.delay)} ms</span>}
-          <button class="plain" aria-expanded={open} aria-controls="statistics" aria-label={words.statistics} title={words.statistics} onClick={() => setOpen(!open)}>
+          <button class="plain" aria-expanded={open} aria-controls={open ? "statistics" : undefined} aria-label={words.statistics} title={words.statistics} onClick={() => setOpen(!open)}>
             <Icon name="statistics" />
           </button>
           <button class="plain" aria-label={full ? words.leaveFullscreen : words.fullscreen} title={words.fullscreen} onClick={screen}>
