@@ -51,6 +51,8 @@ unit() { go test $race -p 1 -timeout 30m $(packages); }
 # npm before 11 misses peers in the lock file that nothing here needs.
 sdk() { (cd sdk && npm ci --no-audit --no-fund --loglevel=error && npm test); }
 players() { (cd test/players && npm ci --ignore-scripts --loglevel=error && npm test); }
+# The SDK's sources are in the pages. They are tested as the server carries them.
+pages() { (cd web && npm ci --no-audit --no-fund --loglevel=error && npm run build) && build && (cd web && npm test); }
 sdk_end_to_end() { (cd sdk && npm run test:e2e); }
 
 part "programs for the tests" scripts/install.sh
@@ -80,6 +82,7 @@ else
 	if grep -q '"test:e2e"' sdk/package.json; then
 		part "client SDK end to end" sdk_end_to_end
 	fi
+	part "pages" pages
 fi
 
 echo

@@ -8,6 +8,8 @@ import type { Engine, EngineHost, EngineStats } from "./type.js";
 const ahead = 120; // ms before it is due, a picture is decoded
 const mostDecoded = 10; // a hardware decoder has few buffers
 const mostEncoded = 600; // frames that wait for their sound
+const behind = 300; // ms that decoding may be late, before it goes on with a keyframe that is there …
+const farBehind = 1500; // … or that will come
 const farOff = 3000; // ms between sound and picture that no lip sync bridges
 const trials = 5; // decoders that break in a row
 
@@ -87,7 +89,7 @@ export class Direct implements Engine {
     this.pace.arrived(tag.pts, now);
     this.judge(tag.pts, now);
     this.queue.push(tag);
-    if (this.queue.length > mostEncoded) this.skip();
+    if (this.queue.length > mostEncoded) this.skip(true);
   }
 
   /** Where pictures come after their sound, sound has to wait. */
@@ -101,14 +103,15 @@ export class Direct implements Engine {
     const low = this.waits.sort((a, b) => a - b)[6]!;
     this.waits = [];
     if (low < -10) this.sound!.await(-low);
-    else if (low > 40) this.sound!.await(-5);
+    else if (low > 40) this.sound!.await(-Math.max(5, (low - 20) / 3));
   }
 
-  /** Too much waits: on with the newest keyframe, or the next. */
-  private skip(): void {
+  /** Too much waits: on with the newest keyframe, or, if it must be, the next. */
+  private skip(must: boolean): void {
     let at = this.queue.length - 1;
     while (at > 0 && !this.queue[at]!.key) at--;
     if (at <= 0) {
+      if (!must) return;
       at = this.queue.length;
       this.needKey = true;
     }
@@ -161,6 +164,8 @@ export class Direct implements Engine {
   private advance(): void {
     if (this.over) return;
     const due = this.due(performance.now());
+    const late = this.queue.length ? Math.min(due, this.newest) - this.queue[0]!.dts : 0;
+    if (late > behind) this.skip(late > farBehind);
     while (this.queue.length && this.queue[0]!.dts <= due + ahead && this.ready.length + (this.decoder?.decodeQueueSize ?? 0) < mostDecoded) {
       const tag = this.queue.shift()!;
       if (!this.decode(tag)) this.stats.dropped++;

@@ -14,7 +14,7 @@ interface Report {
 const least = 45; // ms in store: encoders give two AAC frames at once
 const most = 500;
 const step = 20; // more, after it ran out
-const calm = 8000; // ms without that, before it becomes less again
+const calm = 4000; // ms without that, before it becomes less again
 const fresh = 400; // ms that a report is good for
 
 export class Sound {
@@ -117,7 +117,7 @@ export class Sound {
     if (report.underruns > this.underruns) {
       this.underruns = report.underruns;
       this.aim(this.target + step, now);
-    } else if (now - this.changed > calm) this.aim(this.target - 5, now);
+    } else if (now - this.changed > calm) this.aim(this.target - Math.max(4, (this.target - least) * 0.15), now);
   }
 
   private aim(target: number, now: number): void {
