@@ -169,7 +169,7 @@ func TestDurationIsNotPassedOn(t *testing.T) {
 func TestStateIsOfTheMainTrack(t *testing.T) {
 	var m meter
 	write := func(payload string) {
-		m.count(&Message{Kind: flv.Video, Payload: []byte(payload), Header: flv.ParseHeader(flv.Video, []byte(payload))})
+		m.count(&Message{Kind: flv.Video, Payload: []byte(payload), Header: flv.ParseHeader(flv.Video, []byte(payload))}, time.Time{})
 	}
 	now := time.Unix(0, 0)
 	m.remember(now)
