@@ -142,6 +142,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics())
 	mux.Handle("GET /api/openapi.json", api)
+	mux.Handle("GET /api/openapi-3.0.json", api) // for generators that do not know 3.1
 	mux.Handle("/api/", s.guard(api))
 	mux.Handle("/debug/pprof/", s.only(RoleAdmin, profiles))
 	mux.HandleFunc("GET /{$}", s.index)

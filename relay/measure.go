@@ -37,7 +37,7 @@ func (r *Relay) Measure(add func(name, help string, value float64, labels ...str
 		add("stream_alerts", "Streams that have a fault now, by alert.", float64(alerted[a]), "alert", string(a))
 		add("stream_alerts_total", "Faults of streams that began, by alert.", float64(r.alerts[i].Load()), "alert", string(a))
 	}
-	add("ingest_bits_per_second", "What all publishers send now.", float64(kbps)*1000)
+	add("ingest_bytes_per_second", "What all publishers send now.", float64(kbps)*125)
 	add("players_behind", "Players that are not up to date now.", float64(behind))
 	add("backlog_max_seconds", "Media that the slowest player has not taken yet.", float64(most)/1000)
 	for reason, n := range r.Drops() {
@@ -54,7 +54,7 @@ func (r *Relay) Measure(add func(name, help string, value float64, labels ...str
 func (r *Relay) MeasureStreams(add func(name, help string, value float64, labels ...string)) {
 	for _, s := range r.Streams() {
 		add("stream_viewers", "Viewers of a stream.", float64(s.Viewers), "app", s.App, "stream", s.Stream)
-		add("stream_ingest_bits_per_second", "What a stream's publisher sends now.", float64(s.Kbps)*1000, "app", s.App, "stream", s.Stream)
+		add("stream_ingest_bytes_per_second", "What a stream's publisher sends now.", float64(s.Kbps)*125, "app", s.App, "stream", s.Stream)
 		add("stream_received_bytes_total", "Media from a stream's publishers.", float64(s.BytesIn), "app", s.App, "stream", s.Stream)
 		add("stream_sent_bytes_total", "Media to a stream's players.", float64(s.BytesOut), "app", s.App, "stream", s.Stream)
 	}

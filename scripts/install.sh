@@ -20,6 +20,7 @@ redis-server|redis-server|the store of several nodes
 nginx|nginx|a proxy in front; pushing to and pulling from another server
 /usr/lib/nginx/modules/ngx_rtmp_module.so|libnginx-mod-rtmp|pushing to and pulling from another server
 haproxy|haproxy|a load balancer in front, and its health checks
+promtool|prometheus|checking metrics as Prometheus reads them
 chromium|chromium|pages and web players in a real browser
 /usr/share/fonts/truetype/wqy/wqy-zenhei.ttc|fonts-wqy-zenhei|Chinese in screenshots of the pages
 gst-launch-1.0|gstreamer1.0-tools|playing with GStreamer
