@@ -32,6 +32,7 @@ const (
 	readTimeout    = 10 * time.Second
 	writeTimeout   = 65 * time.Second // a CPU profile of a minute
 	idleTimeout    = 60 * time.Second
+	goodbye        = time.Second // for requests that run when it closes
 )
 
 // peerTimeout is how long the other nodes are waited for.
@@ -118,9 +119,12 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Close waits for running requests until ctx ends, then cuts them.
+// Close waits for running requests for a moment, then cuts them: one that is never finished, or a profile
+// of a minute, holds up no stop.
 func (s *Server) Close(ctx context.Context) error {
 	s.close()
+	ctx, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
 		return s.http.Close()
 	}

@@ -327,6 +327,30 @@ func (c *console) get(path string, into any) {
 	}
 }
 
+// Neither a request that is never finished nor one that takes a minute holds up a stop.
+func TestCloseWaitsForNoRequest(t *testing.T) {
+	c := start(t, newFake(), nil)
+	for _, say := range []string{"", "GET / HTTP/1.1\r\nHost: x\r\n", "POST /api/v1/drain HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na",
+		"GET /debug/pprof/profile?seconds=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + testTokens["admin"] + "\r\n\r\n"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(c.base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, say); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(200 * time.Millisecond) // they are being served
+	begin := time.Now()
+	if err := c.server.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(begin); d > 40*time.Second { // of 60
+		t.Errorf("it waited for %v", d)
+	}
+}
+
 func TestServerNeedsTokens(t *testing.T) {
 	for _, list := range [][]Token{nil, {{Role: RoleAdmin}}, {{Token: "x"}}, {{Token: "x", Role: "root"}}} {
 		cfg := newFake().config(io.Discard)
