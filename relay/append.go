@@ -98,7 +98,7 @@ func (st *Stream) evictLocked(m *Message, head uint64) {
 
 	keep, history, free := min(st.gop.keep(head), reached), int64(leastHistory), reached
 	if behind {
-		history += st.relay.config.Backlog.Milliseconds()
+		history += st.relay.config.Load().Backlog.Milliseconds()
 	}
 	if behind || st.lent.Load() {
 		free = 0

@@ -72,7 +72,7 @@ func (s *Subscriber) catchUp() {
 		for _, b := range bufs {
 			size += uint64(len(b))
 		}
-		if err := s.sink.Write(bufs, st.relay.config.WriteTimeout); err != nil {
+		if err := s.sink.Write(bufs, st.relay.config.Load().WriteTimeout); err != nil {
 			s.release(err)
 			return
 		}
@@ -255,7 +255,7 @@ func (s *Subscriber) queue(m *Message) {
 func (s *Subscriber) collect(head uint64) {
 	ring := s.stream.ring
 	next, newest := ring.get(s.cursor), ring.last()
-	if next == nil || newest != nil && newest.DTS-next.DTS > s.stream.relay.config.Backlog.Milliseconds() {
+	if next == nil || newest != nil && newest.DTS-next.DTS > s.stream.relay.config.Load().Backlog.Milliseconds() {
 		s.skip(next == nil)
 	}
 	size := 0

@@ -35,7 +35,7 @@ const (
 
 // fanOut brings the subscribers up to date, or sees to it that this happens soon: in turn, unless that is nil.
 func (st *Stream) fanOut(turn *Turn) {
-	if interval := st.relay.config.FlushInterval; interval > 0 {
+	if interval := st.relay.config.Load().FlushInterval; interval > 0 {
 		if st.flushArmed.CompareAndSwap(false, true) {
 			time.AfterFunc(interval, func() {
 				st.flushArmed.Store(false)
@@ -123,7 +123,7 @@ func (r *runner) chooseSender(sh *shard) {
 	case r.bulk:
 	case sh.size.Load() >= bulkSubscribers:
 		r.bulk = true
-		r.sender = sh.stream.relay.config.Sender()
+		r.sender = sh.stream.relay.config.Load().Sender()
 	case r.sender == nil:
 		r.sender = socket.Direct{}
 	}

@@ -18,7 +18,7 @@ func (r *Relay) bound(streams []*Stream) {
 		rings[i] = kept{st, st.kept()}
 		total += rings[i].bytes
 	}
-	if budget := r.config.RingMemory; budget > 0 && total > budget {
+	if budget := r.config.Load().RingMemory; budget > 0 && total > budget {
 		slices.SortFunc(rings, func(a, b kept) int { return cmp.Compare(b.bytes, a.bytes) })
 		for i := 0; i < len(rings) && total > budget; i++ {
 			total -= rings[i].st.cut()

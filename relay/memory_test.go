@@ -44,14 +44,14 @@ func TestRingMemoryCutsTheLargest(t *testing.T) {
 	if bytes, cuts := r.Kept(); bytes > 2<<20 || bytes < 1<<20 || cuts != 1 {
 		t.Errorf("%d bytes after %d cuts", bytes, cuts)
 	}
-	r.config.RingMemory = 1 // more than a second of each is not to be had
+	r.config.Load().RingMemory = 1 // more than a second of each is not to be had
 	r.bound(r.all())
 	for stream := range sizes {
 		if got := seconds(stream); got != 1 {
 			t.Errorf("%s: %d s are kept, want the newest one", stream, got)
 		}
 	}
-	r.config.RingMemory = 2 << 20
+	r.config.Load().RingMemory = 2 << 20
 	write("largest", kept, 10<<10)
 	write("largest", 0, 10<<10) // from a keyframe on it grows again
 	for second := range 3 {

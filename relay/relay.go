@@ -94,7 +94,7 @@ const (
 // Lock order: Relay.mu, Stream.mu, Subscriber.mu; shard.mu, ledger.mu and hookQueue.mu
 // are innermost. Under none of them is anything written, waited for or called back.
 type Relay struct {
-	config Config
+	config atomic.Pointer[Config] // never written to: replaced by SetConfig
 	hooks  *hookQueue
 	run    string // of this relay alone, in front of its players' ids
 
@@ -124,7 +124,6 @@ type Relay struct {
 func New(config Config) *Relay {
 	config.setDefaults()
 	r := &Relay{
-		config:  config,
 		hooks:   newHookQueue(config.Hooks),
 		run:     strings.ToLower(rand.Text()[:8]),
 		stop:    make(chan struct{}),
@@ -132,8 +131,18 @@ func New(config Config) *Relay {
 		streams: make(map[Name]*Stream),
 		apps:    make(map[string]*atomic.Int32),
 	}
+	r.config.Store(&config)
 	go r.watch()
 	return r
+}
+
+// SetConfig changes what can change while streams run, for all at once: all but FlushInterval,
+// Sender, Hooks and Log, which stay; what one stream keeps (Ring…) is for streams to come.
+func (r *Relay) SetConfig(c Config) {
+	old := r.config.Load()
+	c.FlushInterval, c.Sender, c.Hooks, c.Log = old.FlushInterval, old.Sender, old.Hooks, old.Log
+	c.setDefaults()
+	r.config.Store(&c)
 }
 
 // Publish makes the caller the stream's publisher. While another publishes it, the grant's
@@ -180,7 +189,7 @@ func (r *Relay) streamLocked(n Name) *Stream {
 // It fails with [ErrNotFound] after Config.PlayWait, with [ErrLimit] when the stream or its
 // app has all the viewers it may have, and when ctx ends.
 func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Subscriber, error) {
-	wait := time.NewTimer(r.config.PlayWait)
+	wait := time.NewTimer(r.config.Load().PlayWait)
 	defer wait.Stop()
 	for {
 		r.mu.Lock()

@@ -56,7 +56,7 @@ func newShard(st *Stream) *shard {
 // leastShardLocked returns the shard that has the fewest subscribers, of as many as their number is worth.
 func (st *Stream) leastShardLocked() *shard {
 	of := shardSubscribers
-	if st.relay.config.FlushInterval > 0 {
+	if st.relay.config.Load().FlushInterval > 0 {
 		of = flushSubscribers
 	}
 	worth := min(1+len(st.subscribers)/of, maxShards())

@@ -78,7 +78,7 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 		relay:       r,
 		name:        n,
 		app:         appViewers,
-		ring:        newRing(r.config.ringLimits()),
+		ring:        newRing(r.config.Load().ringLimits()),
 		gop:         newGOP(),
 		ready:       make(chan struct{}),
 		over:        make(chan struct{}),
@@ -137,10 +137,10 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 	if st.ended.Load() != nil && !early {
 		return nil, nil
 	}
-	if most := st.relay.config.ViewersPerStream; most > 0 && len(st.subscribers) >= most {
+	if most := st.relay.config.Load().ViewersPerStream; most > 0 && len(st.subscribers) >= most {
 		return nil, ErrLimit
 	}
-	if most := st.relay.config.ViewersPerApp; st.app.Add(1) > int32(most) && most > 0 {
+	if most := st.relay.config.Load().ViewersPerApp; st.app.Add(1) > int32(most) && most > 0 {
 		st.app.Add(-1)
 		return nil, ErrLimit
 	}
@@ -226,10 +226,10 @@ func (st *Stream) watch(now time.Time) {
 	}
 	if p := st.publisher; p != nil {
 		quiet := now.Sub(p.arrival)
-		if quiet > st.relay.config.IdleAfter && !p.idle && st.announced {
+		if quiet > st.relay.config.Load().IdleAfter && !p.idle && st.announced {
 			p.setIdleLocked(true)
 		}
-		if limit := st.relay.config.IdleTimeout; limit > 0 && quiet > limit {
+		if limit := st.relay.config.Load().IdleTimeout; limit > 0 && quiet > limit {
 			idle = p
 			p.endLocked(ErrIdle)
 		}

@@ -94,7 +94,7 @@ func (st *Stream) takeLocked(p *Publisher, now time.Time) {
 // loseLocked has the stream wait for its lost publisher, with its subscribers: for the window, which
 // a return without media does not prolong. False: there is nothing to wait for, or no more time.
 func (st *Stream) loseLocked(now time.Time) bool {
-	window := st.relay.config.ResumeWindow
+	window := st.relay.config.Load().ResumeWindow
 	if window <= 0 || !st.ran {
 		return false
 	}

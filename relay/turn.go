@@ -19,7 +19,7 @@ func (t *Turn) Flush() {
 		return
 	}
 	if t.runner.sender == nil {
-		t.runner.sender = t.relay.config.Sender()
+		t.runner.sender = t.relay.config.Load().Sender()
 	}
 	t.runner.run(t.shards)
 	clear(t.shards)

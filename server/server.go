@@ -21,8 +21,6 @@ import (
 	"liverelay/redis"
 	"liverelay/relay"
 	"liverelay/relay/door"
-	"liverelay/relay/httpflv"
-	"liverelay/relay/rtmp"
 	"liverelay/relay/socket"
 	"liverelay/room"
 	"liverelay/room/backend"
@@ -59,22 +57,22 @@ type Server struct {
 	hook    *auth.Hook // nil: none
 	cert    *door.Certificate
 	gate    *door.Gate
-	rtmp    *rtmp.Server
-	flv     *httpflv.Handler
 	store   room.Store
 	bus     room.Bus
 	redis   *redis.Client // nil: in memory
 	rooms   *room.Service
 	signal  *signal.Server
 	backend *backend.Server
-	http    *door.Server
+	keeper  *gatekeeper
 	pages   *web.Handler
-	admin   *admin.Server
 	usage   *usage.Meter
 	events  *admin.Events
 
-	trusted []netip.Prefix // proxies that are believed
+	settings door.Settings  // of all doors
+	trusted  []netip.Prefix // proxies that are believed
 
+	doors     []func(*Server) part
+	parts     []part
 	listeners []bound
 
 	draining atomic.Bool
@@ -85,9 +83,11 @@ type Server struct {
 
 // New builds everything and opens the listeners; [Server.Start] lets them be served.
 // On an error nothing is left open.
-func New(ctx context.Context, o Options) (*Server, error) {
+func New(ctx context.Context, o Options) (*Server, error) { return newServer(ctx, o, doors) }
+
+func newServer(ctx context.Context, o Options, doors []func(*Server) part) (*Server, error) {
 	cfg := o.Config
-	s := &Server{version: o.Version, made: prepare(&cfg), log: newLog(cfg.Log, o.Log), failed: make(chan error, 1)}
+	s := &Server{version: o.Version, made: prepare(&cfg), log: newLog(cfg.Log, o.Log), doors: doors, failed: make(chan error, 1)}
 	s.cfg.Store(&cfg)
 	s.events = admin.NewEvents(cfg.Node.ID)
 	err := s.build()
@@ -149,16 +149,26 @@ func (s *Server) build() error {
 	if err != nil {
 		return fmt.Errorf("apps: %w", err)
 	}
-	start, err := relay.ParseStartMode(cfg.Relay.Start)
-	if err != nil {
-		return fmt.Errorf("relay.start: %w", err)
+	if err = s.setDefaults(cfg); err != nil {
+		return err
 	}
 	newSender := socket.NewSender
 	if !cfg.Relay.IOUring {
 		newSender = socket.NewDirect
 	}
-	keeper := newGatekeeper(cfg, s.auth)
-	s.relay = relay.New(relay.Config{
+	s.keeper = newGatekeeper(cfg, s.auth)
+	core := relayConfig(cfg)
+	core.Sender, core.Hooks, core.Log = newSender, s.observed(s.hooks()), s.log
+	s.relay = relay.New(core)
+	if s.trusted, err = door.ParseTrusted(cfg.Proxy.Trusted); err != nil {
+		return fmt.Errorf("proxy_protocol.trusted: %w", err)
+	}
+	return s.assemble()
+}
+
+// relayConfig is what the configuration says of the media core.
+func relayConfig(cfg *config.Config) relay.Config {
+	return relay.Config{
 		Backlog:          cfg.Relay.Backlog,
 		FlushInterval:    cfg.Relay.FlushInterval,
 		IdleTimeout:      cfg.Relay.IdleTimeout,
@@ -169,39 +179,19 @@ func (s *Server) build() error {
 		RingBytes:        int(cfg.Relay.RingBytes),
 		RingMessages:     cfg.Relay.RingMessages,
 		RingMemory:       ringMemory(cfg),
-		Sender:           newSender,
 		ViewersPerStream: cfg.Limits.ViewersPerStream,
 		ViewersPerApp:    cfg.Limits.ViewersPerApp,
-		Hooks:            s.observed(s.hooks()),
-		Log:              s.log,
-	})
-	if err = s.joinRooms(keeper); err != nil {
-		return err
 	}
-	s.rtmp = &rtmp.Server{
-		Relay:          s.relay,
-		Authorize:      keeper.Authorize,
-		ChunkSize:      cfg.RTMP.ChunkSize,
-		PublishTimeout: cfg.Relay.PublishTimeout,
-		Start:          start,
-		Log:            s.log,
+}
+
+// setDefaults lets all doors take what the configuration has for sessions that ask for nothing else.
+func (s *Server) setDefaults(cfg *config.Config) error {
+	start, err := relay.ParseStartMode(cfg.Relay.Start)
+	if err != nil {
+		return fmt.Errorf("relay.start: %w", err)
 	}
-	s.flv = &httpflv.Handler{
-		Relay:          s.relay,
-		Authorize:      keeper.Authorize,
-		Origins:        keeper.Origins,
-		PublishTimeout: cfg.Relay.PublishTimeout,
-		Start:          start,
-		Log:            s.log,
-	}
-	if s.trusted, err = door.ParseTrusted(cfg.Proxy.Trusted); err != nil {
-		return fmt.Errorf("proxy_protocol.trusted: %w", err)
-	}
-	s.pages = pages(cfg)
-	s.http = door.NewServer(newPublic(s.flv, s.signal, s.backend, s.pages), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
-	s.usage = s.newUsage()
-	s.admin, err = s.newAdmin()
-	return err
+	s.settings.Set(door.Defaults{Start: start, PublishTimeout: cfg.Relay.PublishTimeout})
+	return nil
 }
 
 // orNone: the relay takes 0 for its default; in the configuration 0 is none.

@@ -4,14 +4,11 @@ package server
 func (s *Server) measure(add func(name, help string, value float64, labels ...string)) {
 	gate := s.gate.Stats()
 	add("connections_open", "Connections now, of all doors.", float64(gate.Open))
-	media, http := s.rtmp.Stats(), s.flv.Stats()
 	results := func(door string, byResult map[string]uint64) {
 		for result, n := range byResult {
 			add("connections_total", "Connections and requests by how they went.", float64(n), "door", door, "result", result)
 		}
 	}
-	results("rtmp", media.Results)
-	results("http", http.Results)
 	results("gate", map[string]uint64{
 		"accepted":        gate.Accepted,
 		"too_many":        gate.RefusedTotal,
@@ -21,9 +18,14 @@ func (s *Server) measure(add func(name, help string, value float64, labels ...st
 		"probe":           gate.Probes,
 		"accept_error":    gate.AcceptErrors,
 	})
-	for door, bytes := range map[string][2]uint64{"rtmp": {media.BytesIn, media.BytesOut}, "http": {http.BytesIn, http.BytesOut}} {
-		add("received_bytes_total", "Bytes from clients, by door.", float64(bytes[0]), "door", door)
-		add("sent_bytes_total", "Bytes to clients, by door.", float64(bytes[1]), "door", door)
+	for _, p := range s.parts {
+		if p.stats == nil {
+			continue
+		}
+		d := p.stats()
+		results(p.name, d.Results)
+		add("received_bytes_total", "Bytes from clients, by door.", float64(d.BytesIn), "door", p.name)
+		add("sent_bytes_total", "Bytes to clients, by door.", float64(d.BytesOut), "door", p.name)
 	}
 	stats := s.auth.Stats()
 	add("grants_total", "Publishing and playing permitted.", float64(stats.Granted))

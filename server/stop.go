@@ -2,10 +2,7 @@ package server
 
 import (
 	"context"
-	"errors"
 	"io"
-	"net"
-	"sync"
 	"time"
 
 	"liverelay/admin"
@@ -80,35 +77,7 @@ func (s *Server) Close() {
 	defer cancel()
 	s.closePublic()
 
-	var doors sync.WaitGroup
-	end := func(name string, close func(context.Context) error) {
-		doors.Go(func() {
-			if err := close(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
-				s.log.Warn("not closed in time", "part", name, "error", err)
-			}
-		})
-	}
-	if s.rtmp != nil {
-		end("rtmp", s.rtmp.Close)
-	}
-	if s.flv != nil {
-		end("flv", s.flv.Close)
-	}
-	if s.rooms != nil {
-		end("rooms", s.closeRooms)
-	}
-	doors.Wait()
-	if s.http != nil { // with what is left: requests that are neither media nor signalling
-		end("http", s.http.Close)
-	}
-	doors.Wait()
-	if s.relay != nil {
-		end("relay", s.relay.Close)
-	}
-	if s.admin != nil {
-		end("admin", s.admin.Close)
-	}
-	doors.Wait()
+	s.closeParts(ctx)
 	for _, b := range s.listeners {
 		_ = b.listen.Close() // those that were never served
 	}

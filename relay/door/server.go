@@ -191,12 +191,6 @@ type (
 	secureKey struct{} // and whether the client came over TLS
 )
 
-// ConnOf returns the connection of a request that a [Server] serves; nil: of none.
-func ConnOf(r *http.Request) *Conn {
-	c, _ := r.Context().Value(connKey{}).(net.Conn)
-	return under(c)
-}
-
 // Secure says whether the client of a request came over TLS, to us or to the proxy in front.
 func Secure(r *http.Request) bool {
 	secure, _ := r.Context().Value(secureKey{}).(bool)

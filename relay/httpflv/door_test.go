@@ -223,3 +223,9 @@ func compare(t *testing.T, who string, got, want []flv.Tag) {
 		t.Fatalf("%s: %d tags, want %d", who, len(got), len(want))
 	}
 }
+
+func settings(publishTimeout time.Duration) *door.Settings {
+	s := &door.Settings{}
+	s.Set(door.Defaults{PublishTimeout: publishTimeout})
+	return s
+}

@@ -34,8 +34,7 @@ const (
 )
 
 const (
-	defaultMaxTag         = 8 << 20
-	defaultPublishTimeout = 5 * time.Second
+	defaultMaxTag = 8 << 20
 
 	defaultAwaitFLV = 10 * time.Second
 	writeTimeout    = 5 * time.Second // for the few bytes that are not the relay's
@@ -54,10 +53,9 @@ type Handler struct {
 	// Optional: only those from the host that is asked.
 	Origins func(app string) door.Origins
 
-	Start          relay.StartMode // of players that choose none
-	MaxTag         int             // largest payload of a publisher's tag, in bytes [8 MiB]
-	PublishTimeout time.Duration   // end a publisher that cannot be reached for so long [5s]
-	Log            *slog.Logger    // nil: none
+	Settings *door.Settings // nil: the defaults
+	MaxTag   int            // largest payload of a publisher's tag, in bytes [8 MiB]
+	Log      *slog.Logger   // nil: none
 
 	awaitFLV time.Duration // for a publisher's FLV file header [10s]
 
@@ -82,9 +80,10 @@ type session interface {
 	kill()     // closes the connection
 }
 
-// Match says whether a request is for this door. A ServeMux in front would
-// redirect paths such as /live/../x.flv, which have to be refused: so ask before it.
-func Match(r *http.Request) bool {
+// Routes are what the door answers: every path that ends in .flv.
+func (h *Handler) Routes() []door.Route { return []door.Route{{Match: match, Handler: h}} }
+
+func match(r *http.Request) bool {
 	_, isFLV := mediaPath(r.URL.Path)
 	return isFLV
 }
@@ -196,7 +195,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 			return nil
 		}
 	}
-	options, err := parseOptions(query, h.Start)
+	options, err := parseOptions(query, h.Settings.Get().Start)
 	if err != nil {
 		return err
 	}

@@ -57,17 +57,13 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, a relay.Access
 			End(false, door.ResultLost, err)
 		return nil
 	}
-	timeout := h.PublishTimeout
-	if timeout <= 0 {
-		timeout = defaultPublishTimeout
-	}
 	p := &publisher{
 		h:         h,
 		name:      a.Name,
 		remote:    a.Remote,
 		grant:     grant,
 		conn:      conn,
-		heartbeat: door.NewHeartbeat(conn, timeout),
+		heartbeat: door.NewHeartbeat(conn, h.Settings.Get().PublishTimeout),
 		started:   time.Now(),
 	}
 	p.heartbeat.Answered = true // RFC 6455 §5.5.2: it must

@@ -286,7 +286,7 @@ func TestOddTags(t *testing.T) {
 
 // A publisher that is alive but silent answers pings and stays.
 func TestSilentPublisherStays(t *testing.T) {
-	d, c := publishing(t, relay.Config{}, func(h *Handler) { h.PublishTimeout = 100 * time.Millisecond })
+	d, c := publishing(t, relay.Config{}, func(h *Handler) { h.Settings = settings(100 * time.Millisecond) })
 	done := make(chan error)
 	go func() {
 		_, err := io.Copy(io.Discard, readOnly{c.webSocket}) // answers
@@ -315,7 +315,7 @@ func (l hiddenListener) Accept() (net.Conn, error) {
 }
 
 func TestUnreachablePublisherIsLost(t *testing.T) {
-	d := open(t, short(), func(h *Handler) { h.PublishTimeout = 2 * time.Second }, func(l net.Listener) net.Listener { return hiddenListener{l} })
+	d := open(t, short(), func(h *Handler) { h.Settings = settings(2 * time.Second) }, func(l net.Listener) net.Listener { return hiddenListener{l} })
 	c := cast(t, d, "s", "")
 	if err := c.tags(sample(0, 30)); err != nil {
 		t.Fatal(err)

@@ -214,7 +214,7 @@ func TestDeadlines(t *testing.T) {
 
 // TestPublisherSilence: a silent publisher is pinged, and stays.
 func TestPublisherSilence(t *testing.T) {
-	b := newBench(t, func(s *Server, _ *relay.Config) { s.PublishTimeout = 500 * time.Millisecond })
+	b := newBench(t, func(s *Server, _ *relay.Config) { s.Settings = settings(500 * time.Millisecond) })
 	p := b.publishing(t, "a")
 	p.begin()
 	for pings := 0; pings < 12; { // beyond the timeout

@@ -70,7 +70,7 @@ func (s *session) publish(c command) error {
 	s.life(door.RolePublisher, s.ingest.began).Start()
 
 	s.chunks.limits, s.chunks.newBuffer = limitsPublish, publisher.Buffer
-	s.heartbeat = door.NewHeartbeat(s.conn, s.server.PublishTimeout)
+	s.heartbeat = door.NewHeartbeat(s.conn, s.server.Settings.Get().PublishTimeout)
 	s.enter(phasePublish, s.heartbeat.Tick)
 	o := s.output()
 	o.event(&message.UserCtrlEventStreamBegin{StreamID: streamID})

@@ -383,3 +383,9 @@ func contains(t testing.TB, text, want string) {
 		t.Errorf("%q is not in:\n%s", want, text)
 	}
 }
+
+func settings(publishTimeout time.Duration) *door.Settings {
+	s := &door.Settings{}
+	s.Set(door.Defaults{PublishTimeout: publishTimeout})
+	return s
+}

@@ -62,7 +62,7 @@ func (s *session) play(c command) error {
 		return s.refuse(c.name, err)
 	}
 	s.name = name
-	options, err := relay.ParsePlayOptions(query, s.server.Start)
+	options, err := relay.ParsePlayOptions(query, s.server.Settings.Get().Start)
 	if err != nil {
 		return s.refuse(c.name, fmt.Errorf("%w: %w", errOptions, err))
 	}

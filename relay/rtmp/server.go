@@ -37,10 +37,9 @@ const DefaultChunkSize = 60000
 type Server struct {
 	Relay     *relay.Relay
 	Authorize relay.Authorizer // nil: nobody may do anything
-	Start     relay.StartMode  // of players that do not choose
+	Settings  *door.Settings   // nil: the defaults
 	ChunkSize int              // [DefaultChunkSize]
 
-	PublishTimeout   time.Duration // a publisher that cannot be reached for so long is gone [5s]
 	HandshakeTimeout time.Duration // for the handshake, and again for connect [10s]
 	CommandTimeout   time.Duration // from the handshake to publish or play [30s]
 	Log              *slog.Logger  // nil: none
@@ -83,7 +82,6 @@ func (s *Server) init() {
 			value *time.Duration
 			unset time.Duration
 		}{
-			{&s.PublishTimeout, 5 * time.Second},
 			{&s.HandshakeTimeout, 10 * time.Second},
 			{&s.CommandTimeout, 30 * time.Second},
 		} {

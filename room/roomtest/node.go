@@ -112,10 +112,7 @@ func NewGuarded(store room.Store, bus room.Bus, bans auth.Store, tweak func(*Con
 	mux := http.NewServeMux()
 	mux.Handle("/signal", n.Signal)
 	mux.Handle("/api/", n.Backend)
-	n.server = &http.Server{Handler: mux, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-		_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10) // else the kernel hides megabytes of a client that does not read
-		return ctx
-	}}
+	n.server = &http.Server{Handler: mux}
 	n.URL = "ws://" + n.listener.Addr().String() + "/signal"
 	n.API = "http://" + n.listener.Addr().String() + "/api/"
 	go func() {

@@ -40,5 +40,20 @@ func (w *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		}
 	}
 	w.conn = conn
+	boundBacklog(conn)
 	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, connBuffer)), nil
+}
+
+// backlog is what the kernel may hold for a member, in bytes. By default it hides megabytes
+// of a client that does not read, and so from the limits that its room has for it.
+const backlog = 64 << 10
+
+// boundBacklog sets it on the socket below conn, which may be TLS.
+func boundBacklog(conn net.Conn) {
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	if socket, ok := conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = socket.SetWriteBuffer(backlog)
+	}
 }

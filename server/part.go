@@ -1,0 +1,133 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+
+	"liverelay/relay/door"
+	"liverelay/relay/httpflv"
+	"liverelay/relay/rtmp"
+	"liverelay/web"
+)
+
+// part is one thing that a server runs: what it is reached by, and how it ends.
+type part struct {
+	name  string
+	layer layer
+	close func(context.Context) error
+	stats func() door.Stats // nil: it is no door
+
+	routes []door.Route // on the public HTTP listeners
+
+	// Of a part with listeners of its own: those of a section of the configuration.
+	section   string
+	serve     func(net.Listener) error
+	protocols []string // that TLS offers
+	inside    bool     // not public
+}
+
+// layer is when a part is closed: from the outside in, those of a layer at once.
+type layer uint8
+
+const (
+	layerDoor layer = iota
+	layerHTTP       // with what is left: requests that are neither media nor signalling
+	layerCore
+	layers
+)
+
+// doors are the protocols. A new one is a package and a line here.
+var doors = []func(*Server) part{rtmpDoor, flvDoor}
+
+func rtmpDoor(s *Server) part {
+	d := &rtmp.Server{
+		Relay:     s.relay,
+		Authorize: s.keeper.Authorize,
+		Settings:  &s.settings,
+		ChunkSize: s.Config().RTMP.ChunkSize,
+		Log:       s.log,
+	}
+	return part{name: "rtmp", close: d.Close, stats: d.Stats, section: "rtmp", serve: d.Serve}
+}
+
+func flvDoor(s *Server) part {
+	d := &httpflv.Handler{
+		Relay:     s.relay,
+		Authorize: s.keeper.Authorize,
+		Origins:   s.keeper.Origins,
+		Settings:  &s.settings,
+		Log:       s.log,
+	}
+	return part{name: "http", close: d.Close, stats: d.Stats, routes: d.Routes()}
+}
+
+// roomDoors are signalling and the server API.
+func (s *Server) roomDoors() part {
+	return part{name: "rooms", close: s.closeRooms, routes: []door.Route{
+		{Pattern: "/signal", Handler: s.signal},
+		{Pattern: "/api/", Handler: s.backend, Body: true},
+	}}
+}
+
+// pageRoutes are the pages, and a word for who looks at the root.
+func (s *Server) pageRoutes() (routes []door.Route) {
+	s.pages = pages(s.Config())
+	for _, path := range web.Paths {
+		routes = append(routes, door.Route{Pattern: path, Handler: s.pages})
+	}
+	return append(routes, door.Route{Pattern: "GET /{$}", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = w.Write([]byte("liverelay: streams are at /{app}/{stream}.flv, by HTTP or WebSocket\n"))
+	})})
+}
+
+// assemble makes all parts that stand on the relay.
+func (s *Server) assemble() error {
+	s.parts = append(s.parts, part{name: "relay", layer: layerCore, close: s.relay.Close})
+	for _, make := range s.doors {
+		s.parts = append(s.parts, make(s))
+	}
+	if err := s.joinRooms(s.keeper); err != nil {
+		return err
+	}
+	s.parts = append(s.parts, s.roomDoors())
+	routes := s.pageRoutes()
+	for _, p := range s.parts {
+		routes = append(routes, p.routes...)
+	}
+	public := door.NewServer(door.NewMux(routes), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
+	s.parts = append(s.parts, part{
+		name: "public http", layer: layerHTTP, close: public.Close, section: "http", serve: public.Serve, protocols: []string{"http/1.1"},
+	})
+	s.usage = s.newUsage()
+	operators, err := s.newAdmin()
+	if err != nil {
+		return err
+	}
+	s.parts = append(s.parts, part{
+		name: "admin", layer: layerCore, close: operators.Close, section: "admin", serve: operators.Serve, inside: true,
+	})
+	return nil
+}
+
+// closeParts ends layer by layer.
+func (s *Server) closeParts(ctx context.Context) {
+	for l := range layers {
+		var ending sync.WaitGroup
+		for _, p := range s.parts {
+			if p.layer != l {
+				continue
+			}
+			ending.Go(func() {
+				if err := p.close(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+					s.log.Warn("not closed in time", "part", p.name, "error", err)
+				}
+			})
+		}
+		ending.Wait()
+	}
+}
