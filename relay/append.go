@@ -8,8 +8,9 @@ import (
 )
 
 // appendLocked puts one message of the publisher into the ring. It returns false
-// for one that is left out: video of a later publisher before its keyframe, and a header that everybody has.
-func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool {
+// for one that is left out: video of a later publisher before its keyframe, and what everybody has. The
+// timestamp has 32 bits, of a copy 64.
+func (st *Stream) appendLocked(m *Message, timestamp int64, now time.Time) bool {
 	frame := m.isMedia()
 	if frame && m.Kind == flv.Video && st.awaitKey {
 		if !m.startsGOP() && now.Sub(st.last.since).Milliseconds() < st.ring.limits.time {
@@ -21,7 +22,13 @@ func (st *Stream) appendLocked(m *Message, timestamp uint32, now time.Time) bool
 	if st.gop.changes(m) {
 		st.repeatFrameLocked()
 	}
-	m.DTS = st.timeline.dts(m.Kind, m.Header.Track, frame, timestamp, now)
+	if st.last.options.Copy == nil {
+		m.DTS = st.timeline.dts(m.Kind, m.Header.Track, frame, uint32(timestamp), now)
+	} else if dts, isNew := st.timeline.copied(m.Kind, m.Header.Track, frame, timestamp, now); isNew {
+		m.DTS = dts
+	} else {
+		return false
+	}
 	m.gap = st.timeline.gap(m.DTS)
 	if minute := m.DTS / 60_000; minute != st.minute {
 		st.minute = minute

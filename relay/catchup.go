@@ -96,12 +96,25 @@ func (s *Subscriber) handBack(head uint64) {
 // attend does what other goroutines asked for.
 func (s *Subscriber) attend() {
 	s.mu.Lock()
-	control, receive := s.control, s.receive
-	s.control, s.receive = nil, nil
+	control, receive, restart := s.control, s.receive, s.restart
+	s.control, s.receive, s.restart = nil, nil, false
 	s.mu.Unlock()
 	s.pending = append(s.pending, control...)
 	if receive != nil {
 		s.setReceive(receive)
+	}
+	if restart && s.variant.video {
+		s.restartVideo()
+	}
+}
+
+// restartVideo goes back to the cached keyframe, or waits for the next.
+func (s *Subscriber) restartVideo() {
+	e, _ := s.stream.edge()
+	s.queueHeaders(e, false)
+	s.variant.gate = gateVideo
+	if newest := s.stream.ring.last(); newest != nil && e.cached && e.keyframe < s.cursor {
+		s.rewind(e, newest.DTS)
 	}
 }
 

@@ -147,7 +147,7 @@ func TestTracksWhileATakeoverBegins(t *testing.T) {
 	tracks := func() string {
 		s, _ := subscribe(t, r, av, nil)
 		defer s.Close()
-		audio, video := s.Tracks()
+		audio, video := s.Kinds()
 		return fmt.Sprint(audio, video)
 	}
 	p := mustPublish(t, r, "u")

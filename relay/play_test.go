@@ -108,7 +108,7 @@ func TestOnlyOneTrack(t *testing.T) {
 			}
 			s, sink := play(t, r, o)
 			defer s.Close()
-			if audio, video := s.Tracks(); audio != (only == "audio") || video != (only == "video") {
+			if audio, video := s.Kinds(); audio != (only == "audio") || video != (only == "video") {
 				t.Fatalf("tracks %v %v", audio, video)
 			}
 			await(t, "headers", func() bool { return len(sink.messages(t)) >= 2 })
@@ -140,7 +140,7 @@ func TestAudioOnlyStream(t *testing.T) {
 	}
 	s, sink := play(t, r, av)
 	defer s.Close()
-	if audio, video := s.Tracks(); !audio || video {
+	if audio, video := s.Kinds(); !audio || video {
 		t.Fatalf("tracks %v %v", audio, video)
 	}
 	await(t, "header", func() bool { return len(sink.messages(t)) == 1 })

@@ -16,6 +16,8 @@ type PublishOptions struct {
 
 	UserAgent string // see [UserAgent]
 
+	Copy *Copy // nil: none, its publisher is here
+
 	// OnEnd is called at most once, on its own goroutine, when the relay ends the
 	// publication: ErrReplaced, ErrKicked, ErrIdle, ErrExpired, ErrClosed. The door then
 	// closes the connection.
@@ -46,7 +48,7 @@ type Publisher struct {
 // error says why the publisher no longer publishes, [ErrRate] that it sends more than its
 // grant permits; the connection should be closed.
 func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error {
-	return p.write(kind, timestamp, payload, nil)
+	return p.write(kind, int64(timestamp), payload, nil)
 }
 
 // Buffer returns memory for a payload of n bytes with [Headroom] and [Tailroom], for [Publisher.WriteBuffer]. What is in it is of no account.
@@ -59,10 +61,10 @@ func (p *Publisher) Buffer(n int) []byte {
 // WriteBuffer is Write for a payload that has [Headroom] and [Tailroom] bytes around it, which belong to the relay too.
 func (p *Publisher) WriteBuffer(kind flv.Kind, timestamp uint32, buffer []byte) error {
 	end := len(buffer) - Tailroom
-	return p.write(kind, timestamp, buffer[Headroom:end:end], buffer)
+	return p.write(kind, int64(timestamp), buffer[Headroom:end:end], buffer)
 }
 
-func (p *Publisher) write(kind flv.Kind, timestamp uint32, payload, buffer []byte) error {
+func (p *Publisher) write(kind flv.Kind, timestamp int64, payload, buffer []byte) error {
 	st := p.stream
 	header := flv.ParseHeader(kind, payload)
 	if kind == flv.Script && header.Packet == flv.Metadata {
@@ -117,7 +119,7 @@ func (p *Publisher) event(err error) StreamEvent {
 func (p *Publisher) setIdleLocked(idle bool) {
 	p.idle = idle
 	hooks := p.stream.relay.hooks
-	if hook := hooks.hooks.Idle; hook != nil {
+	if hook := hooks.hooks.Idle; hook != nil && p.options.Copy == nil {
 		e := p.event(nil)
 		hooks.call(func() { hook(e, idle) })
 	}

@@ -148,7 +148,7 @@ func (st *Stream) alertLocked(alert Alert, begins bool, now time.Time, p *Publis
 	} else {
 		delete(st.quality.alerts, alert)
 	}
-	if hook := st.relay.hooks.hooks.Alert; hook != nil {
+	if hook := st.relay.hooks.hooks.Alert; hook != nil && p.options.Copy == nil {
 		e := p.event(nil)
 		st.relay.hooks.call(func() { hook(e, alert, begins) })
 	}

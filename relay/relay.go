@@ -41,6 +41,7 @@ type Config struct {
 	ViewersPerStream int                  // most subscribers of a stream; 0: no limit
 	ViewersPerApp    int                  // most subscribers of an app's streams together; 0: no limit
 	Sender           func() socket.Sender // makes what writes many deliveries at once; nil: [socket.NewSender]
+	Source           Source               // of streams that nobody publishes here; nil: none
 	Hooks            Hooks
 	Log              *slog.Logger // nil: none
 }
@@ -91,11 +92,12 @@ const (
 
 // Relay holds the streams of one node.
 //
-// Lock order: Relay.mu, Stream.mu, Subscriber.mu; shard.mu, ledger.mu and hookQueue.mu
-// are innermost. Under none of them is anything written, waited for or called back.
+// Lock order: Relay.mu, Stream.mu, Subscriber.mu; shard.mu, ledger.mu, demand.mu and hookQueue.mu
+// are innermost, the last under demand.mu too. Under none of them is anything written, waited for or called back.
 type Relay struct {
 	config atomic.Pointer[Config] // never written to: replaced by SetConfig
 	hooks  *hookQueue
+	demand *demand
 	run    string // of this relay alone, in front of its players' ids
 
 	subscriberID  atomic.Uint64
@@ -125,6 +127,7 @@ func New(config Config) *Relay {
 	config.setDefaults()
 	r := &Relay{
 		hooks:   newHookQueue(config.Hooks),
+		demand:  newDemand(config.Source),
 		run:     strings.ToLower(rand.Text()[:8]),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
@@ -157,7 +160,10 @@ func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 	}
 	st := r.streamLocked(n)
 	now := time.Now()
-	p := &Publisher{options: o, since: now, allowed: allowance{kbps: o.Grant.PublishKbps}}
+	p := &Publisher{options: o, since: now}
+	if o.Copy == nil { // else its origin keeps the limit
+		p.allowed.kbps = o.Grant.PublishKbps
+	}
 	st.mu.Lock()
 	its, err := st.publishLocked(p, now)
 	st.mu.Unlock()
@@ -187,8 +193,17 @@ func (r *Relay) streamLocked(n Name) *Stream {
 
 // Subscribe waits until the stream is live and its tracks are known, and adds a subscriber to it.
 // It fails with [ErrNotFound] after Config.PlayWait, with [ErrLimit] when the stream or its
-// app has all the viewers it may have, and when ctx ends.
+// app has all the viewers it may have, and when ctx ends. Where nobody publishes the stream, Config.Source is asked for it.
 func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Subscriber, error) {
+	r.demand.enter(n)
+	s, err := r.subscribe(ctx, n, o)
+	if s == nil {
+		r.demand.leave(n)
+	}
+	return s, err
+}
+
+func (r *Relay) subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Subscriber, error) {
 	wait := time.NewTimer(r.config.Load().PlayWait)
 	defer wait.Stop()
 	for {
@@ -201,6 +216,9 @@ func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Sub
 		st.waiting++
 		st.behind.Add(1)
 		early := !st.isReady() // from here on the publisher may be quicker than we
+		if r.demand != nil {
+			st.demandLocked()
+		}
 		r.mu.Unlock()
 		s, err := st.join(ctx, wait.C, o, early)
 		r.leave(st)
@@ -342,5 +360,6 @@ func (r *Relay) Close(ctx context.Context) error {
 		}
 	}
 	r.hooks.drain()
+	r.demand.drain()
 	return nil
 }

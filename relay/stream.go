@@ -92,9 +92,13 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 // announceLocked tells that an epoch's media has really arrived.
 func (st *Stream) announceLocked() {
 	st.lost = time.Time{}
+	st.announced, st.ran = true, true
+	if st.last.options.Copy != nil {
+		return
+	}
 	e := st.last.event(nil)
 	e.Resumed = st.told != nil
-	st.announced, st.ran, st.told = true, true, st.last
+	st.told = st.last
 	st.relay.hooks.stream(st.relay.hooks.hooks.Published, e)
 }
 
@@ -174,6 +178,7 @@ func (st *Stream) edge() (*entry, uint64) {
 
 // remove forgets a released subscriber.
 func (st *Stream) remove(s *Subscriber) {
+	defer st.relay.demand.leave(st.name)
 	s.shard.size.Add(-1)
 	st.viewers.Add(-1)
 	st.app.Add(-1)

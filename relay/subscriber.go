@@ -78,12 +78,13 @@ type Subscriber struct {
 	why      error // the relay's reason to end it
 	control  [][]byte
 	receive  *receive
+	restart  bool
 }
 
 type receive struct{ audio, video bool }
 
-// Tracks says which tracks the subscriber gets, as far as the stream has shown them.
-func (s *Subscriber) Tracks() (audio, video bool) {
+// Kinds says whether the subscriber gets audio and video, as far as the stream has shown them.
+func (s *Subscriber) Kinds() (audio, video bool) {
 	e := s.stream.gop.entry.Load()
 	return e.audio && s.options.Options.Audio, e.video && s.options.Options.Video
 }
@@ -124,6 +125,16 @@ func (s *Subscriber) Control(b []byte) error {
 func (s *Subscriber) SetReceive(audio, video bool) {
 	s.mu.Lock()
 	s.receive = &receive{audio, video}
+	s.mu.Unlock()
+	s.poke()
+}
+
+// Restart has video begin again at the last keyframe, with all since squeezed up to now, or where they are gone at
+// the next one, for a decoder that has lost its way (RFC 4585 §6.3.1, picture loss). Frames that come again have the DTS
+// of the newest.
+func (s *Subscriber) Restart() {
+	s.mu.Lock()
+	s.restart = true
 	s.mu.Unlock()
 	s.poke()
 }
@@ -177,7 +188,7 @@ func (s *Subscriber) poke() {
 func (s *Subscriber) wantsAttention() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.control) > 0 || s.receive != nil
+	return len(s.control) > 0 || s.receive != nil || s.restart
 }
 
 // release ends it. The owner calls it, once.

@@ -25,6 +25,9 @@ func (st *Stream) succeedLocked(p *Publisher) succession {
 		}
 		holder = st.last
 	}
+	if p.options.Copy != nil {
+		return st.succeedCopyLocked(p, holder, lost)
+	}
 	old, grant := &holder.options.Grant, &p.options.Grant
 	sameUser, sameRoom := old.User == grant.User, old.Room == grant.Room
 	if lost && sameUser && sameRoom { // who has no name is known by the stream's
@@ -68,7 +71,7 @@ func (st *Stream) publishLocked(p *Publisher, now time.Time) (*Stream, error) {
 		next.takeLocked(p, now)
 		return next, nil
 	}
-	if told := st.told; told != nil && (told.options.Grant.User != p.options.Grant.User) {
+	if told := st.told; told != nil && (told.options.Grant.User != p.options.Grant.User || p.options.Copy != nil) {
 		st.unpublishLocked(ErrReplaced)
 	}
 	st.takeLocked(p, now)
@@ -81,14 +84,22 @@ func (st *Stream) takeLocked(p *Publisher, now time.Time) {
 		st.resume.Stop()
 		st.resume = nil
 	}
+	again := p.follows(st.last)
 	p.stream, p.epoch = st, st.relay.epochs.Add(1)
 	p.arrival = now
 	st.publisher, st.last = p, p
 	st.announced = false
 	st.awaitKey = st.ran
-	st.timeline.begin()
 	st.quality.begin(st.timeline.jumps)
-	st.gop.begin()
+	if p.options.Copy != nil {
+		st.timeline.beginCopy(again)
+	} else {
+		st.timeline.begin()
+		st.relay.demand.found(st.name)
+	}
+	if !again {
+		st.gop.begin()
+	}
 }
 
 // loseLocked has the stream wait for its lost publisher, with its subscribers: for the window, which
@@ -105,6 +116,7 @@ func (st *Stream) loseLocked(now time.Time) bool {
 	if left <= 0 {
 		return false
 	}
+	st.relay.demand.ask(st.name)
 	waiting := st.last
 	st.resume = time.AfterFunc(left, func() { waiting.close(ErrLost) })
 	return true

@@ -41,6 +41,7 @@ type timeline struct {
 	lines   []*clockLine // of this publisher, the newest first
 	tracks  [2][lineTracks]clockTrack
 	fresh   bool      // a publisher came, none of its frames yet
+	comes   bool      // it is a copy that comes again
 	ran     bool      // some publisher's frame came
 	newest  int64     // the highest DTS given to a frame
 	floor   int64     // no DTS of this publisher lies below it
@@ -66,11 +67,12 @@ type clockTrack struct {
 	line    *clockLine // nil: nothing came yet
 	dts     int64      // the highest given to a frame
 	step    int64      // between its newest two
+	repeats bool       // a copy that came again has sent nothing new of it yet
 	arrival time.Time
 }
 
 // begin starts the clock of a new publisher.
-func (t *timeline) begin() { t.fresh = true }
+func (t *timeline) begin() { t.fresh, t.comes = true, false }
 
 // dts places one message. frame is false for metadata and sequence headers, whose
 // timestamps encoders fill carelessly: they never move the clock.
@@ -78,10 +80,7 @@ func (t *timeline) dts(kind flv.Kind, track uint8, frame bool, timestamp uint32,
 	if !frame {
 		return max(t.companion(timestamp, now), t.floor)
 	}
-	k := &t.tracks[0][min(track, lineTracks-1)]
-	if kind == flv.Video {
-		k = &t.tracks[1][min(track, lineTracks-1)]
-	}
+	k := t.track(kind, track)
 	var line *clockLine
 	first, step := t.fresh, k.step
 	if first {
@@ -96,6 +95,14 @@ func (t *timeline) dts(kind flv.Kind, track uint8, frame bool, timestamp uint32,
 	}
 	t.newest, t.arrival = max(t.newest, k.dts), now
 	return k.dts
+}
+
+// track returns where a track of audio or video is.
+func (t *timeline) track(kind flv.Kind, track uint8) *clockTrack {
+	if kind == flv.Video {
+		return &t.tracks[1][min(track, lineTracks-1)]
+	}
+	return &t.tracks[0][min(track, lineTracks-1)]
 }
 
 // move takes the track to its next message. It never goes back.

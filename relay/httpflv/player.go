@@ -74,7 +74,7 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if err := p.reason(); err != nil {
 		return err
 	}
-	audio, video := sub.Tracks()
+	audio, video := sub.Kinds()
 	if o.hasAudio != nil {
 		audio = *o.hasAudio
 	}
