@@ -80,11 +80,13 @@ async function source({ url, width, height, bits }) {
 function program(relay, stream) {
   const url = `rtmp://127.0.0.1:${relay.rtmp}/live/${stream}?token=${relay.token(stream, "publish")}`;
   const input = ["-probesize", "32", "-fflags", "nobuffer", "-f", "rawvideo", "-pix_fmt", "gray", "-s", `${width}x${height}`, "-r", "30", "-i", "pipe:0"];
-  const tone = ["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:samples_per_frame=480"];
+  // Both tracks come from here, on one clock.
+  const tone = ["-probesize", "32", "-fflags", "nobuffer", "-f", "s16le", "-ar", "48000", "-ac", "1", "-i", "pipe:3"];
   const output = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "30", "-pix_fmt", "yuv420p", "-c:a", "aac", "-max_interleave_delta", "1", "-flush_packets", "1", "-f", "flv", url];
-  const child = spawn("ffmpeg", ["-v", "error", ...input, ...tone, ...output], { stdio: ["pipe", "ignore", "inherit"] });
-  child.stdin.on("error", () => undefined); // it ends before the timer
+  const child = spawn("ffmpeg", ["-v", "error", ...input, ...tone, ...output], { stdio: ["pipe", "ignore", "inherit", "pipe"] });
+  for (const pipe of [child.stdin, child.stdio[3]]) pipe.on("error", () => undefined); // it ends before the timer
   let sent = 0;
+  let samples = 0;
   const begin = Date.now();
   const timer = setInterval(() => {
     for (; sent < ((Date.now() - begin) * 30) / 1000; sent++) {
@@ -93,6 +95,10 @@ function program(relay, stream) {
       for (let x = 0; x < width; x++) row[x] = (value >> Math.floor((x * bits) / width)) & 1 ? 235 : 16;
       child.stdin.write(Buffer.concat([...Array(80).fill(row), Buffer.alloc(width * (height - 80), 128)]));
     }
+    const due = Math.floor((Date.now() - begin) * 48);
+    const sound = Buffer.alloc((due - samples) * 2);
+    for (let i = 0; samples < due; samples++, i += 2) sound.writeInt16LE(Math.sin((samples / 48000) * 2 * Math.PI * 440) * 8000, i);
+    child.stdio[3].write(sound);
   }, 5);
   return async () => {
     clearInterval(timer);

@@ -98,8 +98,8 @@ export class Relay {
 
 /** ffmpeg that publishes a moving picture and, unless told otherwise, a tone. */
 export class Publisher {
-  constructor(relay, stream, { size = "320x180", rate = 30, audio = true, video = "libx264", filter = "", extra = [] } = {}) {
-    const picture = ["-f", "lavfi", "-i", `testsrc2=size=${size}:rate=${rate}${filter}`];
+  constructor(relay, stream, { size = "320x180", rate = 30, source = "testsrc2", audio = true, video = "libx264", extra = [] } = {}) {
+    const picture = ["-f", "lavfi", "-i", `${source}=size=${size}:rate=${rate}`];
     const tone = audio ? ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"] : [];
     const codec = ["-c:v", video, "-preset", "ultrafast", ...(video === "libx264" ? ["-tune", "zerolatency"] : []), "-g", String(rate), "-pix_fmt", "yuv420p"];
     const sound = audio ? ["-c:a", "aac", "-b:a", "64k", "-ac", "2"] : [];

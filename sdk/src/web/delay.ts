@@ -5,6 +5,7 @@ import { readStamp } from "./stamp.js";
 
 const memory = 900; // pictures: half a minute
 const probes = 8;
+const recent = 3; // a publisher that is slower than its clock moves it
 const clockBits = 1 << 30; // the relay tells its clock modulo that
 
 interface Picture {
@@ -35,7 +36,7 @@ export class Delay {
     const track = probe.stream?.video ?? probe.stream?.audio;
     if (!track || probe.stream!.state !== "live") return;
     this.ingest.push(probe.now - track.age_ms - track.clock);
-    if (this.ingest.length > probes) this.ingest.shift();
+    if (this.ingest.length > recent) this.ingest.shift();
   }
 
   /** The stream began again, maybe on another clock. */

@@ -7,7 +7,7 @@ type Library = typeof Mpegts;
 
 const least = 0.06; // s of media ahead of the picture
 const most = 0.8;
-const calm = 10000; // ms without a stall, before less is tried
+const calm = 3000; // ms without a stall, before less is tried
 const jump = 1; // s behind, from which on playing faster takes too long
 const stand = 1500; // ms that a picture may stand while media come
 const frozen = 4000;
@@ -135,7 +135,7 @@ export class Mse implements Engine {
     const ahead = this.ahead();
     if (video.paused && !video.ended && ahead > 0) this.play();
     if (now - this.changed > calm && this.target > least) {
-      this.target = Math.max(least, this.target - 0.01);
+      this.target = Math.max(least, this.target - Math.max(0.01, (this.target - least) * 0.15));
       this.changed = now;
     }
     if (video.currentTime !== this.moved.time) Object.assign(this.moved, { time: video.currentTime, at: now });

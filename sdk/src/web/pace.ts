@@ -2,7 +2,7 @@
 
 const memory = 120; // frames
 const quiet = 20; // ms of unevenness that need no evening out
-const most = 300;
+const most = 150;
 
 export class Pace {
   private readonly offsets: number[] = []; // arrival less time in the stream, of the newest frames
@@ -20,7 +20,7 @@ export class Pace {
     }
     const sorted = [...this.offsets].sort((a, b) => a - b);
     this.base = sorted[0]!;
-    const spread = sorted[Math.floor(sorted.length * 0.9)]! - this.base;
+    const spread = sorted[Math.floor(sorted.length * 0.8)]! - this.base;
     this.margin = spread < quiet ? 0 : Math.min(most, spread);
   }
 

@@ -2,6 +2,8 @@
 // Plain JavaScript, because it is loaded by its own address.
 
 const most = 1000; // ms in store; above, what is old is left out
+const settle = 0.25; // s after it began, in which too much is left out at once: it was silent anyway
+const slack = 50; // ms that are not too much
 const report = 0.04; // s between two reports
 
 class Player extends AudioWorkletProcessor {
@@ -9,8 +11,9 @@ class Player extends AudioWorkletProcessor {
     super();
     this.blocks = []; // {pts, rate, channels: [Float32Array, …]}
     this.at = 0; // in the first block, in samples of its own rate
-    this.target = 60;
+    this.target = 45;
     this.running = false;
+    this.begun = 0;
     this.underruns = 0;
     this.skipped = 0;
     this.square = 0;
@@ -39,17 +42,21 @@ class Player extends AudioWorkletProcessor {
 
   process(_, [output]) {
     let store = this.store();
-    if (!this.running && store >= this.target) this.running = true;
-    while (store > this.target + most && this.blocks.length > 1) {
+    if (!this.running && store >= this.target) {
+      this.running = true;
+      this.begun = currentTime;
+    }
+    const limit = currentTime - this.begun < settle ? slack : most;
+    while (store > this.target + limit && this.blocks.length > 1) {
       const b = this.blocks.shift();
       store -= ((b.channels[0].length - this.at) / b.rate) * 1000;
       this.at = 0;
       this.skipped++;
     }
     if (this.running) {
-      // Half a percent is not heard; a tenth, when far behind, is better than staying there.
+      // Two percent are hardly heard; more, when far behind, is better than staying there.
       const off = (store - this.target) / 1000;
-      const speed = 1 + (Math.abs(off) < 0.015 ? 0 : Math.max(-0.02, Math.min(off > 0.25 ? 0.1 : 0.02, off / 4)));
+      const speed = 1 + Math.max(-0.01, Math.min(off > 0.1 ? 0.06 : 0.02, off / 4));
       if (!this.fill(output, speed)) {
         this.running = false;
         this.underruns++;

@@ -91,21 +91,23 @@ export function Page() {
       )}
       <section class="frame" ref={frame} aria-label={words.picture} style={{ "--ratio": ratio }}>
         <div class="stage" ref={stage} />
-        <div class={playing && !event.reason ? "words quiet" : "words"} role="status">
-          {text && (
-            <>
-              {event.state === "failed" ? <Icon name="warning" size={36} /> : event.state === "waiting" ? <Icon name="antenna" size={36} /> : !playing && <span class="wheel" aria-hidden="true" />}
-              <p>{text}</p>
-            </>
+        <div class={playing && !event.reason ? "words quiet" : "words"}>
+          <div role="status">
+            {text && (
+              <>
+                {event.state === "failed" ? <Icon name="warning" size={36} /> : event.state === "waiting" ? <Icon name="antenna" size={36} /> : !playing && <span class="wheel" aria-hidden="true" />}
+                <p>{text}</p>
+              </>
+            )}
+          </div>
+          {event.state === "failed" && (
+            <button class="bright" onClick={() => player.current!.retry()}>
+              <Icon name="retry" /> {words.retry}
+            </button>
           )}
         </div>
-        {event.state === "failed" && (
-          <button class="over primary" onClick={() => player.current!.retry()}>
-            <Icon name="retry" /> {words.retry}
-          </button>
-        )}
         {playing && muted && hasSound && (
-          <button class="over primary" onClick={() => sound(true)}>
+          <button class="bright over" onClick={() => sound(true)}>
             <Icon name="sound" /> {words.soundOn}
           </button>
         )}
@@ -116,7 +118,7 @@ export function Page() {
           <input type="range" min="0" max="1" step="0.05" value={volume} aria-label={words.volume} disabled={!hasSound} onInput={(e) => loudness(e.currentTarget.valueAsNumber)} />
           <span class="gap" />
           {stats?.delay !== undefined && playing && <span class="delay">{Math.round(stats.delay)} ms</span>}
-          <button class="plain" aria-expanded={open} aria-controls={open ? "statistics" : undefined} aria-label={words.statistics} title={words.statistics} onClick={() => setOpen(!open)}>
+          <button class="plain" aria-expanded={open} aria-controls={open && stats ? "statistics" : undefined} aria-label={words.statistics} title={words.statistics} onClick={() => setOpen(!open)}>
             <Icon name="statistics" />
           </button>
           <button class="plain" aria-label={full ? words.leaveFullscreen : words.fullscreen} title={words.fullscreen} onClick={screen}>
