@@ -192,24 +192,13 @@ func (r *Client) Commit(ctx context.Context, key room.Key, c *room.Commit) (int6
 	case c.Replace:
 		flag = "replace"
 	}
-	last, head, withRecords := "", "", "0"
+	last := ""
 	if len(c.Records) > 0 {
 		last = strconv.FormatInt(c.Last(), 10)
 	}
-	if len(c.Records) > 0 || c.Drop {
-		h := noticeHead{Incarnation: c.Incarnation, Before: c.At, Seq: c.Seq, Commit: c.ID, Dropped: c.Drop}
-		size := 0
-		for _, rec := range c.Records {
-			size += len(rec)
-		}
-		if size <= maxNotice {
-			withRecords = "1"
-		}
-		b, err := json.Marshal(h)
-		if err != nil {
-			return 0, err
-		}
-		head = string(b)
+	head, withRecords, err := noticeOf(c)
+	if err != nil {
+		return 0, err
 	}
 	args := make([]any, 0, 20+2*len(c.Set)+len(c.Delete)+len(c.Records)+2*len(c.Expired))
 	args = append(args, c.At.Incarnation, c.At.Seq, c.At.Commit, c.Incarnation, c.ID, last, flag,
@@ -244,6 +233,24 @@ func (r *Client) Commit(ctx context.Context, key room.Key, c *room.Commit) (int6
 		return 0, room.ErrFenced
 	}
 	return 0, fmt.Errorf("commit room %s: unknown reply", key)
+}
+
+// noticeOf is what other nodes are told of a commit: the head of the notice (empty:
+// nothing), and "1" if the records go with it.
+func noticeOf(c *room.Commit) (head, withRecords string, err error) {
+	if len(c.Records) == 0 && !c.Drop {
+		return "", "0", nil
+	}
+	size := 0
+	for _, rec := range c.Records {
+		size += len(rec)
+	}
+	withRecords = "0"
+	if size <= maxNotice {
+		withRecords = "1"
+	}
+	b, err := json.Marshal(noticeHead{Incarnation: c.Incarnation, Before: c.At, Seq: c.Seq, Commit: c.ID, Dropped: c.Drop})
+	return string(b), withRecords, err
 }
 
 // Renew implements [room.Store], with one round trip per server.

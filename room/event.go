@@ -31,7 +31,7 @@ type messageView struct {
 	ID   any    `json:"messageID"`
 }
 
-// event is every event in one: what is empty is left out.
+// event is every event in one, hence its many fields: what is empty is left out.
 type event struct {
 	Type    string         `json:"type"`
 	Room    string         `json:"room,omitempty"`

@@ -21,6 +21,30 @@ const (
 	RoomClosed
 )
 
+// Name is how callbacks and operators' events call it; empty: they do not tell of it.
+func (e RoomEvent) Name() string {
+	switch e.Kind {
+	case RoomCreated:
+		return "room_create"
+	case RoomClosed:
+		return "room_close"
+	}
+	switch ch := e.Change; ch.Op {
+	case OpMember:
+		return "room_login"
+	case OpLeave:
+		return "room_logout"
+	case OpStream, OpUnstream:
+		switch {
+		case ch.Shown && ch.Op == OpStream && ch.Stream.Live:
+			return "stream_create"
+		case ch.Shown:
+			return "stream_close"
+		}
+	}
+	return ""
+}
+
 // Observe has f told of all room events from now on, those of one room in order. f
 // must not block.
 func (s *Service) Observe(f func(RoomEvent)) {

@@ -235,10 +235,11 @@ func (r *Room) unload() {
 // process does the commands of a batch in one commit, or as many as may be in one.
 // It returns the rest; false: the store could not be reached, and all were told.
 func (r *Room) process(batch []command) (rest []command, ok bool) {
-	var failure error
-	for attempt := 0; attempt < maxAttempts; attempt++ {
+	failure := ErrConflict
+	for range maxAttempts {
 		if !r.copy.loaded {
-			if failure = r.sync(); failure != nil {
+			if err := r.sync(); err != nil {
+				failure = err
 				break
 			}
 		}
@@ -249,49 +250,31 @@ func (r *Room) process(batch []command) (rest []command, ok bool) {
 			r.assert(t)
 		}
 		r.bury(t)
-		errs := make([]error, len(batch))
-		n := 0
-		for n < len(batch) && !(batch[n].message && t.login) {
-			errs[n] = batch[n].apply(t)
-			t.login = t.login || batch[n].login && errs[n] == nil
-			n++
-		}
+		errs := t.evaluate(batch)
+		n := len(errs)
 		err := r.commit(t)
-		switch {
-		case err == nil:
-			if asserted {
-				clear(r.own.gone)
-			}
-			for _, l := range t.expired {
-				if l.End {
-					r.svc.log.Info("room lease of a dead node ended", "room", r.key, "node", l.Node)
-				}
-			}
-			if r.copy.snapshots {
-				r.copy.snapshots = false
-				r.sendSnapshots()
-			}
+		if err == nil {
+			r.committed(t, asserted)
 			r.finish(batch[:n], errs)
 			return batch[n:], true
-		case errors.Is(err, ErrConflict), errors.Is(err, ErrFenced):
-			r.copy.assertOwn = r.copy.assertOwn || asserted
-			if errors.Is(err, ErrFenced) {
-				r.copy.fence, r.copy.assertOwn = 0, true
-			}
-			r.copy.loaded = false
-			if failure = r.sync(); failure == nil && slices.Contains(r.copy.seen, t.id) {
-				r.finish(batch[:n], errs) // it was made after all; sync has told everybody
-				return batch[n:], true
-			}
-			if failure != nil {
-				attempt = maxAttempts
-			}
-		default:
-			failure, attempt = err, maxAttempts
 		}
-	}
-	if failure == nil {
-		failure = ErrConflict
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrFenced) {
+			failure = err
+			break
+		}
+		r.copy.assertOwn = r.copy.assertOwn || asserted
+		if errors.Is(err, ErrFenced) {
+			r.copy.fence, r.copy.assertOwn = 0, true
+		}
+		r.copy.loaded = false
+		if err := r.sync(); err != nil {
+			failure = err
+			break
+		}
+		if slices.Contains(r.copy.seen, t.id) {
+			r.finish(batch[:n], errs) // it was made after all; sync has told everybody
+			return batch[n:], true
+		}
 	}
 	r.copy.loaded, r.copy.assertOwn = false, true
 	r.svc.retryLater(r)
@@ -301,6 +284,22 @@ func (r *Room) process(batch []command) (rest []command, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// committed is what follows a commit, before those who wait are told.
+func (r *Room) committed(t *tx, asserted bool) {
+	if asserted {
+		clear(r.own.gone)
+	}
+	for _, l := range t.expired {
+		if l.End {
+			r.svc.log.Info("room lease of a dead node ended", "room", r.key, "node", l.Node)
+		}
+	}
+	if r.copy.snapshots {
+		r.copy.snapshots = false
+		r.sendSnapshots()
+	}
 }
 
 func (r *Room) finish(batch []command, errs []error) {

@@ -1,116 +1,13 @@
 package room_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"liverelay/room"
 	"liverelay/room/roomtest"
-	"liverelay/test/wait"
 )
-
-type M = roomtest.M
-
-// node starts one node with a memory store.
-func node(t *testing.T, tweak func(*roomtest.Config)) *roomtest.Node {
-	t.Helper()
-	mem := room.NewMemory()
-	n, err := roomtest.NewNode(mem, mem.Bus(), tweak)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(n.Close)
-	return n
-}
-
-func within(t *testing.T) context.Context {
-	t.Helper()
-	return wait.Context(t)
-}
-
-func dial(t *testing.T, n *roomtest.Node) *roomtest.Client {
-	t.Helper()
-	c, err := roomtest.Dial(within(t), n.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Drop)
-	return c
-}
-
-func do(t *testing.T, c *roomtest.Client, typ string, fields M) *roomtest.Frame {
-	t.Helper()
-	f, err := c.Do(within(t), typ, fields)
-	if err != nil {
-		t.Fatalf("%s: %v", typ, err)
-	}
-	return f
-}
-
-// must is do for a request that is not refused.
-func must(t *testing.T, c *roomtest.Client, typ string, fields M) *roomtest.Frame {
-	t.Helper()
-	f := do(t, c, typ, fields)
-	if f.Error != nil {
-		t.Fatalf("%s %v: refused: %d %s", typ, fields, f.Error.Code, f.Error.Msg)
-	}
-	return f
-}
-
-func refused(t *testing.T, c *roomtest.Client, code room.Code, typ string, fields M) {
-	t.Helper()
-	f := do(t, c, typ, fields)
-	if f.Error == nil || f.Error.Code != int(code) {
-		t.Errorf("%s %.100v: got %+v, want code %d", typ, fields, f.Error, code)
-	}
-}
-
-func creds(user string) M {
-	return M{"appID": roomtest.AppID, "room": "r1", "user": user, "token": "ok", "config": M{"userUpdate": true}}
-}
-
-// login connects a user to room r1.
-func login(t *testing.T, n *roomtest.Node, user string) *roomtest.Client {
-	t.Helper()
-	c := dial(t, n)
-	must(t, c, "login", creds(user))
-	return c
-}
-
-func event(t *testing.T, c *roomtest.Client, typ string, pred func(*roomtest.Frame) bool) *roomtest.Frame {
-	t.Helper()
-	f := c.Event(within(t), typ, pred)
-	if f == nil {
-		t.Fatalf("no %s came", typ)
-	}
-	return f
-}
-
-func update(kind, id string) func(*roomtest.Frame) bool {
-	return func(f *roomtest.Frame) bool {
-		if f.Update != kind {
-			return false
-		}
-		for _, u := range f.Users {
-			if u.ID == id {
-				return true
-			}
-		}
-		for _, s := range f.Streams {
-			if s.ID == id {
-				return true
-			}
-		}
-		return false
-	}
-}
-
-// stream is the media path's event of a member's stream.
-func stream(user, id string, epoch uint64) room.StreamEvent {
-	return room.StreamEvent{App: roomtest.AppName, Stream: id, User: user, Room: "r1", Session: "s", Epoch: epoch}
-}
 
 // TestCall is the seed's call: two members log in, each publishes, each learns of
 // the other's stream only when its media is there, plays, stops and leaves.

@@ -30,6 +30,21 @@ func (t *tx) add(c *Change) {
 	}
 }
 
+// evaluate does commands up to a message that must come after a login, and returns an
+// outcome for each of them.
+func (t *tx) evaluate(batch []command) []error {
+	errs := make([]error, 0, len(batch))
+	for _, c := range batch {
+		if c.message && t.login {
+			break
+		}
+		err := c.apply(t)
+		t.login = t.login || c.login && err == nil
+		errs = append(errs, err)
+	}
+	return errs
+}
+
 // seq is the number that the latest change gets.
 func (t *tx) seq() int64 { return t.st.Seq + int64(len(t.changes)) }
 

@@ -169,25 +169,16 @@ func textOf(err error) string {
 
 // roomChanged tells the event stream of what this node does to rooms, as callbacks are told.
 func (s *Server) roomChanged(e room.RoomEvent) {
-	event := admin.Event{App: e.App, Room: e.Room}
-	switch e.Kind {
-	case room.RoomCreated:
-		event.Type = "room_create"
-	case room.RoomClosed:
-		event.Type = "room_close"
-	case room.RoomChanged:
-		switch c := e.Change; {
-		case c.Op == room.OpMember:
-			event.Type, event.User = "room_login", c.Member.User.ID
-		case c.Op == room.OpLeave:
-			event.Type, event.User, event.Detail = "room_logout", c.Member.User.ID, c.Text
-		case c.Op == room.OpStream && c.Shown && c.Stream.Live:
-			event.Type, event.User, event.Stream = "stream_create", c.Stream.User.ID, c.Stream.ID
-		case c.Op == room.OpUnstream && c.Shown:
-			event.Type, event.User, event.Stream = "stream_close", c.Stream.User.ID, c.Stream.ID
-		default:
-			return
-		}
+	event := admin.Event{Type: e.Name(), App: e.App, Room: e.Room}
+	switch event.Type {
+	case "":
+		return
+	case "room_login":
+		event.User = e.Change.Member.User.ID
+	case "room_logout":
+		event.User, event.Detail = e.Change.Member.User.ID, e.Change.Text
+	case "stream_create", "stream_close":
+		event.User, event.Stream = e.Change.Stream.User.ID, e.Change.Stream.ID
 	}
 	s.events.Tell(event)
 }

@@ -213,25 +213,36 @@ func (c *callbacks) drain(ctx context.Context) {
 
 // observe takes what happens to rooms.
 func (c *callbacks) observe(e room.RoomEvent) {
-	switch e.Kind {
-	case room.RoomCreated:
-		c.add(e.Key, "room_create", map[string]any{
-			"room_session_id": e.Incarnation, "room_create_time": e.Time, "id_name": e.Room,
-		})
-	case room.RoomClosed:
+	name, ch := e.Name(), e.Change
+	var f map[string]any
+	switch name {
+	case "room_create":
+		f = map[string]any{"room_session_id": e.Incarnation, "room_create_time": e.Time, "id_name": e.Room}
+	case "room_close":
 		if e.Quiet {
 			return
 		}
 		reason := 0
-		if e.Change != nil {
-			reason = logoutReason(e.Change)
+		if ch != nil {
+			reason = logoutReason(ch)
 		}
-		c.add(e.Key, "room_close", map[string]any{
-			"room_session_id": e.Incarnation, "close_reason": min(reason, 3), "room_close_time": e.Time,
-		})
-	case room.RoomChanged:
-		c.change(e)
+		f = map[string]any{"room_session_id": e.Incarnation, "close_reason": min(reason, 3), "room_close_time": e.Time}
+	case "room_login":
+		f = userFields(e)
+		f["login_time"], f["relogin"], f["auth_level"], f["callback_data"] = ch.Member.Login, btoi(!ch.Shown), 4, ""
+	case "room_logout":
+		f = userFields(e)
+		f["login_time"], f["logout_time"], f["reason"] = ch.Member.Login, ch.Time, logoutReason(ch)
+	case "stream_create":
+		f = streamFields(e)
+		f["create_time"], f["create_time_ms"], f["recreate"] = ch.Stream.Created/1000, ch.Stream.Created, 0
+	case "stream_close":
+		f = streamFields(e)
+		f["type"], f["third_define_data"], f["destroy_timemillis"] = closeType(ch.Reason), "", ch.Time
+	default:
+		return
 	}
+	c.add(e.Key, name, f)
 }
 
 // logoutReason: 0 normal, 1 heartbeat timeout, 2 connection lost, 3 kicked, 4 token expired.
@@ -266,36 +277,14 @@ func closeType(why room.Reason) int {
 	return 0
 }
 
-// change tells of one change.
-func (c *callbacks) change(e room.RoomEvent) {
-	switch ch := e.Change; ch.Op {
-	case room.OpMember:
-		f := userFields(e)
-		f["login_time"], f["relogin"], f["auth_level"], f["callback_data"] = ch.Member.Login, btoi(!ch.Shown), 4, ""
-		c.add(e.Key, "room_login", f)
-	case room.OpLeave:
-		f := userFields(e)
-		f["login_time"], f["logout_time"], f["reason"] = ch.Member.Login, ch.Time, logoutReason(ch)
-		c.add(e.Key, "room_logout", f)
-	case room.OpStream, room.OpUnstream:
-		if !ch.Shown {
-			return
-		}
-		s := ch.Stream
-		none := []string{}
-		f := map[string]any{
-			"room_session_id": e.Incarnation, "user_id": s.User.ID, "user_name": s.User.Name, "channel_id": s.ID,
-			"stream_id": s.ID, "stream_sid": e.Incarnation + "-" + strconv.FormatInt(s.Created, 10), "title": "", "stream_alias": s.ID,
-			"stream_attr": `{"cid":0}`, "stream_seq": ch.Seq, "extra_info": s.Extra, "publish_id": s.User.ID, "publish_name": s.User.Name,
-			"rtmp_url": none, "hls_url": none, "hdl_url": none, "pic_url": none,
-		}
-		if ch.Op == room.OpStream && s.Live {
-			f["create_time"], f["create_time_ms"], f["recreate"] = s.Created/1000, s.Created, 0
-			c.add(e.Key, "stream_create", f)
-			return
-		}
-		f["type"], f["third_define_data"], f["destroy_timemillis"] = closeType(ch.Reason), "", ch.Time
-		c.add(e.Key, "stream_close", f)
+func streamFields(e room.RoomEvent) map[string]any {
+	s := e.Change.Stream
+	none := []string{}
+	return map[string]any{
+		"room_session_id": e.Incarnation, "user_id": s.User.ID, "user_name": s.User.Name, "channel_id": s.ID,
+		"stream_id": s.ID, "stream_sid": e.Incarnation + "-" + strconv.FormatInt(s.Created, 10), "title": "", "stream_alias": s.ID,
+		"stream_attr": `{"cid":0}`, "stream_seq": e.Change.Seq, "extra_info": s.Extra, "publish_id": s.User.ID, "publish_name": s.User.Name,
+		"rtmp_url": none, "hls_url": none, "hdl_url": none, "pic_url": none,
 	}
 }
 

@@ -51,7 +51,7 @@ type Snapshot struct {
 	Extra   []Extra  `json:"roomExtraInfo"`
 }
 
-// Frame is any reply or event.
+// Frame is any reply or event, hence its many fields.
 type Frame struct {
 	ID    int64 `json:"id"`
 	Error *struct {
@@ -182,27 +182,8 @@ func (v *View) apply(f *Frame) {
 				delete(v.Users, u.ID)
 			}
 		}
-	case "streamUpdate":
-		for _, s := range f.Streams {
-			_, known := v.Streams[s.ID]
-			if known == (f.Update == "ADD") {
-				v.wrong("seq %d: stream %s %s twice", f.Seq, s.ID, f.Update)
-			}
-			if f.Update == "ADD" {
-				v.Streams[s.ID] = s
-			} else {
-				delete(v.Streams, s.ID)
-			}
-		}
-	case "streamExtraInfo":
-		for _, s := range f.Streams {
-			if old, ok := v.Streams[s.ID]; ok {
-				old.Extra = s.Extra
-				v.Streams[s.ID] = old
-			} else {
-				v.wrong("seq %d: extra info of unknown stream %s", f.Seq, s.ID)
-			}
-		}
+	case "streamUpdate", "streamExtraInfo":
+		v.applyStreams(f)
 	case "roomExtraInfo":
 		for _, x := range f.Extra {
 			if x.Value == "" {
@@ -217,6 +198,29 @@ func (v *View) apply(f *Frame) {
 		}
 	case "custom":
 		v.Messages = append(v.Messages, "custom:"+f.Message)
+	}
+}
+
+func (v *View) applyStreams(f *Frame) {
+	for _, s := range f.Streams {
+		old, known := v.Streams[s.ID]
+		switch {
+		case f.Type == "streamExtraInfo" && known:
+			old.Extra = s.Extra
+			v.Streams[s.ID] = old
+		case f.Type == "streamExtraInfo":
+			v.wrong("seq %d: extra info of unknown stream %s", f.Seq, s.ID)
+		case f.Update == "ADD":
+			if known {
+				v.wrong("seq %d: stream %s came twice", f.Seq, s.ID)
+			}
+			v.Streams[s.ID] = s
+		default:
+			if !known {
+				v.wrong("seq %d: stream %s left twice", f.Seq, s.ID)
+			}
+			delete(v.Streams, s.ID)
+		}
 	}
 }
 

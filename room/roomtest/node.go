@@ -106,8 +106,13 @@ func NewGuarded(store room.Store, bus room.Bus, bans auth.Store, tweak func(*Con
 	}
 	n.Signal = signal.New(n.Service, cfg.Signal)
 	n.Backend = backend.New(n.Service, cfg.Backend)
+	return n, n.serve()
+}
+
+// serve makes the node reachable.
+func (n *Node) serve() (err error) {
 	if n.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		return nil, err
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/signal", n.Signal)
@@ -123,9 +128,9 @@ func NewGuarded(store room.Store, bus room.Bus, bans auth.Store, tweak func(*Con
 	n.stop = stop
 	go func() {
 		defer close(n.watched)
-		_ = authorizer.WatchBans(ctx, n.Service.End)
+		_ = n.Access.WatchBans(ctx, n.Service.End)
 	}()
-	return n, nil
+	return nil
 }
 
 // Login implements [room.Access].

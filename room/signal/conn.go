@@ -56,15 +56,20 @@ type conn struct {
 
 	// guarded by mu
 	mu       sync.Mutex
-	out      [][]byte
-	outBytes int
-	writing  bool
+	out      outbox
 	closed   bool
 	sessions map[string]*room.Session // by room id
 	app      string
 	user     string
 	idle     time.Time // since when it has no session
 	everIn   bool
+}
+
+// outbox is what waits to be written.
+type outbox struct {
+	frames  [][]byte
+	bytes   int // without large frames
+	writing bool
 }
 
 // read is the connection's reader, to its end.
@@ -95,22 +100,22 @@ func (c *conn) Send(frame []byte, large bool) {
 		c.mu.Unlock()
 		return
 	}
-	if !large && (len(c.out) >= maxOutQueue || c.outBytes+len(frame) > maxOutBytes) {
+	if !large && (len(c.out.frames) >= maxOutQueue || c.out.bytes+len(frame) > maxOutBytes) {
 		c.mu.Unlock()
 		c.server.stats.slow.Add(1)
 		c.close(closeSlow, "client does not read")
 		return
 	}
 	if !large {
-		c.outBytes += len(frame)
+		c.out.bytes += len(frame)
 	}
-	c.out = append(c.out, frame)
-	start := !c.writing
-	c.writing = true
+	c.out.frames = append(c.out.frames, frame)
+	start := !c.out.writing
+	c.out.writing = true
 	c.mu.Unlock()
 	if start && !c.server.spawn(c.write) {
 		c.mu.Lock()
-		c.writing = false
+		c.out.writing = false
 		c.mu.Unlock()
 	}
 }
@@ -119,10 +124,10 @@ func (c *conn) Send(frame []byte, large bool) {
 func (c *conn) write() {
 	for {
 		c.mu.Lock()
-		out := c.out
-		c.out, c.outBytes = nil, 0
+		out := c.out.frames
+		c.out.frames, c.out.bytes = nil, 0
 		if len(out) == 0 || c.closed {
-			c.writing = false
+			c.out.writing = false
 			c.mu.Unlock()
 			return
 		}
@@ -153,9 +158,8 @@ func (c *conn) close(code websocket.StatusCode, reason string) {
 	}
 	c.closed = true
 	sessions := c.sessions
-	last := c.out
-	c.sessions, c.out, c.outBytes = nil, nil, 0
-	writing := c.writing
+	last, writing := c.out.frames, c.out.writing
+	c.sessions, c.out.frames, c.out.bytes = nil, nil, 0
 	c.mu.Unlock()
 	away := c.server.cfg.Now()
 	if code == closeHeartbeat { // it has been away for a while

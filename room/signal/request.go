@@ -8,7 +8,8 @@ import (
 	"liverelay/room"
 )
 
-// request is every request in one. PROTOCOL.md §2 is the meaning of every field.
+// request is every request in one, so that a frame is parsed once: hence its many fields.
+// PROTOCOL.md §2 is the meaning of every one.
 type request struct {
 	ID   int64  `json:"id"`
 	Type string `json:"type"`

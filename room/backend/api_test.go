@@ -1,4 +1,4 @@
-package room_test
+package backend_test
 
 import (
 	"context"

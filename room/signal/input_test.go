@@ -1,4 +1,4 @@
-package room_test
+package signal_test
 
 import (
 	"fmt"
