@@ -3,6 +3,8 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -13,6 +15,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 // dist holds pages/ once make web ran, and a note always, so that there is something to embed.
@@ -56,7 +59,27 @@ var Paths = []string{"/call", "/call/", "/play/", "/web/"}
 // file is one built file with the headers it always has.
 type file struct {
 	body    []byte
+	packed  func() []byte // by gzip, when first asked for; nil: it would not be smaller
 	headers [][2]string
+}
+
+func pack(body []byte) []byte {
+	var b bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // a level that there is
+	_, _ = w.Write(body)                                  // into memory
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// acceptsGzip reads RFC 9110 §12.5.3 as far as browsers use it.
+func acceptsGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			return !strings.HasPrefix(strings.ReplaceAll(quality, " ", ""), "q=0") || strings.Contains(quality, "0.")
+		}
+	}
+	return false
 }
 
 // New returns the handler for what is embedded.
@@ -135,16 +158,26 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name string) {
 	for _, pair := range f.headers {
 		header.Set(pair[0], pair[1])
 	}
+	body := f.body
+	if f.packed != nil {
+		header.Set("Vary", "Accept-Encoding")
+		if acceptsGzip(r) {
+			body = f.packed()
+			header.Set("Content-Encoding", "gzip")
+			header.Set("ETag", strings.TrimSuffix(header.Get("ETag"), `"`)+`-gzip"`) // RFC 9110 §8.8.3.3
+		}
+	}
 	for tag := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") { // RFC 9110 §13.1.2: weak comparison
 		if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); tag == "*" || tag == header.Get("ETag") {
 			header.Del("Content-Type")
+			header.Del("Content-Encoding")
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
 	}
-	header.Set("Content-Length", fmt.Sprint(len(f.body)))
+	header.Set("Content-Length", fmt.Sprint(len(body)))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(f.body)
+		_, _ = w.Write(body) // the client may have gone
 	}
 }
 
@@ -160,7 +193,11 @@ func read(from fs.FS) map[string]file {
 			return nil // not built: nothing to walk through
 		}
 		if body, err := fs.ReadFile(pages, name); err == nil {
-			files[name] = file{body, headers(name, body)}
+			f := file{body: body, headers: headers(name, body)}
+			if len(body) > 512 && types[path.Ext(name)] != "" {
+				f.packed = sync.OnceValue(func() []byte { return pack(body) })
+			}
+			files[name] = f
 		}
 		return nil
 	})

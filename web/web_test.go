@@ -1,7 +1,9 @@
 package web
 
 import (
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -82,6 +84,37 @@ func TestHashedFilesAreKeptAndPagesAskedFor(t *testing.T) {
 	}
 	if r := get(h, "/call/", "If-None-Match", `"x"`); r.StatusCode != 200 {
 		t.Error(r.StatusCode)
+	}
+}
+
+func TestFilesArePackedForWhoUnpacks(t *testing.T) {
+	long := strings.Repeat("let a; ", 1000)
+	h := New(Options{Play: true, files: fstest.MapFS{"pages/assets/long-AbC.js": {Data: []byte(long)}, "pages/play/index.html": {Data: []byte("short")}}})
+	plain := get(h, "/web/assets/long-AbC.js")
+	tags := map[string]bool{plain.Header.Get("ETag"): true}
+	if b := body(plain); plain.Header.Get("Vary") != "Accept-Encoding" || plain.Header.Get("Content-Encoding") != "" || !strings.HasSuffix(b, long) {
+		t.Error(plain.Header)
+	}
+	for accept, packed := range map[string]bool{"gzip, deflate, br": true, "br, GZIP;q=0.5": true, "gzip;q=0": false, "identity": false, "x-gzip": false} {
+		r := get(h, "/web/assets/long-AbC.js", "Accept-Encoding", accept)
+		if got := r.Header.Get("Content-Encoding") == "gzip"; got != packed {
+			t.Errorf("%s: %v", accept, r.Header)
+		}
+		if !packed {
+			continue
+		}
+		tags[r.Header.Get("ETag")] = true
+		if z, err := gzip.NewReader(r.Body); err != nil {
+			t.Error(err)
+		} else if b, _ := io.ReadAll(z); string(b) != long {
+			t.Errorf("%s: %d bytes", accept, len(b))
+		}
+	}
+	if len(tags) != 2 {
+		t.Errorf("plain and packed need an ETag each: %v", tags)
+	}
+	if r := get(h, "/play/live/demo", "Accept-Encoding", "gzip"); r.Header.Get("Content-Encoding") != "" {
+		t.Error("a short file is packed")
 	}
 }
 
