@@ -116,7 +116,7 @@ func (q *hookQueue) player(s *Subscriber, ended bool, err error) {
 	if ended {
 		hook = q.hooks.PlayerEnded
 	}
-	if hook == nil {
+	if hook == nil || s.internal {
 		return
 	}
 	o := &s.options

@@ -59,7 +59,7 @@ func (st *Stream) leastShardLocked() *shard {
 	if st.relay.config.Load().FlushInterval > 0 {
 		of = flushSubscribers
 	}
-	worth := min(1+len(st.subscribers)/of, maxShards())
+	worth := min(1+int(st.viewers.Load())/of, maxShards())
 	all := *st.shards.Load()
 	if n := len(all); n < worth {
 		all = append(all[:n:n], newShard(st))

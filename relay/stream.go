@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"liverelay/relay/flv"
 )
 
 const (
@@ -27,11 +29,12 @@ const (
 // and its subscribers. It outlives its publisher for the resume window.
 type Stream struct {
 	// static
-	relay *Relay
-	name  Name
-	ring  *ring
-	gop   *gop
-	app   *atomic.Int32 // viewers of the app
+	relay   *Relay
+	name    Name
+	derived *derivation // nil: it is no derived stream
+	ring    *ring
+	gop     *gop
+	app     *atomic.Int32 // viewers of the app
 
 	// Those that were ever needed, at least one: each message looks at all of them, and most streams are small.
 	shards atomic.Pointer[[]*shard] // replaced with mu held
@@ -43,8 +46,8 @@ type Stream struct {
 	waiting int // in Subscribe; guarded by relay.mu
 
 	viewers    atomic.Int32
-	behind     atomic.Int32  // subscribers that are not up to date, and those who wait to be subscribers
-	sent       atomic.Uint64 // bytes to subscribers
+	behind     atomic.Int32   // subscribers that are not up to date, and those who wait to be subscribers
+	sent       *atomic.Uint64 // bytes to subscribers, of all that is derived of it too
 	flushArmed atomic.Bool
 	lent       atomic.Bool // the memory of its messages is not used again; see lend
 
@@ -64,8 +67,9 @@ type Stream struct {
 	keyframe    int64  // DTS of the newest keyframe, or of the first frame of video; -1: none yet
 	promised    bool   // metadata names both tracks
 	readyClosed bool
-	resume      *time.Timer // while it waits for its lost publisher
-	subscribers map[*Subscriber]struct{}
+	resume      *time.Timer               // while it waits for its lost publisher
+	subscribers map[*Subscriber]struct{}  // of what is derived of it, too
+	derivations map[flv.Codec]*derivation // by the codec of their audio; nil: none yet
 	takeovers   [maxTakeovers]time.Time
 	takeover    int
 	meter       meter
@@ -82,6 +86,7 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 		gop:         newGOP(),
 		ready:       make(chan struct{}),
 		over:        make(chan struct{}),
+		sent:        new(atomic.Uint64),
 		subscribers: make(map[*Subscriber]struct{}),
 		keyframe:    -1,
 	}
@@ -130,24 +135,47 @@ func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o Subscrib
 			return nil, ErrClosed
 		}
 	}
-	return st.subscribe(o, early)
+	in, err := st.inCodec(o.AudioCodec)
+	if err != nil || in == st {
+		if err != nil {
+			return nil, err
+		}
+		return st.subscribe(o, early)
+	}
+	s, err := in.join(ctx, timeout, o, !in.isReady())
+	if s == nil {
+		in.derived.leave()
+	}
+	return s, err
 }
 
-// subscribe adds a subscriber, on the shard in use that has the fewest. It returns nil when
+// subscribe adds a subscriber. It returns nil when
 // the stream has ended, except for one that waited for it: a short stream is due to it all the same.
 func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	home := st.home() // has the subscribers of what is derived of it, too
+	home.mu.Lock()
+	defer home.mu.Unlock()
+	if home != st {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+	}
 	if st.ended.Load() != nil && !early {
 		return nil, nil
 	}
-	if most := st.relay.config.Load().ViewersPerStream; most > 0 && len(st.subscribers) >= most {
+	if most := st.relay.config.Load().ViewersPerStream; most > 0 && len(home.subscribers) >= most {
 		return nil, ErrLimit
 	}
 	if most := st.relay.config.Load().ViewersPerApp; st.app.Add(1) > int32(most) && most > 0 {
 		st.app.Add(-1)
 		return nil, ErrLimit
 	}
+	s := st.newSubscriberLocked(o, early)
+	home.subscribers[s] = struct{}{}
+	return s, nil
+}
+
+// newSubscriberLocked makes one, on the shard in use that has the fewest.
+func (st *Stream) newSubscriberLocked(o SubscribeOptions, early bool) *Subscriber {
 	least := st.leastShardLocked()
 	s := &Subscriber{
 		id:      st.relay.subscriberID.Add(1),
@@ -164,8 +192,7 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 	st.behind.Add(1)
 	least.size.Add(1)
 	st.viewers.Add(1)
-	st.subscribers[s] = struct{}{}
-	return s, nil
+	return s
 }
 
 // edge returns where newcomers enter the stream, and its next position, as they are at one moment: a header is behind neither
@@ -178,14 +205,21 @@ func (st *Stream) edge() (*entry, uint64) {
 
 // remove forgets a released subscriber.
 func (st *Stream) remove(s *Subscriber) {
-	defer st.relay.demand.leave(st.name)
 	s.shard.size.Add(-1)
 	st.viewers.Add(-1)
+	if s.internal {
+		return
+	}
 	st.app.Add(-1)
-	st.mu.Lock()
+	home := st.home()
+	home.mu.Lock()
 	s.billLocked(time.Now())
-	delete(st.subscribers, s)
-	st.mu.Unlock()
+	delete(home.subscribers, s)
+	home.mu.Unlock()
+	if st.derived != nil {
+		st.derived.leave()
+	}
+	st.relay.demand.leave(st.name)
 }
 
 // sessions returns the publisher, present or waited for, if it matches, and the subscribers that do.
@@ -263,7 +297,9 @@ func (st *Stream) endLocked(err error) {
 	if !st.ended.CompareAndSwap(nil, &seen) {
 		return
 	}
-	delete(st.relay.streams, st.name)
+	if st.relay.streams[st.name] == st {
+		delete(st.relay.streams, st.name)
+	}
 	if st.resume != nil {
 		st.resume.Stop()
 		st.resume = nil

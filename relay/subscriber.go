@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"liverelay/relay/flv"
 	"liverelay/relay/socket"
 )
 
@@ -19,6 +20,8 @@ type SubscribeOptions struct {
 
 	Format  *Format     // the door's wire form
 	Options PlayOptions // what the player chose
+
+	AudioCodec flv.Codec // that the player needs, where Config.Transcode can make it; 0: any
 
 	// OnEnd is called at most once, on its own goroutine, when the relay ends
 	// the subscription: ErrUnpublished, ErrStalled, ErrKicked, ErrExpired, ErrClosed or
@@ -44,12 +47,13 @@ type Subscriber struct {
 	pictured bool          // it was sent a picture; of the owner
 
 	// static
-	id      uint64
-	stream  *Stream
-	options SubscribeOptions
-	since   time.Time     // it could have had its first message
-	early   bool          // came before the stream's first message
-	gone    chan struct{} // closed once the sink is no longer touched
+	id       uint64
+	stream   *Stream
+	options  SubscribeOptions
+	since    time.Time     // it could have had its first message
+	internal bool          // no player: a derived stream is made of it
+	early    bool          // came before the stream's first message
+	gone     chan struct{} // closed once the sink is no longer touched
 
 	// of the owner
 	squeeze squeeze  // while the cursor is before its end

@@ -77,6 +77,9 @@ func (s *Subscriber) billLocked(now time.Time) {
 
 // billLocked is of a publisher that publishes until now.
 func (p *Publisher) billLocked(now time.Time) {
+	if p.options.Copy != nil { // its origin does
+		return
+	}
 	g := &p.options.Grant
 	bytes, d := p.bill.next(p.received, p.since, now)
 	p.stream.relay.ledger.add(usageKey{p.stream.name, g.User, g.Room, ActionPublish}, bytes, d)
