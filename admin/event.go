@@ -26,6 +26,7 @@ type Event struct {
 	Stream   string    `json:"stream,omitempty"`
 	Room     string    `json:"room,omitempty"`
 	User     string    `json:"user,omitempty"`
+	Session  string    `json:"session,omitempty" doc:"In the grants of what a member publishes and plays, and of its login: it joins them"`
 	Protocol string    `json:"protocol,omitempty"`
 	Remote   string    `json:"remote,omitempty"`
 	Player   string    `json:"player,omitempty" doc:"Its id, as in the list of players"`

@@ -120,6 +120,6 @@ func (q *hookQueue) player(s *Subscriber, ended bool, err error) {
 		return
 	}
 	o := &s.options
-	e := PlayerEvent{Name: s.stream.name, Grant: o.Grant, Protocol: o.Protocol, Remote: o.Remote, ID: s.id, Player: s.publicID(), Err: err}
+	e := PlayerEvent{Name: s.stream.name, Grant: o.Grant, Protocol: o.Protocol, Remote: o.Remote, ID: s.id, Player: s.ID(), Err: err}
 	q.call(func() { hook(e) })
 }

@@ -59,7 +59,7 @@ func (st *Stream) players(to []PlayerState) []PlayerState {
 	for _, s := range subscribers {
 		o := &s.options
 		to = append(to, PlayerState{
-			ID: s.publicID(), Name: st.name, Protocol: o.Protocol, Remote: o.Remote,
+			ID: s.ID(), Name: st.name, Protocol: o.Protocol, Remote: o.Remote,
 			User: o.Grant.User, Room: o.Grant.Room, UserAgent: o.UserAgent, Since: s.since,
 			Behind:  s.backlog(),
 			Dropped: map[string]uint64{"backlog": s.skipped.Load()},
@@ -69,10 +69,13 @@ func (st *Stream) players(to []PlayerState) []PlayerState {
 	return to
 }
 
-// publicID is the subscriber's id, with what no other relay has in front.
-func (s *Subscriber) publicID() string {
+// ID is the subscriber's id for operators, with what no other relay has in front.
+func (s *Subscriber) ID() string {
 	return s.stream.relay.run + "-" + strconv.FormatUint(s.id, 10)
 }
+
+// Grant is what the subscriber was permitted.
+func (s *Subscriber) Grant() Grant { return s.options.Grant }
 
 // KickPlayer ends one player with [ErrKicked]; false: there is none of that id.
 func (r *Relay) KickPlayer(id string) bool {
@@ -93,7 +96,7 @@ func (r *Relay) Player(id string) (Session, bool) {
 	return s.session(), true
 }
 
-// subscriber finds who has an id that [Subscriber.publicID] made; nil: nobody.
+// subscriber finds who has an id that [Subscriber.ID] made; nil: nobody.
 func (r *Relay) subscriber(id string) *Subscriber {
 	run, text, _ := strings.Cut(id, "-")
 	n, err := strconv.ParseUint(text, 10, 64)

@@ -110,6 +110,9 @@ func (p *Publisher) tooFast() error {
 	return fmt.Errorf("%w: more than %d kbit/s", ErrRate, p.allowed.kbps)
 }
 
+// Grant is what the publisher was permitted.
+func (p *Publisher) Grant() Grant { return p.options.Grant }
+
 // event tells of p and its stream.
 func (p *Publisher) event(err error) StreamEvent {
 	o := &p.options

@@ -123,7 +123,7 @@ func (s *Server) observed(h relay.Hooks) relay.Hooks {
 	player := func(kind string, hook func(relay.PlayerEvent)) func(relay.PlayerEvent) {
 		return func(e relay.PlayerEvent) {
 			s.events.Tell(admin.Event{
-				Type: kind, App: e.Name.App, Stream: e.Name.Stream, Room: e.Grant.Room, User: e.Grant.User, Protocol: e.Protocol,
+				Type: kind, App: e.Name.App, Stream: e.Name.Stream, Room: e.Grant.Room, User: e.Grant.User, Session: e.Grant.Session, Protocol: e.Protocol,
 				Remote: e.Remote.String(), Player: e.Player, Detail: textOf(e.Err),
 			})
 			if hook != nil {
@@ -155,7 +155,7 @@ func (s *Server) observed(h relay.Hooks) relay.Hooks {
 
 func streamEvent(kind string, e relay.StreamEvent) admin.Event {
 	return admin.Event{
-		Type: kind, App: e.Name.App, Stream: e.Name.Stream, Room: e.Grant.Room, User: e.Grant.User, Protocol: e.Protocol,
+		Type: kind, App: e.Name.App, Stream: e.Name.Stream, Room: e.Grant.Room, User: e.Grant.User, Session: e.Grant.Session, Protocol: e.Protocol,
 		Remote: e.Remote.String(), Detail: textOf(e.Err),
 	}
 }
@@ -173,10 +173,9 @@ func (s *Server) roomChanged(e room.RoomEvent) {
 	switch event.Type {
 	case "":
 		return
-	case "room_login":
-		event.User = e.Change.Member.User.ID
-	case "room_logout":
-		event.User, event.Detail = e.Change.Member.User.ID, e.Change.Text
+	case "room_login", "room_logout":
+		m := e.Change.Member
+		event.User, event.Session, event.Detail = m.User.ID, room.MediaSession(m.Session), e.Change.Text
 	case "stream_create", "stream_close":
 		event.User, event.Stream = e.Change.Stream.User.ID, e.Change.Stream.ID
 	}

@@ -19,6 +19,8 @@ type Life struct {
 	Remote   netip.AddrPort
 	Protocol string
 	Began    time.Time // zero: not known
+	ID       string    // of a player, as operators know it; "": it has none yet
+	Session  string    // in its grant, which its member in a room has too; "": none
 }
 
 // The roles.
@@ -80,5 +82,11 @@ func (l Life) write(level slog.Level, text string, more ...slog.Attr) {
 		attrs = append(attrs, slog.String("user", l.User))
 	}
 	attrs = append(attrs, slog.String("remote", l.Remote.String()), slog.String("protocol", l.Protocol))
+	if l.ID != "" {
+		attrs = append(attrs, slog.String("id", l.ID))
+	}
+	if l.Session != "" {
+		attrs = append(attrs, slog.String("session", l.Session))
+	}
 	l.Log.LogAttrs(context.Background(), level, text, append(attrs, more...)...)
 }

@@ -235,7 +235,11 @@ func (p *player) over(err error) {
 
 // life is what the log says of the player.
 func (p *player) life() door.Life {
-	return door.Life{Log: p.h.log, Role: door.RolePlayer, Stream: p.name.String(), User: p.user, Remote: p.remote, Protocol: p.protocol(), Began: p.started}
+	l := door.Life{Log: p.h.log, Role: door.RolePlayer, Stream: p.name.String(), User: p.user, Remote: p.remote, Protocol: p.protocol(), Began: p.started}
+	if p.sub != nil {
+		l.ID, l.Session = p.sub.ID(), p.sub.Grant().Session
+	}
+	return l
 }
 
 // pong answers a ping between two messages. A peer that takes nothing gets no answer.

@@ -141,7 +141,7 @@ func (p *publisher) ingest(a relay.Access) error {
 
 // life is what the log says of the publisher.
 func (p *publisher) life() door.Life {
-	return door.Life{Log: p.h.log, Role: door.RolePublisher, Stream: p.name.String(), User: p.grant.User, Remote: p.remote, Protocol: ProtocolWS, Began: p.started}
+	return door.Life{Log: p.h.log, Role: door.RolePublisher, Stream: p.name.String(), User: p.grant.User, Remote: p.remote, Protocol: ProtocolWS, Began: p.started, Session: p.grant.Session}
 }
 
 // copyTags hands over tag by tag. It never returns nil.

@@ -520,15 +520,15 @@ func TestLogOfLives(t *testing.T) {
 		`level=INFO msg="publisher started" stream=live/s user=anna remote=127.0.0.1:N protocol=ws-flv`:                                                                           1,
 		`level=INFO msg="publisher ended" stream=live/s user=anna remote=127.0.0.1:N protocol=ws-flv seconds=N result=ended reason="read FLV tag: closed by the peer, code 1000"`: 1,
 		`level=INFO msg="publisher refused" stream=live/s user=other remote=127.0.0.1:N protocol=ws-flv seconds=N result=busy reason="stream busy"`:                               1,
-		`level=DEBUG msg="player started" stream=live/s remote=127.0.0.1:N protocol=http-flv`:                                                                                     1,
-		`level=DEBUG msg="player ended" stream=live/s remote=127.0.0.1:N protocol=http-flv seconds=N result=`:                                                                     1,
+		`level=DEBUG msg="player started" stream=live/s remote=127.0.0.1:N protocol=http-flv id=N`:                                                                                1,
+		`level=DEBUG msg="player ended" stream=live/s remote=127.0.0.1:N protocol=http-flv id=N seconds=N result=`:                                                                1,
 		`level=INFO msg="player refused" stream=live/s remote=127.0.0.1:N protocol=http-flv result=denied reason="access denied: bad token"`:                                      1,
 		`level=INFO msg="player refused" stream=live/none remote=127.0.0.1:N protocol=http-flv result=not_found reason="no such stream"`:                                          1,
 		`level=INFO msg="player refused" stream=live/s remote=127.0.0.1:N protocol=http-flv result=bad_request reason="bad request: start "never": want gop, fast or live"`:       1,
 		`level=INFO`: 6,
 		`level=WARN`: 0,
 	}
-	numbers := regexp.MustCompile(`(127\.0\.0\.1:|seconds=)[0-9.]+`)
+	numbers := regexp.MustCompile(`(127\.0\.0\.1:|seconds=|id=)[A-Za-z0-9.-]+`)
 	log := ""
 	defer func() {
 		if t.Failed() {

@@ -16,6 +16,9 @@ func (s *session) life(role string, began time.Time) door.Life {
 	if s.name != (relay.Name{}) {
 		l.Stream = s.name.String()
 	}
+	if s.ingest != nil {
+		l.Session = s.ingest.publisher.Grant().Session
+	}
 	return l
 }
 
@@ -50,7 +53,11 @@ func (s *session) report(err error, publishing bool) {
 // life is what the log says of the player.
 func (p *player) life() door.Life {
 	p.mu.Lock()
-	user := p.user
+	user, sub := p.user, p.sub
 	p.mu.Unlock()
-	return door.Life{Log: p.server.Log, Role: door.RolePlayer, Stream: p.name.String(), User: user, Remote: p.remote, Protocol: p.protocol, Began: p.started}
+	l := door.Life{Log: p.server.Log, Role: door.RolePlayer, Stream: p.name.String(), User: user, Remote: p.remote, Protocol: p.protocol, Began: p.started}
+	if sub != nil {
+		l.ID, l.Session = sub.ID(), sub.Grant().Session
+	}
+	return l
 }

@@ -345,14 +345,14 @@ func TestLogOfLives(t *testing.T) {
 		`level=INFO msg="publisher ended" stream=live/a user=anna remote=127.0.0.1:N protocol=rtmp seconds=N result=ended reason="ended by the peer"`:                                    1,
 		`level=INFO msg="publisher refused" stream=live/b remote=127.0.0.1:N protocol=rtmp seconds=N result=denied reason="access denied: by the test"`:                                  1,
 		`level=INFO msg="publisher refused" stream=live/a user=other remote=127.0.0.1:N protocol=rtmp seconds=N result=busy reason="stream busy"`:                                        1,
-		`level=DEBUG msg="player started" stream=live/a user=bob remote=127.0.0.1:N protocol=rtmp`:                                                                                       1,
-		`level=DEBUG msg="player ended" stream=live/a user=bob remote=127.0.0.1:N protocol=rtmp seconds=N result=lost`:                                                                   1,
+		`level=DEBUG msg="player started" stream=live/a user=bob remote=127.0.0.1:N protocol=rtmp id=N`:                                                                                  1,
+		`level=DEBUG msg="player ended" stream=live/a user=bob remote=127.0.0.1:N protocol=rtmp id=N seconds=N result=lost`:                                                              1,
 		`level=INFO msg="player refused" stream=live/b remote=127.0.0.1:N protocol=rtmp seconds=N result=denied reason="access denied: by the test"`:                                     1,
 		`level=INFO msg="player refused" stream=live/a remote=127.0.0.1:N protocol=rtmp seconds=N result=bad_request reason="bad play options: start \"never\": want gop, fast or live"`: 1,
 		`level=INFO`: 6,
 		`level=WARN`: 0,
 	}
-	numbers := regexp.MustCompile(`(127\.0\.0\.1:|seconds=)[0-9.]+`)
+	numbers := regexp.MustCompile(`(127\.0\.0\.1:|seconds=|id=)[A-Za-z0-9.-]+`)
 	eventually(t, func() string {
 		log := numbers.ReplaceAllString(b.log.String(), "${1}N")
 		log = strings.ReplaceAll(log, `\"`, `"`)
