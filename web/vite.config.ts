@@ -12,6 +12,9 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^liverelay-sdk$/, replacement: here("../sdk/src/index.ts") },
+      { find: /^liverelay-sdk\/web\/stamp$/, replacement: here("../sdk/src/web/stamp.ts") },
+      // All that the AAC encoder needs of it.
+      { find: /^mediabunny$/, replacement: here("src/call/publish/mediabunny.ts") },
       { find: /^liverelay-sdk\/web$/, replacement: here("../sdk/src/web/index.ts") },
     ],
     // Sources outside this folder use this folder's packages.

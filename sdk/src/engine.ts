@@ -53,6 +53,7 @@ export class LiveRelayEngine extends Unoffered {
   private readonly streams: Streams;
   private readonly component: Component;
   private readonly rooms = new Map<string, Room>();
+  private readonly app: string;
   private multi = false;
   private destroyed = false;
 
@@ -66,7 +67,8 @@ export class LiveRelayEngine extends Unoffered {
    */
   constructor(private readonly appID: number, server: string | string[], env?: number | EngineOptions, options?: EngineOptions) {
     super();
-    const { WebSocket } = options || (typeof env === "object" && env) || ({} as EngineOptions);
+    const { WebSocket, app } = options || (typeof env === "object" && env) || ({} as EngineOptions);
+    this.app = app || "";
     this.platform = detect(WebSocket);
     this.log = new Log(
       (level, lines) => this.session.tell(level, lines),
@@ -425,7 +427,7 @@ export class LiveRelayEngine extends Unoffered {
     const { userID, userName } = user || ({} as User);
     // A mistake about a second room says nothing of the one that is there: no event, pages take it for their own room's.
     this.verifySecond(userID);
-    const room = new Room(roomID, token, { userID, userName: userName || userID }, this.appID, config, {
+    const room = new Room(roomID, token, { userID, userName: userName || userID }, { appID: this.appID || undefined, app: this.app || undefined }, config, {
       emit: (event, ...args) => this.emit(event, ...args),
       publisherState: (r, frame) => {
         const publisher = this.streams.publishers.get(frame.streamID as string);
@@ -441,7 +443,7 @@ export class LiveRelayEngine extends Unoffered {
     room.transit("CONNECTING", "LOGINING");
     try {
       Room.verify(roomID, token, user);
-      if (typeof this.appID !== "number" || !(this.appID > 0)) throw new LiveRelayError(code.appIDError, "appID is not a positive number");
+      if (!(this.app && this.appID === 0) && (typeof this.appID !== "number" || !(this.appID > 0))) throw new LiveRelayError(code.appIDError, "appID is not a positive number");
       this.rooms.set(roomID, room);
       if ((await this.platform.networkType()) === "none") throw new LiveRelayError(code.networkBroken, "there is no network");
       room.check();

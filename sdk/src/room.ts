@@ -59,7 +59,7 @@ export class Room {
     readonly id: string,
     private token: string,
     readonly user: Required<User>,
-    private readonly appID: number,
+    private readonly app: { appID?: number; app?: string },
     private readonly config: RoomConfig,
     private readonly handler: RoomHandler,
   ) {
@@ -104,7 +104,7 @@ export class Room {
   credentials(): Frame {
     this.named = this.renewal || this.token;
     return {
-      appID: this.appID,
+      ...this.app,
       room: this.id,
       user: this.user.userID,
       userName: this.user.userName,

@@ -344,6 +344,8 @@ export interface EventMap {
 export interface EngineOptions {
   /** A WebSocket class to use, for example that of the `ws` package in Node. @zh 指定 WebSocket 类，例如 Node 里的 `ws`。 */
   WebSocket?: new (url: string) => unknown;
+  /** The app's name (`apps[].name`), for programs that do not know its number: then `appID` is 0. @zh 应用名称（apps[].name），供不知道编号的程序使用，此时 `appID` 传 0。 */
+  app?: string;
   /** Accepted for compatibility, without effect: the server is where you put it. @zh 为兼容而保留，无作用：服务器由您部署。 */
   geoFenceType?: number;
   /** Accepted for compatibility, without effect. @zh 为兼容而保留，无作用。 */

@@ -1,4 +1,6 @@
 import { render } from "preact";
 import "../common/theme.css";
+import "./call.css";
+import { App } from "./app.js";
 
-render(<p>liverelay</p>, document.getElementById("root")!);
+render(<App />, document.getElementById("root")!);
