@@ -141,6 +141,14 @@ describe("parameters", () => {
     expect(await settle(ann.login())).toBe(true);
   });
 
+  it("an app by its name", async () => {
+    const engine = new LiveRelayEngine(0, "ws://a.test", { WebSocket: server.WebSocket, app: "live" });
+    expect(await settle(engine.loginRoom("r1", "04t", { userID: "ann" }))).toBe(true);
+    expect(server.asked("login")[0]).toMatchObject({ app: "live" });
+    expect(server.asked("login")[0]!.appID).toBeUndefined();
+    engine.destroyEngine();
+  });
+
   it.each([0, -1, NaN, "1", undefined])("appID %j: 1001004", async (appID) => {
     const engine = new LiveRelayEngine(appID as never, "ws://a.test", { WebSocket: server.WebSocket });
     expect(await settle(engine.loginRoom("r", "04t", user))).toMatchObject({ code: 1001004 });

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
+import { token04 } from "../../sdk/examples/backend-token/server.mjs";
 
 const root = resolve(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "../..");
 export const binary = process.env.LIVERELAY_BIN || join(root, "bin/liverelay");
@@ -78,6 +79,11 @@ export class Relay {
     return `${head}.${createHmac("sha256", secret).update(head).digest("base64url")}`;
   }
 
+  /** A login (Token04) for a room. */
+  login(user, room, seconds = 3600, privilege = { 1: 1, 2: 1 }) {
+    return token04(1, user, secret, seconds, JSON.stringify({ room_id: room, privilege, stream_id_list: null }));
+  }
+
   page(stream, more = "") {
     return `${this.origin}/play/live/${stream}?token=${this.token(stream)}${more}`;
   }
@@ -98,12 +104,12 @@ export class Relay {
 
 /** ffmpeg that publishes a moving picture and, unless told otherwise, a tone. */
 export class Publisher {
-  constructor(relay, stream, { size = "320x180", rate = 30, source = "testsrc2", audio = true, video = "libx264", extra = [] } = {}) {
+  constructor(relay, stream, { size = "320x180", rate = 30, source = "testsrc2", audio = true, video = "libx264", extra = [], claims = {} } = {}) {
     const picture = ["-f", "lavfi", "-i", `${source}=size=${size}:rate=${rate}`];
     const tone = audio ? ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"] : [];
     const codec = ["-c:v", video, "-preset", "ultrafast", ...(video === "libx264" ? ["-tune", "zerolatency"] : []), "-g", String(rate), "-pix_fmt", "yuv420p"];
     const sound = audio ? ["-c:a", "aac", "-b:a", "64k", "-ac", "2"] : [];
-    const url = `rtmp://127.0.0.1:${relay.rtmp}/live/${stream}?token=${relay.token(stream, "publish")}`;
+    const url = `rtmp://127.0.0.1:${relay.rtmp}/live/${stream}?token=${relay.token(stream, "publish", 3600, claims)}`;
     this.child = spawn("ffmpeg", ["-nostdin", "-v", "error", "-re", ...picture, ...tone, ...codec, ...sound, ...extra, "-f", "flv", url], { stdio: ["ignore", "ignore", "pipe"] });
     this.log = "";
     this.child.stderr.on("data", (d) => (this.log += d));

@@ -147,7 +147,7 @@ const words = {
   "sound.unplugged": ["The microphone is gone. Plug it in again, or choose another in the settings.", "麦克风已断开。请重新接入，或在设置中选择其它麦克风。"],
 
   // Errors of the server
-  errorToken: ["The token is wrong: it belongs to another user, app or secret, or was cut off. Get a new one from your backend, or copy the whole link.", "Token 无效：属于其它用户、应用或密钥，或复制不完整。请从业务后台重新获取，或复制完整链接。"],
+  errorToken: ["The token is wrong: it belongs to another user, room, app or secret, or was cut off. Get a new one from your backend, or copy the whole link.", "Token 无效：属于其它用户、房间、应用或密钥，或复制不完整。请从业务后台重新获取，或复制完整链接。"],
   errorExpired: ["The token has expired. Get a new one from your backend, or ask for a new link.", "Token 已过期。请从业务后台重新获取，或索取新的链接。"],
   errorDenied: ["The token does not let you enter this room.", "该 Token 无权进入此房间。"],
   errorPublish: ["The token does not let you send a stream. You can see and hear the others.", "该 Token 没有推流权限，您仍可观看和收听他人。"],

@@ -45,13 +45,13 @@ export function drawCard(c: Context, moment: number, label: string): void {
   c.fillStyle = moment % 1000 < beat ? "#0f766e" : "#fff";
   c.textAlign = "center";
   c.textBaseline = "middle";
-  c.font = `600 ${Math.round(unit * 0.105)}px system-ui, sans-serif`;
+  c.font = `600 ${Math.round(unit * 0.088)}px system-ui, sans-serif`;
   c.fillText(`${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`, x, y - unit * 0.02);
-  c.font = `${Math.round(unit * 0.06)}px system-ui, sans-serif`;
+  c.font = `${Math.round(unit * 0.055)}px system-ui, sans-serif`;
   c.fillText(`.${String(at.getMilliseconds()).padStart(3, "0")}`, x, y + unit * 0.075);
   c.fillStyle = "rgba(255,255,255,.92)";
   c.font = `500 ${Math.round(unit * 0.062)}px system-ui, "PingFang SC", "Noto Sans CJK SC", sans-serif`;
-  c.fillText(label, x, h * 0.83, w * 0.9);
+  c.fillText(label, x, h * 0.8, w * 0.9);
   drawStrip(c, moment);
 }
 
