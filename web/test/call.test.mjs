@@ -1,7 +1,9 @@
 // The call page, as somebody sees it who opens it.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { missing, openBrowser, Publisher, Relay, until, visit } from "./helper.mjs";
@@ -40,7 +42,7 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   const live = (page) => page.waitForSelector(".own[data-publishing=live]", { timeout: 60_000 });
   const button = (page, name) => page.getByRole("button", { name, exact: true });
   /** Opens the page and joins by its one button; gives the page with its stream's name. */
-  async function join(options, from, address) {
+  async function enter(options, from, address) {
     const page = await open(options, from, address);
     await button(page, "Join").click();
     await live(page);
@@ -69,8 +71,8 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   }
 
   test("browsers, a program and a mini program in one room: all see each other move, and hear", async (t) => {
-    const ann = await join();
-    const bob = await join();
+    const ann = await enter();
+    const bob = await enter();
     const program = new Publisher(relay, "program", { claims: { user: "program", room: "demo" } });
     undo.push(() => program.stop("SIGKILL"));
     for (const page of [ann, bob]) {
@@ -105,7 +107,6 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   });
 
   const heard = async (url) => {
-    const { spawn } = await import("node:child_process");
     const child = spawn("ffmpeg", ["-nostdin", "-i", url, "-t", "4", "-vn", "-af", "volumedetect", "-f", "null", "-"], { stdio: ["ignore", "ignore", "pipe"] });
     let stderr = "";
     child.stderr.on("data", (d) => (stderr += d));
@@ -114,8 +115,8 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   };
 
   test("one leaves, one closes the page, one crashes, one is thrown out: the others see it, and they themselves know why", async () => {
-    const ann = await join();
-    const bob = await join();
+    const ann = await enter();
+    const bob = await enter();
     await tile(ann, bob.streamID).waitFor();
     const gone = (who) => until(`${who.streamID} is gone`, async () => (await tile(ann, who.streamID).count()) === 0);
     await button(bob, "Leave").click();
@@ -123,20 +124,20 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
     await button(bob, "Join").waitFor();
     await bob.context().close();
 
-    const cho = await join();
+    const cho = await enter();
     await tile(ann, cho.streamID).waitFor();
     await cho.close();
     await gone(cho);
 
     const other = await openBrowser(devices);
     undo.push(() => other.close());
-    const dan = await join({}, other);
+    const dan = await enter({}, other);
     await tile(ann, dan.streamID).waitFor();
     const crash = await dan.context().newCDPSession(dan);
     void crash.send("Page.crash").catch(() => undefined);
     await gone(dan);
 
-    const eve = await join();
+    const eve = await enter();
     await tile(ann, eve.streamID).waitFor();
     const answer = await relay.admin("DELETE", `rooms/live/demo/members/${eve.user}`);
     assert.ok(answer.ok, `${answer.status}`);
@@ -149,7 +150,7 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   });
 
   test("an operator ends a stream: its owner is told, and sends again by a button", async () => {
-    const ann = await join();
+    const ann = await enter();
     await relay.admin("DELETE", `streams/live/${ann.streamID}/publisher`);
     await says(ann, /ended your stream/);
     await button(ann, "Send again").click();
@@ -157,8 +158,8 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   });
 
   test("three kinds of messages, extra info, and the switches of camera and microphone reach the others", async () => {
-    const ann = await join();
-    const bob = await join();
+    const ann = await enter();
+    const bob = await enter();
     await until("both are listed", async () => (await ann.locator(".people li").count()) === 2);
     for (const page of [ann, bob]) await page.click("#tab-chat");
     for (const [kind, text] of [["broadcast", "hello all"], ["barrage", "it flies"], ["command", "for you"]]) {
@@ -186,11 +187,11 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   });
 
   test("without a camera: a test picture and a tone are sent, words say so, and both belong together", async (t) => {
-    const ann = await join({}, bare);
+    const ann = await enter({}, bare);
     await says(ann, /No camera was found: a test picture is sent/);
-    const file = "/tmp/liverelay-call-card.flv";
+    const file = join(tmpdir(), `liverelay-card-${process.pid}.flv`);
+    undo.push(() => rmSync(file, { force: true }));
     const url = `${relay.origin}/live/${ann.streamID}.flv?token=${relay.token(ann.streamID)}`;
-    const { spawn } = await import("node:child_process");
     const child = spawn("ffmpeg", ["-v", "error", "-y", "-i", url, "-t", "7", "-c", "copy", file], { stdio: "ignore" });
     await new Promise((r) => child.once("exit", r));
     const offsets = flashesAndBeeps(file);
@@ -204,7 +205,7 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   test("a camera that is refused: words say so, and the call goes on", async () => {
     const strict = await openBrowser(["--deny-permission-prompts", "--use-fake-device-for-media-stream"]);
     undo.push(() => strict.close());
-    const ann = await join({}, strict);
+    const ann = await enter({}, strict);
     await says(ann, /The camera is not permitted/);
     await says(ann, /The microphone is not permitted/);
     await button(ann, "Settings").first().click();
@@ -229,7 +230,7 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   }
 
   test("a token without the right to publish: one sees the others, and knows it", async () => {
-    const ann = await join();
+    const ann = await enter();
     const page = await open({}, browser, link("bob", "demo", relay.login("bob", "demo", 3600, { 1: 1, 2: 0 })));
     await button(page, "Join").click();
     await says(page, /does not let you send a stream/);
@@ -261,7 +262,7 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
   });
 
   test("the link of the share dialog lets another guest in", async () => {
-    const ann = await join();
+    const ann = await enter();
     await button(ann, "Share").click();
     const address = await until("a link", () => ann.inputValue("#share-link"));
     const fields = new URLSearchParams(new URL(address).hash.slice(1));
@@ -269,7 +270,7 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
     assert.notEqual(fields.get("user"), ann.user);
     assert.equal(await ann.getByRole("img", { name: "QR code of the link" }).count(), 1);
     await ann.keyboard.press("Escape");
-    const bob = await join({}, browser, address.slice(relay.origin.length));
+    const bob = await enter({}, browser, address.slice(relay.origin.length));
     await tile(ann, bob.streamID).waitFor();
   });
 
