@@ -42,8 +42,8 @@ type player struct {
 	// guarded by mu
 	mu        sync.Mutex
 	conn      net.Conn // nil while it is still net/http's
-	why       error    // why the relay or Close ended it
-	saidClose bool     // a close frame is sent or queued
+	course    door.Course
+	saidClose bool // a close frame is sent or queued
 }
 
 // play subscribes and takes the connection. It returns an error while a reply is still possible.
@@ -97,7 +97,8 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	p.early = early
 	p.mu.Lock()
 	p.conn = conn
-	why := p.why
+	p.course.GoLive()
+	why := p.course.Why()
 	p.mu.Unlock()
 	switch open := h.register(p); {
 	case why != nil: // since we asked
@@ -221,9 +222,9 @@ func (p *player) over(err error) {
 		p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
 		_, _ = io.Copy(io.Discard, readOnly{p.conn})
 	}
-	if why := p.reason(); why != nil {
-		err = why
-	}
+	p.mu.Lock()
+	err = p.course.End(err)
+	p.mu.Unlock()
 	if errors.Is(err, relay.ErrStalled) {
 		abort(p.conn)
 	} else {
@@ -266,12 +267,9 @@ func (p *player) sayClose(code ws.StatusCode, reason string) {
 // onEnd is called by the relay, which no longer writes.
 func (p *player) onEnd(err error) {
 	p.mu.Lock()
-	if p.why == nil {
-		p.why = err
-	}
-	taken := p.conn != nil
+	was := p.course.Leave(err)
 	p.mu.Unlock()
-	if taken {
+	if was != door.Waiting {
 		p.farewell(err)
 	}
 }
@@ -294,9 +292,7 @@ func (p *player) farewell(err error) {
 // end implements session. The relay may be writing, so that a close frame has to go through it.
 func (p *player) end(err error) {
 	p.mu.Lock()
-	if p.why == nil {
-		p.why = err
-	}
+	p.course.Leave(err)
 	said := p.saidClose
 	p.saidClose = true
 	p.mu.Unlock()
@@ -318,7 +314,7 @@ func (p *player) kill() { abort(p.conn) }
 func (p *player) reason() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.why
+	return p.course.Why()
 }
 
 func (p *player) protocol() string {

@@ -44,8 +44,8 @@ type publisher struct {
 
 	// guarded by mu, which is held while writing
 	mu        sync.Mutex
-	why       error // why the relay or Close ended it
-	saidClose bool  // nothing is written after a close frame
+	course    door.Course
+	saidClose bool // nothing is written after a close frame
 }
 
 // publish upgrades the connection. The stream is taken once FLV arrives.
@@ -84,9 +84,10 @@ func (p *publisher) run(early []byte, a relay.Access) {
 	err := p.ingest(a)
 	var closed peerClosed
 	clean := errors.As(err, &closed) && closed.clean()
-	if why := p.reason(); why != nil {
-		err, clean = why, false
-	}
+	p.mu.Lock()
+	clean = clean && p.course.Why() == nil
+	err = p.course.End(err)
+	p.mu.Unlock()
 	if p.relay != nil {
 		p.relay.Close(clean)
 	}
@@ -125,6 +126,9 @@ func (p *publisher) ingest(a relay.Access) error {
 		return err
 	}
 	p.relay = out
+	p.mu.Lock()
+	p.course.GoLive()
+	p.mu.Unlock()
 	p.limit.CompareAndSwap(p.awaitFLV, nil) // unless end was quicker
 	p.h.stats.Result("publish")
 	p.life().Start()
@@ -258,9 +262,7 @@ type readOnly struct{ io.Reader }
 // end implements session, and is how the relay ends it.
 func (p *publisher) end(err error) {
 	p.mu.Lock()
-	if p.why == nil {
-		p.why = err
-	}
+	p.course.Leave(err)
 	p.mu.Unlock()
 	o := outcomeOf(err)
 	p.setLimit(farewellTimeout)
@@ -270,12 +272,6 @@ func (p *publisher) end(err error) {
 
 // kill implements session.
 func (p *publisher) kill() { abort(p.conn) }
-
-func (p *publisher) reason() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.why
-}
 
 // setLimit ends reading after d, unless that is already to be sooner.
 func (p *publisher) setLimit(d time.Duration) {

@@ -19,9 +19,8 @@ import (
 // player is a connection that plays. It has a goroutine only while it has something to say, which is little,
 // and a small buffer for that.
 //
-// To the connection writes: until playing is set, begin; from then on the relay;
-// once why is set too and the relay is done, whoever set it. Then the reader reads
-// on for a moment, so that the peer can take the farewell.
+// To the connection writes: while it is Waiting, begin; while it is Live, the relay; once it is Leaving and the
+// relay is done, whoever had it leave. Then the reader reads on for a moment, so that the peer can take the farewell.
 type player struct {
 	// static
 	server   *Server
@@ -36,14 +35,12 @@ type player struct {
 
 	// guarded by mu
 	mu                 sync.Mutex
-	cancel             context.CancelFunc // of begin\'s waiting; nil after it: its context costs 300 bytes
-	sub                *relay.Subscriber  // once playing
-	early              [][]byte           // answers until then
-	playing            bool
-	user               string // of the grant
-	over               bool   // reading has ended
-	why                error  // why it ends, unless by the peer
-	audio, video       bool   // receiveAudio, receiveVideo
+	cancel             context.CancelFunc // of begin's waiting; nil after it: its context costs 300 bytes
+	course             door.Course
+	sub                *relay.Subscriber // once it was Live
+	early              [][]byte          // answers until then
+	user               string            // of the grant
+	audio, video       bool              // receiveAudio, receiveVideo
 	paused             bool
 	gotAudio, gotVideo bool // what the relay was told
 }
@@ -101,12 +98,11 @@ func (p *player) begin(ctx context.Context, access relay.Access, options relay.P
 		err = cause
 	}
 	p.mu.Lock()
-	if p.why == nil {
-		p.why = err
+	if err != nil {
+		p.course.Leave(err)
 	}
-	why, over := p.why, p.over
-	p.playing = why == nil && !over
-	playing, early := p.playing, p.early
+	playing, early := p.course.GoLive(), p.early
+	why, gone := p.course.Why(), p.course.Phase() == door.Gone
 	if playing {
 		p.sub, p.early = sub, nil
 	}
@@ -125,7 +121,7 @@ func (p *player) begin(ctx context.Context, access relay.Access, options relay.P
 	if sub != nil {
 		sub.Close()
 	}
-	if !over {
+	if !gone {
 		p.farewell(why)
 	}
 }
@@ -166,13 +162,10 @@ func (p *player) subscribe(ctx context.Context, access relay.Access, options rel
 // that it is over. Only the first reason counts. While begin still waits, it says farewell.
 func (p *player) end(why error) {
 	p.mu.Lock()
-	mine := p.why == nil && p.playing && !p.over
-	if p.why == nil {
-		p.why = why
-	}
+	was := p.course.Leave(why)
 	p.mu.Unlock()
 	p.stopWaiting()
-	if mine {
+	if was == door.Live {
 		p.farewell(why)
 	}
 }
@@ -195,7 +188,7 @@ func (p *player) farewell(why error) {
 	o := p.output()
 	o.status(level, code, row.Text)
 	p.mu.Lock()
-	played := p.playing
+	played := p.sub != nil
 	p.mu.Unlock()
 	if played {
 		o.event(&message.UserCtrlEventStreamEOF{StreamID: streamID})
@@ -248,11 +241,8 @@ func (p *player) messages(err error) bool {
 // finish is called when the connection is no longer needed by anybody.
 func (p *player) finish(err error) {
 	p.mu.Lock()
-	p.over = true
-	sub, played := p.sub, p.playing
-	if p.why != nil {
-		err = p.why
-	}
+	err = p.course.End(err)
+	sub, played := p.sub, p.sub != nil
 	p.mu.Unlock()
 	p.stopWaiting()
 	if sub != nil {
@@ -273,9 +263,9 @@ func (p *player) message() error {
 		return err
 	}
 	p.mu.Lock()
-	over := p.why != nil
+	leaving := p.course.Phase() >= door.Leaving
 	p.mu.Unlock()
-	if over {
+	if leaving {
 		return nil
 	}
 	err = p.answer(m)
@@ -405,9 +395,9 @@ func (p *player) write(o *output) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.why != nil:
+	case p.course.Phase() >= door.Leaving:
 		return nil
-	case p.playing:
+	case p.course.Phase() == door.Live:
 		return p.sub.Control(o.bytes)
 	case len(p.early) >= maxEarly:
 		return relay.ErrOverflow
