@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"liverelay/room"
@@ -209,6 +207,3 @@ func (c *apiCall) dispatch() (any, error) {
 	}
 	return u.RTMP, nil
 }
-
-// Actions lists the actions of the server API.
-func Actions() []string { return slices.Sorted(maps.Keys(apiActions)) }
