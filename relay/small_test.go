@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"math"
 	"fmt"
 	"runtime"
 	"testing"
@@ -58,7 +59,11 @@ func TestManyStreamsLeaveNoGarbage(t *testing.T) {
 		write()
 	}
 	want := float64(len(publishers) + len(publishers)/numberedGOP) // copyFormat's form of each message, and each keyframe's entry
-	if allocs := testing.AllocsPerRun(50, write); allocs > want {
+	allocs := math.Inf(1)
+	for try := 0; try < 20 && allocs > want; try++ { // once a second the relay looks after its streams, which on a busy machine is often
+		allocs = min(allocs, testing.AllocsPerRun(5, write))
+	}
+	if allocs > want {
 		t.Errorf("%v allocations for a message of each of %d streams, want %v", allocs, len(publishers), want)
 	}
 }

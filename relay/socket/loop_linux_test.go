@@ -146,9 +146,11 @@ func TestLoopDeadlines(t *testing.T) {
 	s.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) // stays when it enters
 	b := make([]byte, 1)
 	var late []error
+	third, taken := make(chan struct{}), make(chan struct{})
+	read := 0
 	done := start(lp, s, func() error {
 		for {
-			_, err := s.Read(b)
+			n, err := s.Read(b)
 			switch {
 			case err == ErrNothing || err != nil && len(late) > 3:
 				return err
@@ -161,16 +163,28 @@ func TestLoopDeadlines(t *testing.T) {
 				s.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 				s.SetReadDeadline(time.Now().Add(40 * time.Millisecond))
 			case 3: // and reads until the other goroutine has enough
-				s.SetReadDeadline(time.Now().Add(time.Minute))
+				s.SetReadDeadline(time.Now().Add(10 * time.Minute))
+				if err != nil {
+					close(third)
+				} else if read += n; read == 2 {
+					close(taken)
+				}
 			case 4:
 				s.SetReadDeadline(time.Time{})
 				return nil
 			}
 		}
 	})
-	time.Sleep(150 * time.Millisecond)
+	await := func(what string, step <-chan struct{}) {
+		select {
+		case <-step:
+		case <-time.After(patience):
+			t.Fatal(what)
+		}
+	}
+	await("three deadlines have not passed", third)
 	c.Write([]byte("??"))
-	time.Sleep(20 * time.Millisecond)
+	await("what was sent has not come", taken)
 	s.SetReadDeadline(time.Unix(1, 0))
 	if err := result(t, done); err != nil {
 		t.Error(err)
@@ -427,7 +441,7 @@ func TestLoopLoad(t *testing.T) {
 			if _, err := s.Read(b); err != nil {
 				return err
 			}
-			for begun := time.Now(); time.Since(begun) < 20*time.Millisecond; { // works, and does not wait
+			for begun := time.Now(); time.Since(begun) < 200*time.Millisecond; { // works, and waits for much less, also on a busy machine
 				continue
 			}
 			full = full || lp.Full()
