@@ -2,8 +2,8 @@ package relay
 
 import (
 	"context"
-	"math"
 	"fmt"
+	"math"
 	"runtime"
 	"testing"
 
