@@ -184,7 +184,7 @@ func (s *Subscriber) startClock() {
 	if m == nil {
 		m = s.stream.ring.last()
 	}
-	if m == nil {
+	if m == nil || s.options.Options.Gaps == GapsOwn {
 		return
 	}
 	s.variant.clock = s.variant.clock.since(m)

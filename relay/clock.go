@@ -18,6 +18,7 @@ type Gaps uint8
 const (
 	GapsAsUsual Gaps = iota // as players of the door usually need it
 	GapsKept                // the clock goes on by the time that passed: for recordings, and for players with a clock of their own
+	GapsOwn                 // the stream's own clock, as it is, of which its low 32 bits are told: for copies (see Subscriber.Clock)
 	GapsClosed              // the clock goes on at once: for players that would play the gap, and be late by it from then on
 )
 

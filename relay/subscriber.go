@@ -93,6 +93,14 @@ func (s *Subscriber) Kinds() (audio, video bool) {
 	return e.audio && s.options.Options.Audio, e.video && s.options.Options.Video
 }
 
+// Clock returns the newest DTS of the stream, on its own clock: with it, who has [GapsOwn] finds the 64 bits of the first
+// timestamp, which is less than 2^31 ms away.
+func (s *Subscriber) Clock() int64 {
+	s.stream.mu.Lock()
+	defer s.stream.mu.Unlock()
+	return s.stream.timeline.newest
+}
+
 // Start lets the media flow. From now until OnEnd is called or Close has
 // returned, only the relay writes to sink. Only the first call counts.
 func (s *Subscriber) Start(sink socket.Sink) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type player struct {
 	remote  netip.AddrPort
 	user    string // of the grant
 	ws      bool
+	copy    bool // to another node
 	sub     *relay.Subscriber
 	started time.Time
 
@@ -48,7 +50,7 @@ type player struct {
 
 // play subscribes and takes the connection. It returns an error while a reply is still possible.
 func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Request, a relay.Access, grant relay.Grant, o options) error {
-	p := &player{h: h, name: a.Name, remote: a.Remote, user: strings.Clone(grant.User), ws: a.Protocol == ProtocolWS, started: time.Now()}
+	p := &player{h: h, name: a.Name, remote: a.Remote, user: strings.Clone(grant.User), ws: a.Protocol == ProtocolWS, copy: a.Protocol == ProtocolNode, started: time.Now()}
 	if o.Gaps == relay.GapsAsUsual { // most players are pages
 		o.Gaps = relay.GapsClosed
 	}
@@ -71,6 +73,9 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return err
 	}
 	p.sub = sub
+	if o.Gaps == relay.GapsOwn {
+		w.Header().Set(headerClock, strconv.FormatInt(sub.Clock(), 10))
+	}
 	if err := p.reason(); err != nil {
 		return err
 	}
@@ -318,8 +323,11 @@ func (p *player) reason() error {
 }
 
 func (p *player) protocol() string {
-	if p.ws {
+	switch {
+	case p.ws:
 		return ProtocolWS
+	case p.copy:
+		return ProtocolNode
 	}
 	return ProtocolHTTP
 }
