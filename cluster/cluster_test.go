@@ -1,0 +1,542 @@
+package cluster_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"liverelay/cluster"
+	"liverelay/relay"
+	"liverelay/relay/door"
+	"liverelay/relay/flv"
+	"liverelay/relay/httpflv"
+	"liverelay/test/wait"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secret = "0123456789abcdef"
+
+var demo = relay.Name{App: "live", Stream: "demo"}
+
+// node is one node: a relay, an HTTP door, a node listener.
+type node struct {
+	*cluster.Node
+	t     *testing.T
+	id    string
+	relay *relay.Relay
+	play  string // http://HOST:PORT
+	info  cluster.Info
+	log   *buffer
+	close func()
+}
+
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// source lets a relay be made before its node.
+type source struct{ node *cluster.Node }
+
+func (s *source) Wanted(n relay.Name)   { s.node.Wanted(n) }
+func (s *source) Unwanted(n relay.Name) { s.node.Unwanted(n) }
+
+// startNode starts a node with what change makes of its configuration.
+func startNode(t *testing.T, id string, d cluster.Directory, change func(*cluster.Config)) *node {
+	t.Helper()
+	n := &node{t: t, id: id, log: &buffer{}}
+	log := slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	peers, public := listen(t), listen(t)
+	s := &source{}
+	var published, unpublished func(relay.StreamEvent)
+	n.relay = relay.New(relay.Config{Source: s, ResumeWindow: wait.Long, PlayWait: wait.Long, Hooks: relay.Hooks{
+		Published:   func(e relay.StreamEvent) { published(e) },
+		Unpublished: func(e relay.StreamEvent) { unpublished(e) },
+	}})
+	media := &httpflv.Handler{Relay: n.relay, Log: log, Authorize: func(_ context.Context, a relay.Access) (relay.Grant, error) {
+		return relay.Grant{User: a.Query.Get("user")}, nil
+	}}
+	n.info = cluster.Info{ID: id, Address: peers.Addr().String(), Version: "test"}
+	cfg := cluster.Config{
+		Info: n.info, Secrets: []string{secret}, Linger: 50 * time.Millisecond, Directory: d, Log: log,
+		ServeCopy: media.ServeCopy,
+		Answer:    func(_ context.Context, q []byte) ([]byte, error) { return append([]byte(id+" "), q...), nil },
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	n.Node = cluster.New(cfg)
+	s.node, published, unpublished = n.Node, n.Published, n.Unpublished
+	n.play = "http://" + public.Addr().String()
+	web, peer := door.NewServer(media, door.ServerOptions{}), door.NewServer(n.Handler(), door.ServerOptions{})
+	go func() { _ = web.Serve(public) }()
+	go func() { _ = peer.Serve(peers) }()
+	n.Start(n.relay)
+	n.close = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), wait.Long)
+		defer cancel()
+		for _, close := range []func(context.Context) error{n.Close, media.Close, n.relay.Close, web.Close, peer.Close} {
+			if err := close(ctx); err != nil {
+				t.Errorf("close %s: %v", id, err)
+			}
+		}
+		peers.Close()
+		public.Close()
+	})
+	t.Cleanup(n.close)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", id, n.log)
+		}
+	})
+	return n
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// startNodes starts some, and waits until all are linked.
+func startNodes(t *testing.T, d cluster.Directory, ids ...string) []*node {
+	t.Helper()
+	var nodes []*node
+	for _, id := range ids {
+		nodes = append(nodes, startNode(t, id, d, nil))
+	}
+	linked(t, nodes...)
+	return nodes
+}
+
+func linked(t *testing.T, nodes ...*node) {
+	t.Helper()
+	for _, n := range nodes {
+		wait.For(t, n.id+" has links to all", func() bool { return n.Stats().Peers == len(nodes)-1 })
+	}
+}
+
+// caster publishes a picture and a sound, 50 frames a second, with a number in each.
+type caster struct {
+	p    *relay.Publisher
+	stop chan struct{}
+	done chan struct{}
+	end  chan error // why the relay ended it
+}
+
+func cast(t *testing.T, n *node, user string) *caster {
+	t.Helper()
+	c := &caster{stop: make(chan struct{}), done: make(chan struct{}), end: make(chan error, 1)}
+	g := relay.Grant{User: user}
+	if err := n.Admit(demo, g); err != nil {
+		t.Fatalf("admit at %s: %v", n.id, err)
+	}
+	p, err := n.relay.Publish(demo, relay.PublishOptions{Grant: g, Protocol: "test", OnEnd: func(err error) { c.end <- err }})
+	if err != nil {
+		t.Fatalf("publish at %s: %v", n.id, err)
+	}
+	c.p = p
+	go func() {
+		defer close(c.done)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		write := func(k flv.Kind, at int, payload ...byte) { _ = p.Write(k, uint32(at), payload) }
+		write(flv.Video, 0, 0x17, 0, 0, 0, 0, 1, 0x42, 0, 0x1e, 1)
+		write(flv.Audio, 0, 0xaf, 0, 0x12, 0x10)
+		for i := 0; ; i++ {
+			head := []byte{0x27, 1, 0, 0, 0}
+			if i%10 == 0 {
+				head[0] = 0x17
+			}
+			write(flv.Video, 20*i, binary.BigEndian.AppendUint32(head, uint32(i))...)
+			write(flv.Audio, 20*i, binary.BigEndian.AppendUint32([]byte{0xaf, 1}, uint32(i))...)
+			select {
+			case <-c.stop:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	t.Cleanup(func() { c.over(false) })
+	return c
+}
+
+// over ends it: clean, or as a lost connection would.
+func (c *caster) over(clean bool) {
+	select {
+	case <-c.stop:
+	default:
+		close(c.stop)
+	}
+	<-c.done
+	c.p.Close(clean)
+}
+
+// viewer plays by HTTP-FLV.
+type viewer struct {
+	t    *testing.T
+	who  string
+	body io.ReadCloser
+
+	mu     sync.Mutex
+	frames []flv.Tag // of the picture
+	faults []string
+	err    error // why it ended
+}
+
+func view(t *testing.T, n *node) *viewer {
+	t.Helper()
+	v := &viewer{t: t, who: "viewer at " + n.id}
+	reply, err := http.Get(n.play + "/live/demo.flv?gaps=kept")
+	if err != nil {
+		t.Fatalf("%s: %v", v.who, err)
+	}
+	if reply.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", v.who, reply.Status)
+	}
+	v.body = reply.Body
+	t.Cleanup(func() { v.body.Close() })
+	go v.read()
+	return v
+}
+
+func (v *viewer) read() {
+	r := flv.NewReader(v.body, flv.MaxPayload)
+	_, _, err := r.ReadHeader()
+	var last uint32
+	var tag flv.Tag
+	for err == nil {
+		if tag, err = r.ReadTag(); err == nil && tag.Kind == flv.Video && tag.Payload[1] == 1 {
+			v.mu.Lock()
+			if tag.Timestamp < last {
+				v.faults = append(v.faults, "the clock goes back")
+			}
+			last = tag.Timestamp
+			v.frames = append(v.frames, tag)
+			v.mu.Unlock()
+		}
+	}
+	v.mu.Lock()
+	v.err = err
+	v.mu.Unlock()
+}
+
+func (v *viewer) count() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.frames)
+}
+
+// sees waits for so many more frames.
+func (v *viewer) sees(more int) {
+	v.t.Helper()
+	from := v.count()
+	wait.For(v.t, v.who+" sees frames", func() bool { return v.count() >= from+more })
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.err != nil || len(v.faults) > 0 {
+		v.t.Fatalf("%s: %v %v", v.who, v.err, v.faults)
+	}
+}
+
+func (v *viewer) ends() {
+	v.t.Helper()
+	wait.For(v.t, v.who+" is told of the end", func() bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.err != nil
+	})
+}
+
+func TestPlayedOnAnyNode(t *testing.T) {
+	nodes := startNodes(t, cluster.NewMemory(), "a", "b", "c")
+	c := cast(t, nodes[0], "u")
+	here := view(t, nodes[0])
+	var viewers []*viewer
+	for _, n := range nodes[1:] {
+		for range 3 {
+			viewers = append(viewers, view(t, n))
+		}
+	}
+	for _, v := range viewers {
+		v.sees(20)
+	}
+	here.sees(1)
+	for _, n := range nodes[1:] {
+		if got := n.Stats(); got.Copies != 1 || got.Pulls["ok"] != 1 {
+			t.Errorf("%s: %+v: want one pull", n.id, got)
+		}
+	}
+	stamps := map[uint32]uint32{} // of the origin's viewer, by frame
+	here.mu.Lock()
+	for _, f := range here.frames {
+		stamps[binary.BigEndian.Uint32(f.Payload[5:])] = f.Timestamp
+	}
+	here.mu.Unlock()
+	for _, v := range viewers {
+		v.mu.Lock()
+		for _, f := range v.frames {
+			if at, ok := stamps[binary.BigEndian.Uint32(f.Payload[5:])]; ok && at != f.Timestamp {
+				t.Fatalf("%s: frame at %d, at the origin at %d", v.who, f.Timestamp, at)
+			}
+		}
+		v.mu.Unlock()
+	}
+	if origin, carriers := nodes[1].Where(demo); origin != "a" || len(carriers) != 2 {
+		t.Errorf("b says that it is at %q, copies at %v", origin, carriers)
+	}
+	c.over(true)
+	for _, v := range append(viewers, here) {
+		v.ends()
+	}
+}
+
+func TestViewerBeforeThePublisherIsWoken(t *testing.T) {
+	nodes := startNodes(t, cluster.NewMemory(), "a", "b")
+	seen := make(chan *viewer)
+	go func() { seen <- view(t, nodes[1]) }()
+	wait.For(t, "b wants it", func() bool { return nodes[1].Stats().Copies == 1 })
+	cast(t, nodes[0], "u")
+	(<-seen).sees(10)
+}
+
+func TestCopyEndsAfterItsLastPlayer(t *testing.T) {
+	nodes := startNodes(t, cluster.NewMemory(), "a", "b")
+	cast(t, nodes[0], "u")
+	v := view(t, nodes[1])
+	v.sees(5)
+	v.body.Close()
+	wait.For(t, "the copy has ended", func() bool {
+		st, _ := nodes[0].relay.Stream(demo)
+		return nodes[1].Stats().Copies == 0 && st.Viewers == 0
+	})
+}
+
+func TestTakeoverAcrossNodes(t *testing.T) {
+	nodes := startNodes(t, cluster.NewMemory(), "a", "b", "c")
+	first := cast(t, nodes[0], "u")
+	var viewers []*viewer
+	for _, n := range nodes {
+		viewers = append(viewers, view(t, n))
+	}
+	for _, v := range viewers {
+		v.sees(10)
+	}
+	if err := nodes[1].Admit(demo, relay.Grant{User: "another"}); !errors.Is(err, relay.ErrBusy) {
+		t.Errorf("another user at b: %v", err)
+	}
+	cast(t, nodes[1], "u")
+	select {
+	case err := <-first.end:
+		if !errors.Is(err, relay.ErrReplaced) {
+			t.Errorf("the old publisher ended: %v", err)
+		}
+	case <-time.After(wait.Long):
+		t.Fatal("the old publisher goes on")
+	}
+	if err := first.p.Write(flv.Audio, 0, []byte{0xaf, 1, 0}); err == nil {
+		t.Error("the old publisher may still write")
+	}
+	for _, n := range nodes {
+		wait.For(t, n.id+" knows b for the origin", func() bool { origin, _ := n.Where(demo); return origin == "b" })
+	}
+	for _, v := range viewers {
+		v.sees(30)
+	}
+}
+
+func TestOriginDiesAndThePublisherComesBackElsewhere(t *testing.T) {
+	for _, user := range []string{"u", ""} {
+		t.Run("user "+user, func(t *testing.T) {
+			d := cluster.NewMemory()
+			nodes := startNodes(t, d, "a", "b", "c")
+			c := cast(t, nodes[0], user)
+			viewers := []*viewer{view(t, nodes[1]), view(t, nodes[2])}
+			for _, v := range viewers {
+				v.sees(10)
+			}
+			c.over(false)
+			nodes[0].close()
+			cast(t, nodes[1], user)
+			for _, v := range viewers {
+				v.sees(30)
+			}
+		})
+	}
+}
+
+func TestPublisherLostWithoutANameComesBackElsewhere(t *testing.T) {
+	nodes := startNodes(t, cluster.NewMemory(), "a", "b")
+	c := cast(t, nodes[0], "")
+	v := view(t, nodes[1])
+	v.sees(10)
+	if err := nodes[1].Admit(demo, relay.Grant{}); !errors.Is(err, relay.ErrBusy) {
+		t.Errorf("while it is there: %v", err)
+	}
+	c.over(false)
+	wait.For(t, "b hears that it is lost", func() bool { return nodes[1].Admit(demo, relay.Grant{}) == nil })
+	cast(t, nodes[1], "")
+	v.sees(30)
+}
+
+// brokenDirectory fails once it is broken.
+type brokenDirectory struct {
+	cluster.Directory
+	broken *sync.Map
+}
+
+var errBroken = errors.New("directory is broken")
+
+func (b brokenDirectory) Register(ctx context.Context, n cluster.Info, ttl time.Duration) ([]cluster.Info, error) {
+	if _, broken := b.broken.Load("broken"); broken {
+		return nil, errBroken
+	}
+	return b.Directory.Register(ctx, n, ttl)
+}
+
+func (b brokenDirectory) Claim(ctx context.Context, c cluster.Claim, ttl time.Duration) (cluster.Claim, error) {
+	if _, broken := b.broken.Load("broken"); broken {
+		return c, errBroken
+	}
+	return b.Directory.Claim(ctx, c, ttl)
+}
+
+func TestWithoutTheDirectoryEverythingGoesOn(t *testing.T) {
+	d := brokenDirectory{cluster.NewMemory(), new(sync.Map)}
+	nodes := startNodes(t, d, "a", "b", "c")
+	cast(t, nodes[0], "u")
+	v := view(t, nodes[1])
+	v.sees(10)
+	d.broken.Store("broken", true)
+	view(t, nodes[2]).sees(10) // a viewer comes
+	cast(t, nodes[2], "u")     // the publisher moves
+	v.sees(30)
+	view(t, nodes[0]).sees(30)
+	wait.For(t, "a says that the directory is away", func() bool { return nodes[0].Stats().Away })
+}
+
+func TestNearCopyComesBeforeAFarOrigin(t *testing.T) {
+	d := cluster.NewMemory()
+	zone := func(z string) func(*cluster.Config) { return func(c *cluster.Config) { c.Info.Zone = z } }
+	a, b, c := startNode(t, "a", d, zone("1")), startNode(t, "b", d, zone("2")), startNode(t, "c", d, zone("2"))
+	linked(t, a, b, c)
+	cast(t, a, "u")
+	view(t, b).sees(5)
+	view(t, c).sees(5)
+	if st, _ := a.relay.Stream(demo); st.Viewers != 1 {
+		t.Errorf("the origin serves %d nodes, want the one that was first", st.Viewers)
+	}
+}
+
+func TestNodesAskEachOther(t *testing.T) {
+	nodes := startNodes(t, cluster.NewMemory(), "a", "b")
+	answers, missing := nodes[0].Ask(wait.Context(t), []byte("how&are you?"))
+	if len(missing) > 0 || string(answers["b"]) != "b how&are you?" {
+		t.Errorf("answers %q, missing %v", answers, missing)
+	}
+}
+
+func TestSecondNodeOfAnID(t *testing.T) {
+	d := cluster.NewMemory()
+	nodes := startNodes(t, d, "a", "b")
+	second := startNode(t, "a", d, nil)
+	wait.For(t, "it is refused", func() bool { return second.Stats().Refused["same_id"] > 0 })
+	cast(t, nodes[0], "u")
+	view(t, nodes[1]).sees(10)
+}
+
+func TestSecretIsRotated(t *testing.T) {
+	d := cluster.NewMemory()
+	secrets := func(s ...string) func(*cluster.Config) { return func(c *cluster.Config) { c.Secrets = s } }
+	a, b := startNode(t, "a", d, secrets("old secret 123456", "new secret 123456")), startNode(t, "b", d, secrets("new secret 123456", "old secret 123456"))
+	linked(t, a, b)
+	stranger := startNode(t, "c", d, secrets("another secret 12"))
+	wait.For(t, "the stranger is refused", func() bool { return a.Stats().Refused["signature"] > 0 })
+	if stranger.Stats().Peers > 0 {
+		t.Error("a node with another secret has a link")
+	}
+}
+
+// record listens as a node would, and keeps the head of the last request.
+func record(t *testing.T) (address string, last func() []byte) {
+	t.Helper()
+	l := listen(t)
+	t.Cleanup(func() { l.Close() })
+	var mu sync.Mutex
+	var head []byte
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b := make([]byte, 8192)
+			n, _ := c.Read(b)
+			mu.Lock()
+			head = b[:n]
+			mu.Unlock()
+			c.Close()
+		}
+	}()
+	return l.Addr().String(), func() []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		return head
+	}
+}
+
+func TestRequestForAnotherNodeIsRefused(t *testing.T) {
+	d := cluster.NewMemory()
+	a := startNode(t, "a", d, nil)
+	proxy, last := record(t)
+	b := cluster.New(cluster.Config{Info: cluster.Info{ID: "b", Address: "127.0.0.1:1"}, Secrets: []string{secret}, Directory: d})
+	_, _ = b.Reach(wait.Context(t), proxy)
+	send := func(head []byte) string {
+		c, err := net.Dial("tcp", a.info.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = c.Write(head)
+		b, _ := io.ReadAll(c)
+		line, _, _ := bytes.Cut(b, []byte("\r\n"))
+		return string(line)
+	}
+	if got := send(last()); got != "HTTP/1.1 403 Forbidden" || a.Stats().Refused["address"] != 1 {
+		t.Errorf("a request that was meant for another address: %s, %v", got, a.Stats().Refused)
+	}
+	if id, err := b.Reach(wait.Context(t), a.info.Address); err != nil || id != "a\n" {
+		t.Errorf("a asked in order says %q, %v", id, err)
+	}
+	if reply, err := http.Get("http://" + a.info.Address + "/node/link"); err != nil || reply.StatusCode != http.StatusForbidden {
+		t.Errorf("not signed: %v, %v", reply, err)
+	} else {
+		reply.Body.Close()
+	}
+}

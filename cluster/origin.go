@@ -1,0 +1,224 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"liverelay/relay"
+)
+
+// claim is a publisher of this node, as the directory has to know it.
+type claim struct {
+	Claim
+	noted bool // the directory has it
+}
+
+// returnTime is how long the players of other nodes wait for a publisher that a draining node has sent away.
+const returnTime = 30 * time.Second
+
+func boot() string { return strings.ToLower(rand.Text()[:10]) }
+
+// Published is told when media of a publisher here have really arrived.
+func (n *Node) Published(e relay.StreamEvent) {
+	began := false
+	epoch := max(n.table.epoch(e.Name), uint64(time.Now().UnixMilli())) + 1
+	n.table.set(e.Name, func(old fact, had bool) fact {
+		if had && old.Origin { // a takeover, or a return: for the other nodes it goes on
+			old.User, old.Room, old.Lost = e.Grant.User, e.Grant.Room, false
+			return old
+		}
+		began = true
+		return fact{Origin: true, Epoch: epoch, User: e.Grant.User, Room: e.Grant.Room}
+	})
+	f, _ := n.table.has(e.Name)
+	n.mu.Lock()
+	c := n.claims[e.Name]
+	if c == nil || began {
+		c = new(claim)
+		n.claims[e.Name] = c
+	}
+	c.Claim = Claim{Name: e.Name, Node: n.cfg.Info.ID, Epoch: f.Epoch, User: f.User, Room: f.Room}
+	n.mu.Unlock()
+	if began {
+		n.spawn(func() { n.note(c) })
+	}
+}
+
+// note has the directory know of a new publisher. Should it know of a later epoch, ours becomes the next.
+func (n *Node) note(c *claim) {
+	n.mu.Lock()
+	asked := c.Claim
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(n.ctx, askTimeout)
+	defer cancel()
+	got, err := n.cfg.Directory.Claim(ctx, asked, leaseTTL)
+	if err != nil {
+		return // the next beat
+	}
+	n.mu.Lock()
+	current := n.claims[c.Name] == c
+	if current {
+		c.noted, c.Epoch = true, got.Epoch
+	}
+	n.mu.Unlock()
+	if !current { // it has ended meanwhile
+		_ = n.cfg.Directory.Release(ctx, got)
+		return
+	}
+	n.table.set(c.Name, func(f fact, had bool) fact {
+		if had && f.Origin && f.Epoch < got.Epoch {
+			f.Epoch = got.Epoch
+		}
+		f.Gone = !had
+		return f
+	})
+}
+
+// Unpublished is told when a stream that was published here has ended for good, or is another's from now on.
+func (n *Node) Unpublished(e relay.StreamEvent) {
+	if st, ok := n.relay.Stream(e.Name); ok && st.Live && st.Epoch > e.Epoch {
+		return // the next publisher of this node has taken it over
+	}
+	if !n.draining.Load() {
+		n.withdraw(e.Name)
+		return
+	}
+	// Its publisher has been sent away and comes back at another node: players there wait for it.
+	n.table.set(e.Name, func(f fact, had bool) fact { f.Gone, f.Lost = !had, true; return f })
+	n.spawn(func() {
+		f, _ := n.table.has(e.Name)
+		sleep(n.ctx, returnTime)
+		if now, ok := n.table.has(e.Name); ok && now == f {
+			n.withdraw(e.Name)
+		}
+	})
+}
+
+// withdraw takes back what was told of a publisher here.
+func (n *Node) withdraw(name relay.Name) {
+	n.mu.Lock()
+	c := n.claims[name]
+	delete(n.claims, name)
+	n.mu.Unlock()
+	n.table.set(name, func(f fact, had bool) fact { f.Gone = !had || f.Origin; return f })
+	if c == nil {
+		return
+	}
+	released := c.Claim
+	n.spawn(func() {
+		ctx, cancel := context.WithTimeout(n.ctx, askTimeout)
+		defer cancel()
+		_ = n.cfg.Directory.Release(ctx, released) // else it runs out
+	})
+}
+
+// supersede gives up a publisher here: the stream has another origin now, of a later epoch. Its players stay.
+func (n *Node) supersede(own fact) {
+	now, ok := n.table.has(own.Name)
+	if !ok || now != own {
+		return
+	}
+	n.moved.Add(1)
+	n.log.Info("publisher is at another node now", "stream", own.Name.String(), "user", own.User)
+	n.withdraw(own.Name)
+	n.relay.Supersede(own.Name)
+	n.relay.EndIn(own.Name, func(s relay.Session) bool { return s.Action == relay.ActionPlay && s.Protocol == Protocol }, relay.ErrReplaced)
+}
+
+// held returns what this node claims.
+func (n *Node) held() []Claim {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var held []Claim
+	for _, c := range n.claims {
+		held = append(held, c.Claim)
+	}
+	return held
+}
+
+// renew tells the directory again what is published here.
+func (n *Node) renew() {
+	n.mu.Lock()
+	var held []Claim
+	var unknown []*claim
+	for _, c := range n.claims {
+		if c.noted {
+			held = append(held, c.Claim)
+		} else {
+			unknown = append(unknown, c)
+		}
+	}
+	n.mu.Unlock()
+	for _, c := range unknown {
+		n.note(c)
+	}
+	const page = 500
+	for len(held) > 0 {
+		some := held[:min(page, len(held))]
+		held = held[len(some):]
+		ctx, cancel := context.WithTimeout(n.ctx, askTimeout)
+		stand, err := n.cfg.Directory.Renew(ctx, some, leaseTTL)
+		cancel()
+		if err != nil {
+			return
+		}
+		for i, c := range stand {
+			if c.Node == some[i].Node {
+				continue
+			}
+			if own, ok := n.table.has(c.Name); ok && own.Origin && own.Epoch == some[i].Epoch {
+				n.supersede(own)
+			}
+		}
+	}
+}
+
+// look tells the other nodes which publishers are lost, and which are back.
+func (n *Node) look() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, own := range n.table.origins() {
+			st, ok := n.relay.Stream(own.Name)
+			lost := ok && !st.Live
+			n.table.set(own.Name, func(f fact, had bool) fact {
+				f.Gone = !had
+				if had && f.Origin {
+					f.Lost = lost
+				}
+				return f
+			})
+		}
+	}
+}
+
+// Admit says whether a publisher may begin here, for all that is known of the stream at other nodes, by the same rules as if
+// they were one: the error wraps [relay.ErrBusy].
+func (n *Node) Admit(name relay.Name, g relay.Grant) error {
+	origin, ok := n.table.origin(name)
+	own, here := n.table.has(name)
+	switch {
+	case here && own.Origin:
+		return nil
+	case !ok || !origin.alive:
+		n.yield(name) // the copy here, if there is one, has nowhere to come from
+		return nil
+	}
+	same := origin.User == g.User
+	switch {
+	case origin.Lost && same && origin.Room == g.Room:
+		n.yield(name) // else the copy here would be in its way
+	case g.Takeover == relay.TakeoverAny, g.Takeover == relay.TakeoverSameUser && same && g.User != "":
+	default:
+		return fmt.Errorf("%w: at node %s", relay.ErrBusy, origin.node.ID)
+	}
+	return nil
+}

@@ -1,0 +1,344 @@
+package cluster
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"liverelay/relay"
+)
+
+// maxAhead is how far an epoch may lie before the clock, in ms: it began as one, of a node whose clock may be wrong.
+const maxAhead = 24 * 60 * 60 * 1000
+
+// fact is what a node says of one stream that it has.
+type fact struct {
+	relay.Name
+	Epoch  uint64 `json:"epoch"`
+	Origin bool   `json:"origin,omitempty"` // its publisher is there; else it is a copy
+	Direct bool   `json:"direct,omitempty"` // a copy that comes from the origin itself
+	Lost   bool   `json:"lost,omitempty"`   // its publisher is waited for
+	User   string `json:"user,omitempty"`   // of the publisher
+	Room   string `json:"room,omitempty"`
+	Gone   bool   `json:"gone,omitempty"` // it has it no more
+}
+
+// peer is another node. What it told stays while it is not heard: it is the best that is known.
+type peer struct {
+	info  Info
+	facts map[relay.Name]fact
+	fresh map[relay.Name]struct{} // told since its link began; nil: it has told all
+	alive bool                    // its link is up
+	heard time.Time               // or learned of
+	stop  func()                  // ends its link
+}
+
+// table is what this node and all others have.
+type table struct {
+	self string // static
+
+	mu       sync.Mutex
+	own      map[relay.Name]fact
+	peers    map[string]*peer
+	feeds    map[*feed]struct{}
+	watchers map[relay.Name][]chan struct{} // closed at the next change
+}
+
+func newTable(self string) *table {
+	return &table{
+		self: self, own: map[relay.Name]fact{}, peers: map[string]*peer{},
+		feeds: map[*feed]struct{}{}, watchers: map[relay.Name][]chan struct{}{},
+	}
+}
+
+// feed is what one other node is still to be told of ours.
+type feed struct {
+	signal chan struct{} // holds one: there is something
+
+	changed map[relay.Name]struct{} // guarded by table.mu
+}
+
+// subscribe returns a feed that has everything to tell.
+func (t *table) subscribe() *feed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := &feed{signal: make(chan struct{}, 1), changed: make(map[relay.Name]struct{}, len(t.own))}
+	for name := range t.own {
+		f.changed[name] = struct{}{}
+	}
+	t.feeds[f] = struct{}{}
+	return f
+}
+
+func (t *table) unsubscribe(f *feed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.feeds, f)
+}
+
+// take returns up to most facts that the feed has to tell, and whether there are more.
+func (t *table) take(f *feed, most int) (facts []fact, more bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name := range f.changed {
+		if len(facts) == most {
+			return facts, true
+		}
+		delete(f.changed, name)
+		own, ok := t.own[name]
+		if !ok {
+			own = fact{Name: name, Gone: true}
+		}
+		facts = append(facts, own)
+	}
+	return facts, false
+}
+
+// set changes what this node has of a stream: change gets what it had, or the zero fact, and returns what it has now; Gone: nothing.
+func (t *table) set(name relay.Name, change func(old fact, had bool) fact) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old, had := t.own[name]
+	now := change(old, had)
+	now.Name = name
+	switch {
+	case now.Gone && !had, had && now == old:
+		return
+	case now.Gone:
+		delete(t.own, name)
+	default:
+		t.own[name] = now
+	}
+	for f := range t.feeds {
+		f.changed[name] = struct{}{}
+		select {
+		case f.signal <- struct{}{}:
+		default:
+		}
+	}
+	t.wakeLocked(name)
+}
+
+// has returns what this node has of a stream.
+func (t *table) has(name relay.Name) (fact, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f, ok := t.own[name]
+	return f, ok
+}
+
+// origins returns the streams whose publisher is here.
+func (t *table) origins() []fact {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []fact
+	for _, f := range t.own {
+		if f.Origin {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// hear takes what a node says of its streams. It returns what of ours has another origin by it, and how many
+// facts cannot be true.
+func (t *table) hear(id string, begins, complete bool, facts []fact, now time.Time) (superseded []fact, lies int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[id]
+	if p == nil {
+		return nil, 0
+	}
+	p.heard = now
+	if !p.alive {
+		p.alive = true
+		for name := range t.watchers {
+			t.wakeLocked(name)
+		}
+	}
+	if begins {
+		p.fresh = map[relay.Name]struct{}{}
+	}
+	for _, f := range facts {
+		if p.fresh != nil {
+			p.fresh[f.Name] = struct{}{}
+		}
+		switch {
+		case f.Gone:
+			delete(p.facts, f.Name)
+		case f.Epoch > uint64(now.UnixMilli())+maxAhead:
+			lies++
+			continue
+		default:
+			p.facts[f.Name] = f
+			if own := t.own[f.Name]; f.Origin && own.Origin && (f.Epoch > own.Epoch || f.Epoch == own.Epoch && id > t.self) {
+				superseded = append(superseded, own)
+			}
+		}
+		t.wakeLocked(f.Name)
+	}
+	if complete && p.fresh != nil {
+		for name := range p.facts {
+			if _, told := p.fresh[name]; !told {
+				delete(p.facts, name)
+				t.wakeLocked(name)
+			}
+		}
+		p.fresh = nil
+	}
+	return superseded, lies
+}
+
+// down notes that a node's link is broken.
+func (t *table) down(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[id]; p != nil && p.alive {
+		p.alive, p.fresh = false, nil
+		for name := range p.facts {
+			t.wakeLocked(name)
+		}
+	}
+}
+
+// forget drops a node that has said goodbye, or is long gone.
+func (t *table) forget(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[id]
+	if p == nil {
+		return
+	}
+	delete(t.peers, id)
+	p.stop()
+	for name := range p.facts {
+		t.wakeLocked(name)
+	}
+}
+
+// watch returns a channel that is closed at the next change of what is known of a stream. The caller gives it back.
+func (t *table) watch(name relay.Name) (changed <-chan struct{}, back func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := make(chan struct{})
+	t.watchers[name] = append(t.watchers[name], c)
+	return c, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		rest := slices.DeleteFunc(t.watchers[name], func(w chan struct{}) bool { return w == c })
+		if len(rest) == 0 {
+			delete(t.watchers, name)
+		} else {
+			t.watchers[name] = rest
+		}
+	}
+}
+
+func (t *table) wakeLocked(name relay.Name) {
+	for _, c := range t.watchers[name] {
+		close(c)
+	}
+	delete(t.watchers, name)
+}
+
+// place is a node that has a stream.
+type place struct {
+	fact
+	node  Info
+	alive bool
+}
+
+// origin returns the node that has the publisher of a stream, of several the one with the highest epoch; false: none but, perhaps, this one.
+func (t *table) origin(name relay.Name) (place, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.originLocked(name)
+}
+
+func (t *table) originLocked(name relay.Name) (best place, ok bool) {
+	for _, p := range t.peers {
+		f, has := p.facts[name]
+		if has && f.Origin && (!ok || cmp.Or(cmp.Compare(f.Epoch, best.Epoch), cmp.Compare(p.info.ID, best.node.ID)) > 0) {
+			best, ok = place{f, p.info, p.alive}, true
+		}
+	}
+	return best, ok
+}
+
+// nearest returns where a copy of a stream is best taken: from a node of our zone that has a copy of the origin's own, if the origin is in another
+// zone or has as many edges as it should; else from the origin.
+func (t *table) nearest(name relay.Name, zone string, maxEdges int) (place, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	origin, ok := t.originLocked(name)
+	if own := t.own[name]; !ok || own.Origin && own.Epoch >= origin.Epoch {
+		return place{}, false
+	}
+	var near, all []place
+	for _, p := range t.peers {
+		if f, has := p.facts[name]; has && p.alive && f.Direct && f.Epoch == origin.Epoch {
+			all = append(all, place{f, p.info, true})
+			if zone != "" && p.info.Zone == zone {
+				near = append(near, all[len(all)-1])
+			}
+		}
+	}
+	switch {
+	case len(near) > 0 && origin.node.Zone != zone:
+		return near[rand.IntN(len(near))], true
+	case len(near) > 0 && len(all) >= maxEdges:
+		return near[rand.IntN(len(near))], true
+	case len(all) >= maxEdges:
+		return all[rand.IntN(len(all))], true
+	}
+	return origin, true
+}
+
+// epoch returns the highest epoch that anybody has shown of a stream.
+func (t *table) epoch(name relay.Name) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	epoch := t.own[name].Epoch
+	for _, p := range t.peers {
+		epoch = max(epoch, p.facts[name].Epoch)
+	}
+	return epoch
+}
+
+// Peer is another node, as this one knows it.
+type Peer struct {
+	Info
+	Alive bool      // its link is up
+	Heard time.Time // last
+}
+
+// nodes returns all other nodes.
+func (t *table) nodes() []Peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]Peer, 0, len(t.peers))
+	for _, p := range t.peers {
+		all = append(all, Peer{p.info, p.alive, p.heard})
+	}
+	slices.SortFunc(all, func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// carriers returns the nodes that have a copy of a stream.
+func (t *table) carriers(name relay.Name) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ids []string
+	for id, p := range t.peers {
+		if f, ok := p.facts[name]; ok && !f.Origin {
+			ids = append(ids, id)
+		}
+	}
+	if f, ok := t.own[name]; ok && !f.Origin {
+		ids = append(ids, t.self)
+	}
+	slices.Sort(ids)
+	return ids
+}
