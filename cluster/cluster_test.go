@@ -154,14 +154,15 @@ func cast(t *testing.T, n *node, user string) *caster {
 	t.Helper()
 	c := &caster{stop: make(chan struct{}), done: make(chan struct{}), end: make(chan error, 1)}
 	g := relay.Grant{User: user}
-	if err := n.Admit(demo, g); err != nil {
-		t.Fatalf("admit at %s: %v", n.id, err)
-	}
-	p, err := n.relay.Publish(demo, relay.PublishOptions{Grant: g, Protocol: "test", OnEnd: func(err error) { c.end <- err }})
-	if err != nil {
-		t.Fatalf("publish at %s: %v", n.id, err)
-	}
-	c.p = p
+	wait.For(t, n.id+" lets the publisher begin", func() bool { // as encoders do, it tries again
+		if n.Admit(demo, g) != nil {
+			return false
+		}
+		p, err := n.relay.Publish(demo, relay.PublishOptions{Grant: g, Protocol: "test", OnEnd: func(err error) { c.end <- err }})
+		c.p = p
+		return err == nil
+	})
+	p := c.p
 	go func() {
 		defer close(c.done)
 		tick := time.NewTicker(20 * time.Millisecond)

@@ -218,8 +218,8 @@ func (e *edge) finish() {
 	if !e.lost || e.ctx.Err() != nil {
 		return
 	}
-	if _, there := n.table.origin(e.name); there {
-		return // at a node that is not reached
+	if _, there := n.table.origin(e.name); there || n.table.moved(e.name, e.epoch) {
+		return // at a node that is not reached, or not yet
 	}
 	if own, ok := n.table.has(e.name); ok && own.Origin {
 		e.lost = false
@@ -229,6 +229,7 @@ func (e *edge) finish() {
 		return // nobody knows: it is waited for
 	}
 	e.lost = false
+	n.log.Debug("stream has ended at its origin", "stream", e.name.String(), "node", e.from)
 	if _, ok := n.relay.Stream(e.name); !ok {
 		return
 	}
@@ -348,7 +349,7 @@ func (n *Node) servePull(w http.ResponseWriter, r *http.Request, from Info) {
 	epoch, _ := strconv.ParseUint(q.Get("epoch"), 10, 64)
 	own, ok := n.table.has(name)
 	switch {
-	case !ok || own.Epoch < epoch:
+	case !ok || own.Epoch < epoch || own.Moved:
 		n.refused(reasonNone, from.ID, fmt.Errorf("pull of %.80q: it is not here", name.String()))
 		http.Error(w, "no such stream", http.StatusNotFound)
 		return

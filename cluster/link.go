@@ -197,8 +197,8 @@ func (n *Node) listen(ctx context.Context, id, address string) error {
 		if lies > 0 {
 			n.refused(reasonEpoch, id, errEpoch)
 		}
-		for _, own := range superseded {
-			n.supersede(own)
+		for _, l := range superseded {
+			n.supersede(l.own, l.epoch)
 		}
 	}
 }

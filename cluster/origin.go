@@ -99,11 +99,16 @@ func (n *Node) Unpublished(e relay.StreamEvent) {
 
 // withdraw takes back what was told of a publisher here.
 func (n *Node) withdraw(name relay.Name) {
+	n.table.set(name, func(f fact, had bool) fact { f.Gone = !had || f.Origin; return f })
+	n.release(name)
+}
+
+// release gives up the claim to a stream.
+func (n *Node) release(name relay.Name) {
 	n.mu.Lock()
 	c := n.claims[name]
 	delete(n.claims, name)
 	n.mu.Unlock()
-	n.table.set(name, func(f fact, had bool) fact { f.Gone = !had || f.Origin; return f })
 	if c == nil {
 		return
 	}
@@ -115,17 +120,23 @@ func (n *Node) withdraw(name relay.Name) {
 	})
 }
 
-// supersede gives up a publisher here: the stream has another origin now, of a later epoch. Its players stay.
-func (n *Node) supersede(own fact) {
-	now, ok := n.table.has(own.Name)
-	if !ok || now != own {
+// supersede gives up a publisher here: the stream has another origin now, of a later epoch. Its players stay, here and on the nodes
+// that have copies, which may hear of the other origin only after us.
+func (n *Node) supersede(own fact, epoch uint64) {
+	if now, ok := n.table.has(own.Name); !ok || now != own {
 		return
 	}
 	n.moved.Add(1)
 	n.log.Info("publisher is at another node now", "stream", own.Name.String(), "user", own.User)
-	n.withdraw(own.Name)
+	moved := fact{Name: own.Name, Epoch: epoch, Moved: true}
+	n.table.set(own.Name, func(fact, bool) fact { return moved })
+	n.release(own.Name)
 	n.relay.Supersede(own.Name)
 	n.relay.EndIn(own.Name, func(s relay.Session) bool { return s.Action == relay.ActionPlay && s.Protocol == Protocol }, relay.ErrReplaced)
+	n.spawn(func() {
+		sleep(n.ctx, returnTime)
+		n.table.set(own.Name, func(f fact, had bool) fact { f.Gone = !had || f == moved; return f })
+	})
 }
 
 // held returns what this node claims.
@@ -170,7 +181,7 @@ func (n *Node) renew() {
 				continue
 			}
 			if own, ok := n.table.has(c.Name); ok && own.Origin && own.Epoch == some[i].Epoch {
-				n.supersede(own)
+				n.supersede(own, c.Epoch)
 			}
 		}
 	}

@@ -22,7 +22,8 @@ type fact struct {
 	Lost   bool   `json:"lost,omitempty"`   // its publisher is waited for
 	User   string `json:"user,omitempty"`   // of the publisher
 	Room   string `json:"room,omitempty"`
-	Gone   bool   `json:"gone,omitempty"` // it has it no more
+	Moved  bool   `json:"moved,omitempty"` // it was published there and has another origin now, of this epoch or a later one
+	Gone   bool   `json:"gone,omitempty"`  // it has it no more
 }
 
 // peer is another node. What it told stays while it is not heard: it is the best that is known.
@@ -142,9 +143,15 @@ func (t *table) origins() []fact {
 	return all
 }
 
+// later is a stream that was published here and has another origin now.
+type later struct {
+	own   fact
+	epoch uint64 // of the other
+}
+
 // hear takes what a node says of its streams. It returns what of ours has another origin by it, and how many
 // facts cannot be true.
-func (t *table) hear(id string, begins, complete bool, facts []fact, now time.Time) (superseded []fact, lies int) {
+func (t *table) hear(id string, begins, complete bool, facts []fact, now time.Time) (superseded []later, lies int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.peers[id]
@@ -174,7 +181,7 @@ func (t *table) hear(id string, begins, complete bool, facts []fact, now time.Ti
 		default:
 			p.facts[f.Name] = f
 			if own := t.own[f.Name]; f.Origin && own.Origin && (f.Epoch > own.Epoch || f.Epoch == own.Epoch && id > t.self) {
-				superseded = append(superseded, own)
+				superseded = append(superseded, later{own, f.Epoch})
 			}
 		}
 		t.wakeLocked(f.Name)
@@ -296,6 +303,18 @@ func (t *table) nearest(name relay.Name, zone string, maxEdges int) (place, bool
 	return origin, true
 }
 
+// moved says whether a node has shown a later epoch: as a copy, or because it has given up its publisher.
+func (t *table) moved(name relay.Name, epoch uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.peers {
+		if p.facts[name].Epoch > epoch {
+			return true
+		}
+	}
+	return false
+}
+
 // epoch returns the highest epoch that anybody has shown of a stream.
 func (t *table) epoch(name relay.Name) uint64 {
 	t.mu.Lock()
@@ -332,11 +351,11 @@ func (t *table) carriers(name relay.Name) []string {
 	defer t.mu.Unlock()
 	var ids []string
 	for id, p := range t.peers {
-		if f, ok := p.facts[name]; ok && !f.Origin {
+		if f, ok := p.facts[name]; ok && !f.Origin && !f.Moved {
 			ids = append(ids, id)
 		}
 	}
-	if f, ok := t.own[name]; ok && !f.Origin {
+	if f, ok := t.own[name]; ok && !f.Origin && !f.Moved {
 		ids = append(ids, t.self)
 	}
 	slices.Sort(ids)
