@@ -178,6 +178,7 @@ const (
 type throttle struct {
 	mu      sync.Mutex
 	sources map[netip.Addr]source
+	swept   time.Time
 }
 
 // source is a token bucket.
@@ -194,11 +195,7 @@ func (t *throttle) take(from netip.Addr, now time.Time) bool {
 		t.sources = map[netip.Addr]source{}
 	}
 	if _, known := t.sources[from]; !known && len(t.sources) >= wrongSources {
-		for addr, s := range t.sources {
-			if s.fill(now) >= wrongBurst {
-				delete(t.sources, addr)
-			}
-		}
+		t.sweep(now)
 		if len(t.sources) >= wrongSources {
 			from = netip.Addr{} // all others together
 		}
@@ -214,6 +211,19 @@ func (t *throttle) take(from netip.Addr, now time.Time) bool {
 	}
 	t.sources[from] = s
 	return ok
+}
+
+// sweep forgets the addresses that sent no wrong token for long, at most once a second.
+func (t *throttle) sweep(now time.Time) {
+	if now.Sub(t.swept) < time.Second {
+		return
+	}
+	t.swept = now
+	for addr, s := range t.sources {
+		if s.fill(now) >= wrongBurst {
+			delete(t.sources, addr)
+		}
+	}
 }
 
 func (s source) fill(now time.Time) float64 {

@@ -84,9 +84,9 @@ func (q *quality) note(m *Message, before int64) {
 	}
 }
 
-// judge looks at the second that passed, of a stream with a publisher, and returns the alerts
-// that it has now.
-func (st *Stream) judgeLocked(now time.Time) map[Alert]bool {
+// judgeLocked looks at the second that passed, of a stream with a publisher, and returns which of [Alerts]
+// it has now. It leaves no garbage: there may be many streams.
+func (st *Stream) judgeLocked(now time.Time) [len(Alerts)]bool {
 	q, t := &st.quality, &st.meter
 	audio, video := t.codecs[0] != 0, t.codecs[1] != 0
 	newFrames := [2]uint64{t.frames[0] - q.frames[0], t.frames[1] - q.frames[1]}
@@ -101,20 +101,21 @@ func (st *Stream) judgeLocked(now time.Time) map[Alert]bool {
 		q.lines, q.jumped = st.timeline.jumps, now
 	}
 	kbps := float64(newBytes[0]+newBytes[1]) * 8 / 1000
-	recent := t.track(0).Kbps + t.track(1).Kbps
-	collapsed := flows && q.kbps > collapseFrom && recent < q.kbps/collapse
+	_, recentAudio := t.rates(0)
+	_, recentVideo := t.rates(1)
+	collapsed := flows && q.kbps > collapseFrom && recentAudio+recentVideo < q.kbps/collapse
 	if q.kbps == 0 {
 		q.kbps = kbps
 	}
 	q.kbps += (kbps - q.kbps) / collapseLong
-	return map[Alert]bool{
-		AlertNoKeyframe:   video && newFrames[1] > 0 && q.newest[1]-st.keyframe > noKeyframe,
-		AlertLongGOP:      video && q.gop > longGOP,
-		AlertBFrames:      video && q.bFrames,
-		AlertRateCollapse: collapsed,
-		AlertDrift:        q.apart >= driftFor,
-		AlertSilentAudio:  q.silent >= silentFor,
-		AlertClockJump:    !q.jumped.IsZero() && now.Sub(q.jumped) < jumpFor,
+	return [len(Alerts)]bool{ // in the order of Alerts
+		video && newFrames[1] > 0 && q.newest[1]-st.keyframe > noKeyframe,
+		video && q.gop > longGOP,
+		video && q.bFrames,
+		collapsed,
+		q.apart >= driftFor,
+		q.silent >= silentFor,
+		!q.jumped.IsZero() && now.Sub(q.jumped) < jumpFor,
 	}
 }
 
@@ -131,20 +132,21 @@ func (st *Stream) watchQualityLocked(now time.Time) {
 	if p == nil || !st.announced {
 		return
 	}
-	for alert, is := range st.judgeLocked(now) {
-		if _, was := st.quality.alerts[alert]; was != is {
-			st.alertLocked(alert, is, now, p)
+	for i, is := range st.judgeLocked(now) {
+		if _, was := st.quality.alerts[Alerts[i]]; was != is {
+			st.alertLocked(i, is, now, p)
 		}
 	}
 }
 
-func (st *Stream) alertLocked(alert Alert, begins bool, now time.Time, p *Publisher) {
+func (st *Stream) alertLocked(i int, begins bool, now time.Time, p *Publisher) {
+	alert := Alerts[i]
 	if begins {
 		if st.quality.alerts == nil {
 			st.quality.alerts = map[Alert]time.Time{}
 		}
 		st.quality.alerts[alert] = now
-		st.relay.alerts[slices.Index(Alerts[:], alert)].Add(1)
+		st.relay.alerts[i].Add(1)
 	} else {
 		delete(st.quality.alerts, alert)
 	}

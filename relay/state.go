@@ -117,16 +117,23 @@ func (t *meter) track(i int) TrackState {
 	if i == 1 {
 		s.Width, s.Height = t.width, t.height
 	}
-	if t.next < 2 {
-		return s
-	}
-	newest := t.history[(t.next-1)%len(t.history)]
-	oldest := t.history[max(0, t.next-len(t.history))%len(t.history)]
-	if seconds := newest.at.Sub(oldest.at).Seconds(); seconds > 0 {
-		s.FrameRate = tenths(float64(newest.frames[i]-oldest.frames[i]) / seconds)
-		s.Kbps = tenths(float64(newest.bytes[i]-oldest.bytes[i]) * 8 / 1000 / seconds)
-	}
+	frames, kbps := t.rates(i)
+	s.FrameRate, s.Kbps = tenths(frames), tenths(kbps)
 	return s
+}
+
+// rates are of the last seconds.
+func (t *meter) rates(i int) (frames, kbps float64) {
+	if t.next < 2 {
+		return 0, 0
+	}
+	newest := &t.history[(t.next-1)%len(t.history)]
+	oldest := &t.history[max(0, t.next-len(t.history))%len(t.history)]
+	seconds := newest.at.Sub(oldest.at).Seconds()
+	if seconds <= 0 {
+		return 0, 0
+	}
+	return float64(newest.frames[i]-oldest.frames[i]) / seconds, float64(newest.bytes[i]-oldest.bytes[i]) * 8 / 1000 / seconds
 }
 
 // Streams returns the state of every stream that was published, in no order.
