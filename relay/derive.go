@@ -123,7 +123,7 @@ func newDerivation(of *Stream, codec flv.Codec, coder Transcoder) *derivation {
 	d := &derivation{of: of, codec: codec, coder: coder, queue: make(chan []byte, derivedQueue), over: make(chan struct{}), broken: make(chan struct{})}
 	d.interrupt = sync.OnceFunc(func() { close(d.broken) })
 	d.stream = newStream(of.relay, of.name, of.app)
-	d.stream.derived, d.stream.sent = d, of.sent
+	d.stream.derived = d
 	d.publisher = &Publisher{options: PublishOptions{Grant: of.last.options.Grant, Copy: new(Copy)}, since: time.Now()}
 	d.stream.takeLocked(d.publisher, d.publisher.since) // nobody else knows it yet
 	d.source = of.newSubscriberLocked(SubscribeOptions{

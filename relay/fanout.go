@@ -252,7 +252,7 @@ func (sh *shard) settle(s *Subscriber, p *plan, d *socket.Delivery) {
 func (st *Stream) count(f *Format, messages, bytes uint64) {
 	f.messages.Add(messages)
 	f.bytes.Add(bytes)
-	st.sent.Add(bytes)
+	st.home().sent.Add(bytes)
 }
 
 // finish ends the tick. It returns false when another is asked for.

@@ -46,8 +46,8 @@ type Stream struct {
 	waiting int // in Subscribe; guarded by relay.mu
 
 	viewers    atomic.Int32
-	behind     atomic.Int32   // subscribers that are not up to date, and those who wait to be subscribers
-	sent       *atomic.Uint64 // bytes to subscribers, of all that is derived of it too
+	behind     atomic.Int32  // subscribers that are not up to date, and those who wait to be subscribers
+	sent       atomic.Uint64 // bytes to subscribers, of all that is derived of it too
 	flushArmed atomic.Bool
 	lent       atomic.Bool // the memory of its messages is not used again; see lend
 
@@ -86,7 +86,6 @@ func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 		gop:         newGOP(),
 		ready:       make(chan struct{}),
 		over:        make(chan struct{}),
-		sent:        new(atomic.Uint64),
 		subscribers: make(map[*Subscriber]struct{}),
 		keyframe:    -1,
 	}
