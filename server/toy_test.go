@@ -138,9 +138,10 @@ func TestToyDoor(t *testing.T) {
 			t.Fatalf("a line %q, %v", lines.Text(), lines.Err())
 		}
 	}
-	if got := s.parts[len(doors)+1].stats(); got.Players["toy"] != 1 || got.Messages < 3 || got.Results["not_found"] != 1 || got.Results["denied"] != 1 {
-		t.Errorf("%+v", got)
-	}
+	wait.For(t, "the door's counters", func() bool {
+		got := s.parts[len(doors)+1].stats()
+		return got.Players["toy"] == 1 && got.Messages >= 3 && got.Results["not_found"] == 1 && got.Results["denied"] == 1
+	})
 	s.Close()
 	wait.For(t, "the player's end", func() bool { return !lines.Scan() })
 	http.DefaultClient.CloseIdleConnections()

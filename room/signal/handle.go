@@ -1,7 +1,7 @@
 package signal
 
 import (
-	"log/slog"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -234,6 +234,17 @@ func (c *conn) report(s *room.Session, req *request) {
 	c.answer(req.ID, &reply{}, nil)
 }
 
+// What of a client's line is a secret: in the query of an address, or bare, a Token04 or a signed URL's.
+var (
+	secretValue = regexp.MustCompile(`(?i)(token|session|secret)=[^&\s"']*`)
+	bareToken   = regexp.MustCompile(`\b04[0-9A-Za-z+/=]{40,}|\beyJ[0-9A-Za-z_-]{20,}[0-9A-Za-z_.-]*`)
+)
+
+// redact takes the secrets out of a line. The SDK does so too; others may not.
+func redact(line string) string {
+	return bareToken.ReplaceAllLiteralString(secretValue.ReplaceAllString(line, "$1=…"), "…")
+}
+
 func (c *conn) logLines(req *request, now time.Time) {
 	if len(req.Lines) > 20 || !c.logs.Take(now) {
 		return
@@ -241,8 +252,12 @@ func (c *conn) logLines(req *request, now time.Time) {
 	c.mu.Lock()
 	user := c.user
 	c.mu.Unlock()
+	log := c.server.cfg.Log
+	if user != "" {
+		log = log.With("user", user)
+	}
 	for _, line := range req.Lines {
-		c.server.cfg.Log.Log(c.server.ctx, slog.LevelInfo, "client", "user", user, "level", req.Level[:min(len(req.Level), 8)],
-			"line", strconv.QuoteToASCII(line[:min(len(line), 512)]))
+		line = redact(line)
+		log.Info("client", "level", req.Level[:min(len(req.Level), 8)], "line", strconv.QuoteToASCII(line[:min(len(line), 512)]))
 	}
 }

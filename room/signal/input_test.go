@@ -1,7 +1,9 @@
 package signal_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -380,4 +382,48 @@ func TestClose(t *testing.T) {
 	if _, err := roomtest.Dial(ctx, n.URL); err == nil {
 		t.Error("a closed service takes connections")
 	}
+}
+
+// No secret that a client's line holds reaches the log, whoever wrote the client.
+func TestClientLogWithoutSecrets(t *testing.T) {
+	log := make(logLines, 100)
+	n := node(t, func(c *roomtest.Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })
+	c := login(t, n, "ann")
+	token, grant := "04"+strings.Repeat("Ab1+/", 20)+"==", "eyJ"+strings.Repeat("hbGci", 8)+".eyJh.sig-_x"
+	line, err := json.Marshal([]string{
+		"play rtmp://h/live/s?x=1&token=" + grant + "&start=fast", "push http://h/s?txSecret=5ec4e7&txTime=1", `{"token":"` + token + `","session":"q"}`, "session=5ec4e7 goes on",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Send(within(t), `{"id":7,"type":"log","level":"warn","lines":`+string(line)+`}`); err != nil {
+		t.Fatal(err)
+	}
+	said, ctx := "", within(t)
+	for !strings.Contains(said, "goes on") {
+		select {
+		case line := <-log:
+			said += line
+		case <-ctx.Done():
+			t.Fatal("the lines did not come")
+		}
+	}
+	for _, secret := range []string{"5ec4e7", token[2:], grant[3:20]} {
+		if strings.Contains(said, secret) {
+			t.Errorf("%q in %s", secret, said)
+		}
+	}
+	for _, want := range []string{"start=fast", "txTime=1", "user=ann"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in %s", want, said)
+		}
+	}
+}
+
+// logLines are what a log writes.
+type logLines chan string
+
+func (l logLines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }
