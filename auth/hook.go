@@ -70,6 +70,7 @@ type HookReply struct {
 type HookStats struct {
 	Asked, Cached, Allowed, Denied, Failed, Malformed uint64
 	Running                                           int
+	Seconds                                           float64 // that all questions took together
 }
 
 // Hook asks the operator's own server whether to permit an access. It follows
@@ -82,6 +83,7 @@ type Hook struct {
 
 	waiting                                           atomic.Int64
 	asked, cached, allowed, denied, failed, malformed atomic.Uint64
+	took                                              atomic.Int64 // ns
 }
 
 // NewHook makes a hook; errors name the key of config.yaml.
@@ -127,7 +129,7 @@ func (h *Hook) Close() { h.client.CloseIdleConnections() }
 
 // Stats returns the counters.
 func (h *Hook) Stats() HookStats {
-	return HookStats{h.asked.Load(), h.cached.Load(), h.allowed.Load(), h.denied.Load(), h.failed.Load(), h.malformed.Load(), len(h.slots)}
+	return HookStats{h.asked.Load(), h.cached.Load(), h.allowed.Load(), h.denied.Load(), h.failed.Load(), h.malformed.Load(), len(h.slots), time.Duration(h.took.Load()).Seconds()}
 }
 
 // errHookFailed: no answer. What on_failure is for; everything else that is not "allow" refuses.
@@ -222,7 +224,9 @@ func (h *Hook) ask(ctx context.Context, q HookRequest, app App, now time.Time) (
 	}
 	h.asked.Add(1)
 	q.ID, q.Time = NewID(), now.Unix()
+	began := time.Now()
 	reply, err := h.post(ctx, q, app)
+	h.took.Add(int64(time.Since(began)))
 	if err == nil {
 		err = reply.check(now)
 	}

@@ -38,6 +38,7 @@ func (s *Server) measure(add func(name, help string, value float64, labels ...st
 	} {
 		add("hook_requests_total", "Questions to hooks.authorize, by what became of them.", float64(n), "result", result)
 	}
+	add("hook_seconds_total", "Time that all questions to hooks.authorize took together.", hook.Seconds)
 	add("hook_requests_running", "Questions to hooks.authorize that wait for their answer.", float64(hook.Running))
 	if s.redis != nil {
 		ready, reason := s.redis.State()
