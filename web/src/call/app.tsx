@@ -55,10 +55,14 @@ export function App() {
     const onHash = (): void => void load(false);
     const onGone = (): void => call.destroy();
     addEventListener("hashchange", onHash);
+    // A page that comes back out of the browser's cache has left its call.
+    const onBack = (e: PageTransitionEvent): void => void (e.persisted && location.reload());
     addEventListener("pagehide", onGone);
+    addEventListener("pageshow", onBack);
     return () => {
       removeEventListener("hashchange", onHash);
       removeEventListener("pagehide", onGone);
+      removeEventListener("pageshow", onBack);
       call.destroy();
     };
   }, [call]);
