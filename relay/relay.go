@@ -25,7 +25,7 @@ import (
 	"liverelay/relay/socket"
 )
 
-// Config is what the relay can be told. A zero duration takes the default in
+// Config configures a [Relay]. A zero duration takes the default in
 // brackets; a negative one stands for none.
 type Config struct {
 	Backlog          time.Duration                                // media time a player may be behind before it jumps [2s]
@@ -102,17 +102,11 @@ type Relay struct {
 	demand *demand
 	run    string // of this relay alone, in front of its players' ids
 
-	subscriberID  atomic.Uint64
-	epochs        atomic.Uint64
-	dropped       [dropReasons]atomic.Uint64 // messages
-	kept          atomic.Int64               // bytes in all rings, a moment ago
-	takeovers     atomic.Uint64
-	ledger        ledger
-	firstKeyframe Histogram
-	fanOut        Histogram
-
-	alerts [len(Alerts)]atomic.Uint64 // raised
-	cuts   atomic.Uint64              // rings cut to fit Config.RingMemory
+	subscriberID atomic.Uint64
+	epochs       atomic.Uint64
+	kept         atomic.Int64 // bytes in all rings, a moment ago
+	ledger       ledger
+	counts
 
 	deriving sync.WaitGroup // goroutines of derived streams
 
@@ -124,6 +118,16 @@ type Relay struct {
 	apps    map[string]*atomic.Int32 // viewers of each
 	closed  bool
 	lent    []*plan // see Stream.lend; some hundred for each sender that breaks
+}
+
+// counts is what Measure tells of the relay's whole life.
+type counts struct {
+	dropped       [dropReasons]atomic.Uint64 // messages
+	takeovers     atomic.Uint64
+	alerts        [len(Alerts)]atomic.Uint64 // raised
+	cuts          atomic.Uint64              // rings cut to fit Config.RingMemory
+	firstKeyframe Histogram
+	fanOut        Histogram
 }
 
 // New returns a running relay. Close it.

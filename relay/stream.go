@@ -34,7 +34,6 @@ type Stream struct {
 	derived *derivation // nil: it is no derived stream
 	ring    *ring
 	gop     *gop
-	app     *atomic.Int32 // viewers of the app
 
 	// Those that were ever needed, at least one: each message looks at all of them, and most streams are small.
 	shards atomic.Pointer[[]*shard] // replaced with mu held
@@ -43,51 +42,66 @@ type Stream struct {
 	over  chan struct{}         // closed when it ended
 	ended atomic.Pointer[error] // why it ended
 
-	waiting int // in Subscribe; guarded by relay.mu
-
-	viewers    atomic.Int32
-	behind     atomic.Int32  // subscribers that are not up to date, and those who wait to be subscribers
-	sent       atomic.Uint64 // bytes to subscribers, of all that is derived of it too
+	audience
 	flushArmed atomic.Bool
 	lent       atomic.Bool // the memory of its messages is not used again; see lend
 
 	// guarded by mu, which the publisher holds to append a message
-	mu          sync.Mutex
-	publisher   *Publisher
-	last        *Publisher // the present publisher or the one before
-	told        *Publisher // of whom Published was called, and not yet Unpublished
-	announced   bool       // the epoch's Published hook was called
-	ran         bool       // some epoch had frames
-	lost        time.Time  // when the last publisher that had media was lost; zero: media came since
-	awaitKey    bool       // a later publisher's video waits for its keyframe
+	mu sync.Mutex
+	tenure
+	newest
+	subscribers map[*Subscriber]struct{}  // of what is derived of it, too
+	derivations map[flv.Codec]*derivation // by the codec of their audio; nil: none yet
+	meter       meter
+	quality     quality
+	freelist    freelist
+}
+
+// audience counts a stream's subscribers.
+type audience struct {
+	app     *atomic.Int32 // viewers of the app
+	waiting int           // in Subscribe; guarded by relay.mu
+	viewers atomic.Int32
+	behind  atomic.Int32  // subscribers that are not up to date, and those who wait to be subscribers
+	sent    atomic.Uint64 // bytes to subscribers, of all that is derived of it too
+}
+
+// tenure is who publishes a stream, and who did. Guarded by Stream.mu.
+type tenure struct {
+	publisher *Publisher
+	last      *Publisher  // the present publisher or the one before
+	told      *Publisher  // of whom Published was called, and not yet Unpublished
+	announced bool        // the epoch's Published hook was called
+	ran       bool        // some epoch had frames
+	lost      time.Time   // when the last publisher that had media was lost; zero: media came since
+	resume    *time.Timer // while the stream waits for its lost publisher
+	takeovers [maxTakeovers]time.Time
+	takeover  int
+}
+
+// newest is how far a stream's media has come. Guarded by Stream.mu.
+type newest struct {
 	timeline    timeline
 	minute      int64 // of the newest DTS
 	firstDTS    int64
 	picture     uint64 // the position behind the newest frame of the picture; 0: none since its configuration
 	keyframe    int64  // DTS of the newest keyframe, or of the first frame of video; -1: none yet
+	awaitKey    bool   // a later publisher's video waits for its keyframe
 	promised    bool   // metadata names both tracks
 	readyClosed bool
-	resume      *time.Timer               // while it waits for its lost publisher
-	subscribers map[*Subscriber]struct{}  // of what is derived of it, too
-	derivations map[flv.Codec]*derivation // by the codec of their audio; nil: none yet
-	takeovers   [maxTakeovers]time.Time
-	takeover    int
-	meter       meter
-	quality     quality
-	freelist    freelist
 }
 
 func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
 	st := &Stream{
 		relay:       r,
 		name:        n,
-		app:         appViewers,
 		ring:        newRing(r.config.Load().ringLimits()),
 		gop:         newGOP(),
 		ready:       make(chan struct{}),
 		over:        make(chan struct{}),
+		audience:    audience{app: appViewers},
 		subscribers: make(map[*Subscriber]struct{}),
-		keyframe:    -1,
+		newest:      newest{keyframe: -1},
 	}
 	st.shards.Store(&[]*shard{newShard(st)})
 	return st
@@ -177,16 +191,14 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 func (st *Stream) newSubscriberLocked(o SubscribeOptions, early bool) *Subscriber {
 	least := st.leastShardLocked()
 	s := &Subscriber{
+		flow:    flow{shard: least, index: -1},
 		id:      st.relay.subscriberID.Add(1),
 		stream:  st,
-		shard:   least,
 		options: o,
 		since:   time.Now(),
 		early:   early,
 		gone:    make(chan struct{}),
-		behind:  true,
-		offFrom: math.MaxUint64,
-		index:   -1,
+		pursuit: pursuit{behind: true, offFrom: math.MaxUint64},
 	}
 	st.behind.Add(1)
 	least.size.Add(1)

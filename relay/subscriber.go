@@ -37,14 +37,7 @@ const maxControl = 64
 // has one owner: the runner of its shard while it is up to date, a goroutine of its own
 // (catchUp) while it is not.
 type Subscriber struct {
-	// What each delivery looks at, side by side: with many players most of its time is their way from memory.
-	shard    *shard        // static
-	cursor   uint64        // of the owner
-	variant  variant       // of the owner
-	index    int           // in the shard; -1: not there. Of the shard's runner
-	sink     socket.Sink   // of the owner
-	taken    atomic.Uint64 // bytes that it was sent
-	pictured bool          // it was sent a picture; of the owner
+	flow // first: it lies together
 
 	// static
 	id       uint64
@@ -55,26 +48,44 @@ type Subscriber struct {
 	early    bool          // came before the stream's first message
 	gone     chan struct{} // closed once the sink is no longer touched
 
-	// of the owner
-	squeeze squeeze  // while the cursor is before its end
-	pending [][]byte // to be written before the cursor's message
-	begun   bool
-	behind  bool   // counted in stream.behind
-	offFrom uint64 // since this position a track that it could have is off; the highest there is: none
-	offDTS  int64  // the newest when video was turned off, on a clock without gaps
-
-	skipped atomic.Uint64 // messages that it jumped over
-	at      atomic.Uint64 // while it is behind: 1 + where it is, or was when a write began; 0: it is up to date
-	rate    rate
-	bill    bill
+	pursuit
+	rate rate
+	bill bill
 
 	joining atomic.Bool // in the inbox for the shard to take over
 	closing atomic.Bool // to be released by whoever owns it
 
 	clockEnd atomic.Int64 // DTS at which the player's clock is at its end; 0: it has none yet
 
-	// guarded by mu: what other goroutines ask for
-	mu       sync.Mutex
+	mu sync.Mutex
+	wishes
+}
+
+// flow is what each delivery looks at, side by side: with many players most of its time is their way from memory.
+type flow struct {
+	shard    *shard        // static
+	cursor   uint64        // of the owner
+	variant  variant       // of the owner
+	index    int           // in the shard; -1: not there. Of the shard's runner
+	sink     socket.Sink   // of the owner
+	taken    atomic.Uint64 // bytes that it was sent
+	pictured bool          // it was sent a picture; of the owner
+}
+
+// pursuit is how a subscriber that is behind comes up to date. Of the owner, but for what is atomic.
+type pursuit struct {
+	squeeze squeeze  // while the cursor is before its end
+	pending [][]byte // to be written before the cursor's message
+	begun   bool
+	behind  bool          // counted in stream.behind
+	offFrom uint64        // since this position a track that it could have is off; the highest there is: none
+	offDTS  int64         // the newest when video was turned off, on a clock without gaps
+	skipped atomic.Uint64 // messages that it jumped over
+	at      atomic.Uint64 // while it is behind: 1 + where it is, or was when a write began; 0: it is up to date
+}
+
+// wishes are what other goroutines want of a subscriber. Guarded by Subscriber.mu.
+type wishes struct {
 	started  bool
 	stopped  bool  // somebody wants it to end
 	finished bool  // released

@@ -51,25 +51,15 @@ type Server struct {
 
 	cfg atomic.Pointer[config.Config] // never written to: replaced
 
-	relay   *relay.Relay
-	auth    *auth.Authorizer
-	bans    auth.Store
-	hook    *auth.Hook // nil: none
-	cert    *door.Certificate
-	gate    *door.Gate
-	store   room.Store
-	bus     room.Bus
-	redis   *redis.Client // nil: in memory
-	rooms   *room.Service
-	signal  *signal.Server
-	backend *backend.Server
-	keeper  *gatekeeper
-	pages   *web.Handler
-	usage   *usage.Meter
-	events  *admin.Events
+	relay  *relay.Relay
+	redis  *redis.Client // nil: in memory
+	pages  *web.Handler
+	usage  *usage.Meter
+	events *admin.Events
+	guards
+	assembly
 
-	settings door.Settings  // of all doors
-	trusted  []netip.Prefix // proxies that are believed
+	settings door.Settings // of all doors
 
 	doors     []func(*Server) part
 	parts     []part
@@ -79,6 +69,26 @@ type Server struct {
 	failed   chan error // the first listener that failed
 	stop     context.CancelFunc
 	running  sync.WaitGroup
+}
+
+// guards decide who comes in.
+type guards struct {
+	auth    *auth.Authorizer
+	bans    auth.Store
+	hook    *auth.Hook // nil: none
+	keeper  *gatekeeper
+	cert    *door.Certificate
+	gate    *door.Gate
+	trusted []netip.Prefix // proxies that are believed
+}
+
+// assembly is the rooms, their two doors and what they share with other nodes.
+type assembly struct {
+	store   room.Store
+	bus     room.Bus
+	rooms   *room.Service
+	signal  *signal.Server
+	backend *backend.Server
 }
 
 // New builds everything and opens the listeners; [Server.Start] lets them be served.

@@ -77,14 +77,20 @@ func bench(o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	r.Failures = map[string]int{}
-	b.each(func(l *loop) {
-		for text, n := range l.totals.failures {
-			r.Failures[text] += n
-		}
-	})
+	r.Failures = b.failures()
 	r.judge()
 	return r, nil
+}
+
+// failures counts why sessions ended, by text.
+func (b *rig) failures() map[string]int {
+	all := map[string]int{}
+	b.each(func(l *loop) {
+		for text, n := range l.totals.failures {
+			all[text] += n
+		}
+	})
+	return all
 }
 
 // each runs f on every loop's thread, one after the other.

@@ -24,15 +24,20 @@ type loop struct {
 	free       []int32
 	generation int32                // of the last player: tells a slot's new owner from the one before in a batch of events
 	waiting    map[*player]struct{} // not playing yet
-	buffer     []byte
-	events     []syscall.EpollEvent
-	first      []syscall.EpollEvent // of players that parse
-	stop       bool
-	time       int64 // of the batch of events in work
-	nextTick   int64
-	joins      joiner
-	slow       []*player
-	totals     totals
+	scratch
+	stop     bool
+	time     int64 // of the batch of events in work
+	nextTick int64
+	joins    joiner
+	slow     []*player
+	totals   totals
+}
+
+// scratch is a loop's memory for one turn.
+type scratch struct {
+	buffer []byte
+	events []syscall.EpollEvent
+	first  []syscall.EpollEvent // of players that parse
 }
 
 // totals are a loop's figures of the window in work.
@@ -79,7 +84,7 @@ func newLoop(poll time.Duration) (*loop, error) {
 // makeLoop makes a loop that does not run yet.
 func makeLoop(poll time.Duration) (*loop, error) {
 	l := &loop{epoll: -1, wake: -1, prompt: -1, poll: poll, done: make(chan struct{}), waiting: map[*player]struct{}{}, pacer: new(pacer),
-		buffer: make([]byte, bufferSize), events: make([]syscall.EpollEvent, epollBatch), first: make([]syscall.EpollEvent, epollBatch)}
+		scratch: scratch{make([]byte, bufferSize), make([]syscall.EpollEvent, epollBatch), make([]syscall.EpollEvent, epollBatch)}}
 	l.totals.failures = map[string]int{}
 	if err := l.open(); err != nil {
 		l.closeDescriptors()

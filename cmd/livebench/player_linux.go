@@ -38,17 +38,26 @@ type player struct {
 	caughtUp bool
 	lost     bool
 	counted  bool // its loss has been reported
-	bytes    uint64
-	acked    uint64
-	window   uint64
-	rate     int // bytes per tick, of a slow one
-	resumed  int64
+	credit
+	tally
+}
 
+// tally is what a player got.
+type tally struct {
+	bytes    uint64
 	last     [2]uint32 // newest sequence number of audio, of video
-	judged   bool      // a gap in its video was seen since it resumed
-	received uint32    // in the window
+	resumed  int64
+	judged   bool   // a gap in its video was seen since it resumed
+	received uint32 // in the window
 	disorder uint32
-	mark     uint64 // bytes at its start
+	mark     uint64 // bytes at the window's start
+}
+
+// credit is how fast a player takes what comes.
+type credit struct {
+	acked  uint64
+	window uint64
+	rate   int // bytes per tick, of a slow one
 }
 
 var errClosed = errors.New("closed by the server")

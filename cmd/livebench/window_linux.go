@@ -109,12 +109,6 @@ func (b *rig) collect(w *Window, sent []uint32) {
 	var latency, firstKey Histogram
 	var bytes, parsedBytes uint64
 	var parsedMessages int
-	expected := func(p *player) uint32 {
-		if p.stream < len(sent) {
-			return sent[p.stream]
-		}
-		return p.received + p.disorder // published by somebody else
-	}
 	reference := map[group]uint64{}
 	b.each(func(l *loop) {
 		t := &l.totals
@@ -125,7 +119,7 @@ func (b *rig) collect(w *Window, sent []uint32) {
 		w.Foreign += t.foreign
 		for _, p := range l.players {
 			if p != nil && p.role == standing && p.parse && p.playing && len(sent) > 0 {
-				if p.received == expected(p) && p.disorder == 0 {
+				if p.received == p.expected(sent) && p.disorder == 0 {
 					g := group{p.stream, p.endpoint.scheme}
 					reference[g] = max(reference[g], p.bytes-p.mark)
 				}
@@ -155,7 +149,7 @@ func (b *rig) collect(w *Window, sent []uint32) {
 			parsedBytes += got
 			parsedMessages += int(p.received + p.disorder)
 			w.Disorder += int(p.disorder)
-			if all := expected(p); p.received+p.disorder < all {
+			if all := p.expected(sent); p.received+p.disorder < all {
 				w.Lost += int(all - p.received - p.disorder)
 			}
 		}
@@ -165,4 +159,12 @@ func (b *rig) collect(w *Window, sent []uint32) {
 		w.Messages = float64(bytes) * float64(parsedMessages) / float64(parsedBytes)
 	}
 	w.Latency, w.Keyframe = latency.Latency(), firstKey.Latency()
+}
+
+// expected is how many frames p should have in the window: those sent of its stream, by stream.
+func (p *player) expected(sent []uint32) uint32 {
+	if p.stream < len(sent) {
+		return sent[p.stream]
+	}
+	return p.received + p.disorder // published by another program
 }

@@ -125,28 +125,7 @@ func parseAVCSPS(sps []byte) (c VideoConfig, id uint32, err error) {
 	r.u(8) // constraint flags
 	c.Level = int(r.u(8))
 	id = r.ue()
-	chroma := uint32(1)
-	switch c.Profile {
-	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:
-		chroma = r.ue()
-		if chroma == 3 && r.flag() { // separate_colour_plane_flag
-			chroma = 0
-		}
-		r.ue()        // bit_depth_luma_minus8
-		r.ue()        // bit_depth_chroma_minus8
-		r.bit()       // qpprime_y_zero_transform_bypass_flag
-		if r.flag() { // seq_scaling_matrix_present_flag
-			lists := 8
-			if chroma == 3 {
-				lists = 12
-			}
-			for i := range lists {
-				if r.flag() {
-					skipScalingList(r, i)
-				}
-			}
-		}
-	}
+	chroma := avcChroma(r, c.Profile)
 	r.ue() // log2_max_frame_num_minus4
 	switch r.ue() {
 	case 0:
@@ -197,6 +176,35 @@ func parseAVCSPS(sps []byte) (c VideoConfig, id uint32, err error) {
 		c.FPS = avcRate(r)
 	}
 	return c, id, nil
+}
+
+// avcChroma reads what the high profiles say of their samples. It returns chroma_format_idc: 1, 4:2:0, for all others;
+// 0 also for three planes coded by themselves.
+func avcChroma(r *bits, profile int) uint32 {
+	switch profile {
+	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:
+	default:
+		return 1
+	}
+	format := r.ue()
+	lists := 8
+	if format == 3 {
+		lists = 12    // also of separate planes
+		if r.flag() { // separate_colour_plane_flag
+			format = 0
+		}
+	}
+	r.ue()        // bit_depth_luma_minus8
+	r.ue()        // bit_depth_chroma_minus8
+	r.bit()       // qpprime_y_zero_transform_bypass_flag
+	if r.flag() { // seq_scaling_matrix_present_flag
+		for i := range lists {
+			if r.flag() {
+				skipScalingList(r, i)
+			}
+		}
+	}
+	return format
 }
 
 // crop reads a cropping window, in units of x and y samples.

@@ -79,14 +79,7 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if err := p.reason(); err != nil {
 		return err
 	}
-	audio, video := sub.Kinds()
-	if o.hasAudio != nil {
-		audio = *o.hasAudio
-	}
-	if o.hasVideo != nil {
-		video = *o.hasVideo
-	}
-	conn, early, err := p.take(w, r, flv.FileHeader(audio, video))
+	conn, early, err := p.take(w, r, o.fileHeader(sub))
 	if err != nil {
 		sub.Close()
 		if errors.Is(err, http.ErrNotSupported) {
@@ -115,6 +108,18 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	go p.listen()
 	return nil
+}
+
+// fileHeader names the tracks that the stream has shown, but for what the player says that it takes.
+func (o *options) fileHeader(sub *relay.Subscriber) []byte {
+	audio, video := sub.Kinds()
+	if o.hasAudio != nil {
+		audio = *o.hasAudio
+	}
+	if o.hasVideo != nil {
+		video = *o.hasVideo
+	}
+	return flv.FileHeader(audio, video)
 }
 
 // take takes the connection from net/http, and writes the reply and the FLV file header.

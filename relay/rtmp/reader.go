@@ -126,8 +126,8 @@ func (r *chunkReader) header() error {
 	if err != nil {
 		return err
 	}
-	format, id, size := b[0]>>6, uint32(b[0]&0x3f), 1
-	if id < 2 {
+	format, size := b[0]>>6, 1
+	if id := b[0] & 0x3f; id < 2 {
 		size += 1 + int(id)
 	}
 	whole := size + headerSize[format]
@@ -146,13 +146,7 @@ func (r *chunkReader) header() error {
 		field = binary.BigEndian.Uint32(b[whole:])
 		whole += 4
 	}
-	switch id {
-	case 0:
-		id = 64 + uint32(b[1])
-	case 1:
-		id = 64 + uint32(b[1]) + uint32(b[2])<<8
-	}
-	cs, err := r.stream(id, format)
+	cs, err := r.stream(chunkStreamID(b), format)
 	if err != nil {
 		return err
 	}
@@ -184,6 +178,18 @@ func (r *chunkReader) header() error {
 	r.current, r.repeat = cs, format == 3 && cs.extended
 	r.left = min(int(cs.length)-len(cs.body), int(r.chunkSize))
 	return err
+}
+
+// chunkStreamID reads the basic header of one to three bytes (§5.3.1.1).
+func chunkStreamID(b []byte) uint32 {
+	switch id := uint32(b[0] & 0x3f); id {
+	case 0:
+		return 64 + uint32(b[1])
+	case 1:
+		return 64 + uint32(b[1]) + uint32(b[2])<<8
+	default:
+		return id
+	}
 }
 
 // stream finds the state of a chunk stream. There are few, so a search is fine;

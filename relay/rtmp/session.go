@@ -56,15 +56,11 @@ type session struct {
 	protocol string
 
 	// owned by run
-	chunks    chunkReader
-	phase     phase
-	handled   int        // messages, since it was looked whether it is in its place
-	began     uint64     // bytes received when the phase began
-	app       string     // as connect has it, without its query
-	appQuery  string     // behind the app
-	query     url.Values // of tcUrl and app
-	agent     string     // flashVer of connect
-	form      flv.Form   // that the peer announced
+	chunks  chunkReader
+	phase   phase
+	handled int    // messages, since it was looked whether it is in its place
+	began   uint64 // bytes received when the phase began
+	connected
 	name      relay.Name // that publish or play was about, once it was read
 	user      string     // of the grant to publish
 	opened    time.Time
@@ -75,6 +71,15 @@ type session struct {
 	mu    sync.Mutex
 	why   error // why the relay or the server ends it
 	epoch int   // of the publication: an older one's end means nothing
+}
+
+// connected is what the peer said in connect.
+type connected struct {
+	app      string     // without its query
+	appQuery string     // behind the app
+	query    url.Values // of tcUrl and app
+	agent    string     // flashVer
+	form     flv.Form   // that it announced
 }
 
 func newSession(s *Server, conn net.Conn) *session {

@@ -1,0 +1,114 @@
+package house
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Above these a reader loses the thread; what is larger stands in larger, with its reason.
+const (
+	mostLines  = 500 // of a file
+	mostBody   = 60  // lines of a function
+	mostFields = 20  // of a struct
+	mostFiles  = 20  // files of a package
+)
+
+// What is larger than it should be, and why it stays whole.
+var larger = map[string]string{
+	"package relay":         "a message's way is one and each step works on the same Stream: see its doc",
+	"package room":          "one goroutine owns the whole of a Room: see its doc",
+	"package cmd/livebench": "one program with protocols of its own, so that it measures from outside: see its doc",
+
+	"room.event":             "the events of PROTOCOL.md §4, one JSON object each with what it needs",
+	"room/signal.request":    "every request of PROTOCOL.md §2 in one, so that a frame is parsed once",
+	"room/roomtest.Frame":    "every frame that a client may get in one, for tests",
+	"cmd/livebench.Options":  "the command's flags, one field each",
+	"cmd/livebench.Window":   "one row of the report, one figure each",
+	"cmd/livebench.promises": "a table: one row for each figure that is promised",
+}
+
+// Code that is not a test's: no file, function, struct or package is too large without a reason.
+func TestSizes(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	excused := map[string]bool{}
+	check := func(what string, n, most int, unit string) {
+		if n <= most {
+			return
+		}
+		if larger[what] == "" {
+			t.Errorf("%s has %d %s, %d are the most: split it, or say why in larger", what, n, unit, most)
+		}
+		excused[what] = true
+	}
+	files := map[string]int{}
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && (name == "node_modules" || name == "testdata" || path != root && strings.HasPrefix(name, ".")) {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		pkg := filepath.ToSlash(filepath.Dir(rel))
+		files[pkg]++
+		check(filepath.ToSlash(rel), bytes.Count(text, []byte("\n")), mostLines, "lines")
+		return eachSize(path, text, func(name string, n, most int, unit string) { check(pkg+"."+name, n, most, unit) })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg, n := range files {
+		check("package "+pkg, n, mostFiles, "files")
+	}
+	for _, what := range slices.Sorted(maps.Keys(larger)) {
+		if !excused[what] {
+			t.Errorf("%s is no longer too large: take it out of larger", what)
+		}
+	}
+}
+
+// eachSize tells the lines of each function and the fields of each struct of a file.
+func eachSize(path string, text []byte, tell func(name string, n, most int, unit string)) error {
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, path, text, parser.SkipObjectResolution)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			tell(n.Name.Name, set.Position(n.End()).Line-set.Position(n.Pos()).Line+1, mostBody, "lines")
+		case *ast.TypeSpec:
+			if s, ok := n.Type.(*ast.StructType); ok {
+				count := 0
+				for _, f := range s.Fields.List {
+					count += max(1, len(f.Names))
+				}
+				tell(n.Name.Name, count, mostFields, "fields")
+			}
+		}
+		return true
+	})
+	return nil
+}
