@@ -301,10 +301,16 @@ func (e *edge) pull(from place) error {
 	var heard atomic.Int64
 	heard.Store(time.Now().UnixNano())
 	n.spawn(func() { e.watch(ctx, cancel, epoch, from.node.ID, &heard) })
+	return cause(ctx, copyTags(p, tags, clock, &heard))
+}
+
+// copyTags gives a publisher what comes, until it fails. The stream's own clock goes on from clock: a tag has its
+// lower 32 bits. heard is when the newest came.
+func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *atomic.Int64) error {
 	for {
 		tag, err := tags.ReadTag()
 		if err != nil {
-			return cause(ctx, err)
+			return err
 		}
 		heard.Store(time.Now().UnixNano())
 		dts := clock + int64(int32(tag.Timestamp-uint32(clock)))
@@ -312,7 +318,7 @@ func (e *edge) pull(from place) error {
 			clock = dts
 		}
 		if err := p.WriteCopy(tag.Kind, dts, tag.Payload); err != nil {
-			return cause(ctx, err)
+			return err
 		}
 	}
 }
