@@ -95,8 +95,9 @@ func (s *Server) only(role Role, next http.Handler) http.Handler {
 // actor finds whose token it is. All are compared, hashed, so that it takes as long whatever the token is.
 func (s *Server) actor(token string) (found actor, ok bool) {
 	got := sha256.Sum256([]byte(token))
-	for i := range s.tokens {
-		t := &s.tokens[i]
+	tokens := *s.tokens.Load()
+	for i := range tokens {
+		t := &tokens[i]
 		if subtle.ConstantTimeCompare(got[:], t.hash[:]) == 1 {
 			found, ok = actor{name: t.Name, role: t.Role, apps: t.Apps}, true
 		}

@@ -19,6 +19,7 @@ import (
 	"net/http/pprof"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -69,7 +70,7 @@ type Server struct {
 	cfg     Config // static
 	http    *http.Server
 	huma    huma.API
-	tokens  []hashedToken
+	tokens  atomic.Pointer[[]hashedToken]
 	hosts   map[string]bool
 	since   time.Time
 	answers map[string]func(context.Context, Query) any
@@ -90,10 +91,11 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s := &Server{
-		cfg: cfg, tokens: hashed(cfg.Tokens), hosts: map[string]bool{}, since: time.Now().UTC().Truncate(time.Second),
+		cfg: cfg, hosts: map[string]bool{}, since: time.Now().UTC().Truncate(time.Second),
 		answers: map[string]func(context.Context, Query) any{}, audit: auditLog{node: cfg.Node}, done: make(chan struct{}),
 	}
 	s.cfg.Tokens = nil
+	s.SetTokens(cfg.Tokens)
 	s.close = sync.OnceFunc(func() { close(s.done) })
 	for _, h := range cfg.Hosts {
 		s.hosts[hostname(h)] = true
@@ -109,6 +111,12 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.http.RegisterOnShutdown(s.close)
 	return s, nil
+}
+
+// SetTokens replaces all tokens, which are like those of [New].
+func (s *Server) SetTokens(tokens []Token) {
+	list := hashed(tokens)
+	s.tokens.Store(&list)
 }
 
 // Serve answers on l until Close. It returns nil after Close.

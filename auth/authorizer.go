@@ -36,35 +36,40 @@ type Stats struct {
 // Authorizer decides on every login, publish and play. What no rule permits is refused.
 type Authorizer struct {
 	store Store // static
-	hook  *Hook // static
 	now   func() time.Time
-	apps  atomic.Pointer[map[string]App]
+	rules atomic.Pointer[rules]
 
 	granted atomic.Uint64
 	refused [len(reasons)]atomic.Uint64
 }
 
+// rules are what decides beside the store; replaced all at once.
+type rules struct {
+	apps map[string]App
+	hook *Hook // nil: none
+}
+
 // New makes an Authorizer; its errors name what is wrong with the configuration.
 func New(o Options) (*Authorizer, error) {
-	a := &Authorizer{store: o.Store, hook: o.Hook, now: time.Now}
+	a := &Authorizer{store: o.Store, now: time.Now}
 	if a.store == nil {
 		a.store = NewMemory(0)
 	}
-	if err := a.SetApps(o.Apps); err != nil {
+	if err := a.Configure(o.Apps, o.Hook); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// SetApps replaces all apps at once, or none when one of them is wrong. New
+// Configure replaces all apps and the hook at once, or nothing when one of them is wrong. New
 // accesses are decided by the new ones.
-func (a *Authorizer) SetApps(apps []App) error {
+func (a *Authorizer) Configure(apps []App, hook *Hook) error {
 	byName, ids := make(map[string]App, len(apps)), make(map[uint32]bool, len(apps))
 	for _, app := range apps {
 		if err := app.Check(); err != nil {
 			return err
 		}
-		if a.hook == nil && (app.Publish.hooked() || app.Play.hooked()) {
+		if hook == nil && (app.Publish.hooked() || app.Play.hooked()) {
 			return fmt.Errorf("app %s: policy hook needs hooks.authorize", app.Name)
 		}
 		if _, twice := byName[app.Name]; twice {
@@ -75,13 +80,13 @@ func (a *Authorizer) SetApps(apps []App) error {
 		}
 		byName[app.Name], ids[app.ID] = app, true
 	}
-	a.apps.Store(&byName)
+	a.rules.Store(&rules{byName, hook})
 	return nil
 }
 
 // App returns an app by its name.
 func (a *Authorizer) App(name string) (App, bool) {
-	app, ok := (*a.apps.Load())[name]
+	app, ok := a.rules.Load().apps[name]
 	return app, ok
 }
 
@@ -122,11 +127,12 @@ func (a *Authorizer) decide(ctx context.Context, r Request) (Grant, error) {
 	if !app.policy(r.Action).hooked() {
 		return g, nil
 	}
-	if a.hook == nil {
+	hook := a.rules.Load().hook
+	if hook == nil { // taken away since
 		return Grant{}, refuse(ReasonInternal)
 	}
 	user, room := g.User, g.Room
-	if g, err = a.hook.decide(ctx, r, g, verified, app, now); err != nil {
+	if g, err = hook.decide(ctx, r, g, verified, app, now); err != nil {
 		return Grant{}, err
 	}
 	if g.User != user || g.Room != room { // the hook named somebody: is he banned?
@@ -207,8 +213,8 @@ func (a *Authorizer) Stats() Stats {
 	for i, r := range reasons {
 		s.Refused[r] = a.refused[i].Load()
 	}
-	if a.hook != nil {
-		s.Hook = a.hook.Stats()
+	if hook := a.rules.Load().hook; hook != nil {
+		s.Hook = hook.Stats()
 	}
 	return s
 }

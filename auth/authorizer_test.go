@@ -99,7 +99,7 @@ func TestAppCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.SetApps([]App{good, good}); err == nil {
+	if err := a.Configure([]App{good, good}, nil); err == nil {
 		t.Error("the same app twice")
 	}
 	if _, ok := a.App("live"); !ok {

@@ -10,10 +10,11 @@ import (
 
 // Config is everything a user can set. Each field's key is its `key` tag, with
 // the section in front: rtmp.listen; as environment, LIVERELAY_RTMP_LISTEN.
-// Default holds the defaults, config.yaml a comment for every key.
+// Default holds the defaults, config.yaml a comment for every key. What is tagged live may change
+// while a server runs, and is read where it is used.
 type Config struct {
 	Node   Node   `key:"node"`
-	Apps   []App  `key:"apps"`
+	Apps   []App  `key:"apps" live:"yes"`
 	RTMP   RTMP   `key:"rtmp"`
 	HTTP   HTTP   `key:"http"`
 	TLS    TLS    `key:"tls"`
@@ -31,8 +32,8 @@ type Config struct {
 // Node says who this process is.
 type Node struct {
 	ID           string        `key:"id"`
-	Advertise    string        `key:"advertise"`
-	DrainTimeout time.Duration `key:"drain_timeout"`
+	Advertise    string        `key:"advertise" live:"yes"`
+	DrainTimeout time.Duration `key:"drain_timeout" live:"yes"`
 }
 
 // App is one tenant: its own secrets and rules, nothing shared with others.
@@ -81,8 +82,8 @@ type TLS struct {
 // Admin is the operators' listener.
 type Admin struct {
 	Listen        string       `key:"listen"`
-	Token         string       `key:"token"`
-	Tokens        []AdminToken `key:"tokens"`
+	Token         string       `key:"token" live:"yes"`
+	Tokens        []AdminToken `key:"tokens" live:"yes"`
 	Hosts         []string     `key:"hosts"`
 	StreamMetrics bool         `key:"stream_metrics"`
 }
@@ -100,18 +101,18 @@ func (t AdminToken) String() string { return t.Name }
 
 // Relay is the media core.
 type Relay struct {
-	Start          string        `key:"start"`
-	Backlog        time.Duration `key:"backlog"`
+	Start          string        `key:"start" live:"yes"`
+	Backlog        time.Duration `key:"backlog" live:"yes"`
 	FlushInterval  time.Duration `key:"flush_interval"`
-	PublishTimeout time.Duration `key:"publish_timeout"`
-	IdleTimeout    time.Duration `key:"idle_timeout"`
-	ResumeWindow   time.Duration `key:"resume_window"`
-	PlayWait       time.Duration `key:"play_wait"`
-	WriteTimeout   time.Duration `key:"write_timeout"`
-	RingTime       time.Duration `key:"ring_time"`
-	RingBytes      Size          `key:"ring_bytes"`
-	RingMessages   int           `key:"ring_messages"`
-	RingMemory     Size          `key:"ring_memory"` // 0: see defaultRingMemory
+	PublishTimeout time.Duration `key:"publish_timeout" live:"yes"`
+	IdleTimeout    time.Duration `key:"idle_timeout" live:"yes"`
+	ResumeWindow   time.Duration `key:"resume_window" live:"yes"`
+	PlayWait       time.Duration `key:"play_wait" live:"yes"`
+	WriteTimeout   time.Duration `key:"write_timeout" live:"yes"`
+	RingTime       time.Duration `key:"ring_time" live:"yes"`
+	RingBytes      Size          `key:"ring_bytes" live:"yes"`
+	RingMessages   int           `key:"ring_messages" live:"yes"`
+	RingMemory     Size          `key:"ring_memory" live:"yes"` // 0: see defaultRingMemory
 	IOUring        bool          `key:"io_uring"`
 }
 
@@ -151,22 +152,22 @@ type Web struct {
 
 // Hooks is the operator's own server, asked and told.
 type Hooks struct {
-	Authorize     string        `key:"authorize"`
-	Events        string        `key:"events"`
-	Secret        string        `key:"secret"`
-	Timeout       time.Duration `key:"timeout"`
-	OnFailure     string        `key:"on_failure"`
+	Authorize     string        `key:"authorize" live:"yes"`
+	Events        string        `key:"events" live:"yes"`
+	Secret        string        `key:"secret" live:"yes"`
+	Timeout       time.Duration `key:"timeout" live:"yes"`
+	OnFailure     string        `key:"on_failure" live:"yes"`
 	UsageInterval time.Duration `key:"usage_interval"`
 }
 
 // Limits is what one node takes at most; 0 is no limit.
 type Limits struct {
-	Connections      int `key:"connections"`
-	PerIP            int `key:"per_ip"`
-	AcceptRatePerIP  int `key:"accept_rate_per_ip"`
-	PublishKbps      int `key:"publish_kbps"`
-	ViewersPerStream int `key:"viewers_per_stream"`
-	ViewersPerApp    int `key:"viewers_per_app"`
+	Connections      int `key:"connections" live:"yes"`
+	PerIP            int `key:"per_ip" live:"yes"`
+	AcceptRatePerIP  int `key:"accept_rate_per_ip" live:"yes"`
+	PublishKbps      int `key:"publish_kbps" live:"yes"`
+	ViewersPerStream int `key:"viewers_per_stream" live:"yes"`
+	ViewersPerApp    int `key:"viewers_per_app" live:"yes"`
 }
 
 // Proxy says whose PROXY protocol header is believed.
@@ -176,7 +177,7 @@ type Proxy struct {
 
 // Log is what goes to standard error.
 type Log struct {
-	Level  string `key:"level"`
+	Level  string `key:"level" live:"yes"`
 	Format string `key:"format"`
 }
 

@@ -18,6 +18,14 @@ const EnvPrefix = "LIVERELAY_"
 // EnvFile names the configuration file where --config does not.
 const EnvFile = EnvPrefix + "CONFIG"
 
+// File returns the configuration file that a --config of this value means; "": none.
+func File(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	return os.Getenv(EnvFile)
+}
+
 // KeyError is a wrong key or value: one line that names the key and says where
 // it came from. It never holds a secret.
 type KeyError struct {
@@ -41,9 +49,7 @@ func badKey(key, format string, args ...any) *KeyError {
 // Load reads the YAML file at path, if one is named, and the
 // environment over it, and checks everything. Any error is a single line.
 func Load(path string) (Config, error) {
-	if path == "" {
-		path = os.Getenv(EnvFile)
-	}
+	path = File(path)
 	cfg := Default()
 	tree := &fileTree{}
 	v := viper.NewWithOptions(viper.WithDecoderRegistry(tree))

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"liverelay/auth"
 	"liverelay/config"
@@ -14,17 +15,24 @@ import (
 // not know each other, and adds what the configuration says of an app.
 type gatekeeper struct {
 	auth     *auth.Authorizer
-	takeover map[string]relay.Takeover
-	origins  map[string]door.Origins
+	draining *atomic.Bool
+	rules    atomic.Pointer[map[string]appRule] // by app; replaced when the configuration is
 }
 
-func newGatekeeper(cfg *config.Config, authorizer *auth.Authorizer) *gatekeeper {
-	g := &gatekeeper{auth: authorizer, takeover: map[string]relay.Takeover{}, origins: map[string]door.Origins{}}
-	for _, app := range cfg.Apps {
-		g.takeover[app.Name] = takeovers[app.Takeover]
-		g.origins[app.Name], _ = door.ParseOrigins(app.Origins) // check has seen them
+// appRule is what an app's configuration says beyond what auth knows.
+type appRule struct {
+	takeover relay.Takeover
+	origins  door.Origins
+}
+
+// setApps replaces the rules of all apps.
+func (g *gatekeeper) setApps(apps []config.App) {
+	rules := map[string]appRule{}
+	for _, app := range apps {
+		origins, _ := door.ParseOrigins(app.Origins) // check has seen them
+		rules[app.Name] = appRule{takeovers[app.Takeover], origins}
 	}
-	return g
+	g.rules.Store(&rules)
 }
 
 var takeovers = map[string]relay.Takeover{
@@ -35,6 +43,9 @@ var takeovers = map[string]relay.Takeover{
 
 // Authorize implements [relay.Authorizer].
 func (g *gatekeeper) Authorize(ctx context.Context, a relay.Access) (relay.Grant, error) {
+	if g.draining.Load() {
+		return relay.Grant{}, door.ErrDraining
+	}
 	grant, err := g.auth.Authorize(ctx, auth.Request{
 		App:      a.Name.App,
 		Stream:   a.Name.Stream,
@@ -51,7 +62,7 @@ func (g *gatekeeper) Authorize(ctx context.Context, a relay.Access) (relay.Grant
 		User:        grant.User,
 		Room:        grant.Room,
 		Session:     grant.Session,
-		Takeover:    g.takeover[a.Name.App],
+		Takeover:    (*g.rules.Load())[a.Name.App].takeover,
 		End:         grant.End(),
 		PublishKbps: grant.PublishKbps,
 	}, nil
@@ -66,9 +77,9 @@ func denied(err error) error {
 }
 
 // Origins are the pages that may use an app: one list for media and signalling.
-func (g *gatekeeper) Origins(app string) door.Origins { return g.origins[app] }
+func (g *gatekeeper) Origins(app string) door.Origins { return (*g.rules.Load())[app].origins }
 
 // Origin says whether a page may log in to an app.
 func (g *gatekeeper) Origin(app, origin, host string) bool {
-	return g.origins[app].Allow(origin, host) != door.OriginRefused
+	return g.Origins(app).Allow(origin, host) != door.OriginRefused
 }

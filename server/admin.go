@@ -7,6 +7,7 @@ import (
 
 	"liverelay/admin"
 	"liverelay/auth"
+	"liverelay/config"
 	"liverelay/relay"
 	"liverelay/room"
 	"liverelay/usage"
@@ -15,16 +16,6 @@ import (
 // newAdmin makes the operators' listener: each resource is kept by the part that owns it.
 func (s *Server) newAdmin() (*admin.Server, error) {
 	cfg := s.Config()
-	tokens := []admin.Token{}
-	if cfg.Admin.Token != "" {
-		tokens = append(tokens, admin.Token{Name: "admin.token", Token: cfg.Admin.Token, Role: admin.RoleAdmin})
-	}
-	for i, t := range cfg.Admin.Tokens {
-		if t.Name == "" {
-			t.Name = fmt.Sprintf("admin.tokens[%d]", i)
-		}
-		tokens = append(tokens, admin.Token{Name: t.Name, Token: t.Token, Role: admin.Role(t.Role), Apps: t.Apps})
-	}
 	measured := []admin.Measured{s.relay.Measure, s.rooms.Measure, s.signal.Measure, s.backend.Measure, s.usage.Measure, s.measure}
 	if cfg.Admin.StreamMetrics {
 		measured = append(measured, s.relay.MeasureStreams)
@@ -32,7 +23,7 @@ func (s *Server) newAdmin() (*admin.Server, error) {
 	return admin.New(admin.Config{
 		Node:      cfg.Node.ID,
 		Version:   s.version,
-		Tokens:    tokens,
+		Tokens:    adminTokens(cfg),
 		Hosts:     cfg.Admin.Hosts,
 		Ready:     s.ready,
 		Log:       s.log,
@@ -44,9 +35,25 @@ func (s *Server) newAdmin() (*admin.Server, error) {
 		Usage:     s.usage,
 		Signer:    signer{s},
 		Events:    s.events,
+		Control:   control{s},
 		Measured:  measured,
 		Durations: []admin.Durations{s.relay.MeasureDurations},
 	})
+}
+
+// adminTokens are all credentials of the operators' API.
+func adminTokens(cfg *config.Config) []admin.Token {
+	tokens := []admin.Token{}
+	if cfg.Admin.Token != "" {
+		tokens = append(tokens, admin.Token{Name: "admin.token", Token: cfg.Admin.Token, Role: admin.RoleAdmin})
+	}
+	for i, t := range cfg.Admin.Tokens {
+		if t.Name == "" {
+			t.Name = fmt.Sprintf("admin.tokens[%d]", i)
+		}
+		tokens = append(tokens, admin.Token{Name: t.Name, Token: t.Token, Role: admin.Role(t.Role), Apps: t.Apps})
+	}
+	return tokens
 }
 
 // adminApps are the apps without their secrets.

@@ -8,13 +8,13 @@ import (
 	"liverelay/config"
 )
 
-// newLog returns the server's log. Its values are checked.
-func newLog(cfg config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(cfg.Level)) // debug, info, warn, error: all known
+// newLog returns the server's log, and its level, which may be changed. The values are checked.
+func newLog(cfg config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
+	level := &slog.LevelVar{}
+	level.Set(levelOf(cfg))
 	options := &slog.HandlerOptions{Level: level}
 	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(w, options)), level
 	}
 	options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.TimeKey {
@@ -22,5 +22,10 @@ func newLog(cfg config.Log, w io.Writer) *slog.Logger {
 		}
 		return a
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(w, options)), level
+}
+
+func levelOf(cfg config.Log) (level slog.Level) {
+	_ = level.UnmarshalText([]byte(cfg.Level)) // debug, info, warn, error: all known
+	return level
 }

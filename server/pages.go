@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"liverelay/auth"
-	"liverelay/config"
 	"liverelay/web"
 )
 
@@ -16,18 +15,19 @@ const (
 	demoTTL  = 24 * time.Hour
 )
 
-// pages returns the pages as configured.
-func pages(c *config.Config) *web.Handler {
+// newPages returns the pages as configured.
+func (s *Server) newPages() *web.Handler {
+	c := s.Config()
 	o := web.Options{Call: c.Web.Call, Play: c.Web.Play}
 	if c.Web.Demo && len(c.Apps) > 0 {
-		o.Demo = func() (web.Login, error) { return demoLogin(c) }
+		o.Demo = s.demoLogin
 	}
 	return web.New(o)
 }
 
 // demoLogin lets a visitor of the call page in, as a new user of the first app.
-func demoLogin(c *config.Config) (web.Login, error) {
-	app, user := c.Apps[0], "guest-"+rand.Text()[:6]
+func (s *Server) demoLogin() (web.Login, error) {
+	app, user := s.Config().Apps[0], "guest-"+rand.Text()[:6]
 	token, err := auth.GenerateToken04(app.ID, user, app.Secret[0], demoTTL, auth.Payload(demoRoom, true, nil))
 	if err != nil {
 		return web.Login{}, fmt.Errorf("demo login: %w", err)

@@ -67,14 +67,14 @@ func flvDoor(s *Server) part {
 // roomDoors are signalling and the server API.
 func (s *Server) roomDoors() part {
 	return part{name: "rooms", close: s.closeRooms, routes: []door.Route{
-		{Pattern: "/signal", Handler: s.signal},
+		{Pattern: "/signal", Handler: s.unlessDraining(s.signal)},
 		{Pattern: "/api/", Handler: s.backend, Body: true},
 	}}
 }
 
 // pageRoutes are the pages, and a word for who looks at the root.
 func (s *Server) pageRoutes() (routes []door.Route) {
-	s.pages = pages(s.Config())
+	s.pages = s.newPages()
 	for _, path := range web.Paths {
 		routes = append(routes, door.Route{Pattern: path, Handler: s.pages})
 	}
@@ -86,9 +86,9 @@ func (s *Server) pageRoutes() (routes []door.Route) {
 }
 
 // assemble makes all parts that stand on the relay.
-func (s *Server) assemble() error {
+func (s *Server) assemble(doors []func(*Server) part) error {
 	s.parts = append(s.parts, part{name: "relay", layer: layerCore, close: s.relay.Close})
-	for _, make := range s.doors {
+	for _, make := range doors {
 		s.parts = append(s.parts, make(s))
 	}
 	if err := s.joinRooms(s.keeper); err != nil {
@@ -104,12 +104,12 @@ func (s *Server) assemble() error {
 		name: "public http", layer: layerHTTP, close: public.Close, section: "http", serve: public.Serve, protocols: []string{"http/1.1"},
 	})
 	s.usage = s.newUsage()
-	operators, err := s.newAdmin()
-	if err != nil {
+	var err error
+	if s.admin, err = s.newAdmin(); err != nil {
 		return err
 	}
 	s.parts = append(s.parts, part{
-		name: "admin", layer: layerCore, close: operators.Close, section: "admin", serve: operators.Serve, inside: true,
+		name: "admin", layer: layerCore, close: s.admin.Close, section: "admin", serve: s.admin.Serve, inside: true,
 	})
 	return nil
 }

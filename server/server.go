@@ -40,6 +40,9 @@ type Options struct {
 	Config  config.Config // as it was loaded
 	Version string        // of the program: operators ask for it
 	Log     io.Writer     // gets the log, in the form that the configuration wants
+
+	Load func() (config.Config, error) // loads the configuration again, see [Server.Reload]; nil: it stays
+	File string                        // reload when its content changes; "": never
 }
 
 // Server is one running node: every part, and the listeners in front of them.
@@ -49,6 +52,8 @@ type Server struct {
 	made    Made
 	log     *slog.Logger
 
+	reloader reloader
+
 	cfg atomic.Pointer[config.Config] // never written to: replaced
 
 	relay  *relay.Relay
@@ -56,12 +61,12 @@ type Server struct {
 	pages  *web.Handler
 	usage  *usage.Meter
 	events *admin.Events
+	admin  *admin.Server
 	guards
 	assembly
 
 	settings door.Settings // of all doors
 
-	doors     []func(*Server) part
 	parts     []part
 	listeners []bound
 
@@ -75,7 +80,6 @@ type Server struct {
 type guards struct {
 	auth    *auth.Authorizer
 	bans    auth.Store
-	hook    *auth.Hook // nil: none
 	keeper  *gatekeeper
 	cert    *door.Certificate
 	gate    *door.Gate
@@ -97,10 +101,12 @@ func New(ctx context.Context, o Options) (*Server, error) { return newServer(ctx
 
 func newServer(ctx context.Context, o Options, doors []func(*Server) part) (*Server, error) {
 	cfg := o.Config
-	s := &Server{version: o.Version, made: prepare(&cfg), log: newLog(cfg.Log, o.Log), doors: doors, failed: make(chan error, 1)}
+	s := &Server{version: o.Version, made: prepare(&cfg), failed: make(chan error, 1)}
+	s.reloader.load, s.reloader.file, s.reloader.source = o.Load, o.File, o.Config
+	s.log, s.reloader.level = newLog(cfg.Log, o.Log)
 	s.cfg.Store(&cfg)
 	s.events = admin.NewEvents(cfg.Node.ID)
-	err := s.build()
+	err := s.build(doors)
 	if err == nil {
 		err = s.listen(ctx, &cfg)
 	}
@@ -128,52 +134,43 @@ func (s *Server) Relay() *relay.Relay { return s.relay }
 func (s *Server) Failed() <-chan error { return s.failed }
 
 // build makes the parts and joins them. Nothing is reachable yet.
-func (s *Server) build() error {
+func (s *Server) build(doors []func(*Server) part) error {
 	cfg := s.Config()
-	s.gate = door.NewGate(door.Limits{
-		Connections:     cfg.Limits.Connections,
-		PerIP:           cfg.Limits.PerIP,
-		AcceptRatePerIP: cfg.Limits.AcceptRatePerIP,
-	})
+	s.gate = door.NewGate(gateLimits(cfg))
 	var err error
 	if cfg.TLS.Cert != "" {
 		if s.cert, err = door.LoadCertificate(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
 			return fmt.Errorf("tls: %w", err)
 		}
 	}
-	if cfg.Hooks.Authorize != "" {
-		s.hook, err = auth.NewHook(auth.HookOptions{
-			URL:            cfg.Hooks.Authorize,
-			Secret:         cfg.Hooks.Secret,
-			Timeout:        cfg.Hooks.Timeout,
-			AllowOnFailure: cfg.Hooks.OnFailure == "allow",
-		})
-		if err != nil {
-			return fmt.Errorf("hooks.authorize: %w", err)
-		}
+	if s.reloader.hook, err = newHook(cfg); err != nil {
+		return err
 	}
 	if err = s.openStore(); err != nil {
 		return err
 	}
-	s.auth, err = auth.New(auth.Options{Apps: cfg.AuthApps(), Store: s.bans, Hook: s.hook})
+	s.auth, err = auth.New(auth.Options{Apps: cfg.AuthApps(), Store: s.bans, Hook: s.reloader.hook})
 	if err != nil {
 		return fmt.Errorf("apps: %w", err)
 	}
-	if err = s.setDefaults(cfg); err != nil {
+	defaults, err := doorDefaults(cfg)
+	if err != nil {
 		return err
 	}
+	s.settings.Set(defaults)
 	newSender := socket.NewSender
 	if !cfg.Relay.IOUring {
 		newSender = socket.NewDirect
 	}
-	s.keeper = newGatekeeper(cfg, s.auth)
+	s.keeper = &gatekeeper{auth: s.auth, draining: &s.draining}
+	s.keeper.setApps(cfg.Apps)
 	core := relayConfig(cfg)
 	core.Sender, core.Hooks, core.Log = newSender, s.observed(s.hooks()), s.log
 	s.relay = relay.New(core)
 	if s.trusted, err = door.ParseTrusted(cfg.Proxy.Trusted); err != nil {
 		return fmt.Errorf("proxy_protocol.trusted: %w", err)
 	}
-	return s.assemble()
+	return s.assemble(doors)
 }
 
 // relayConfig is what the configuration says of the media core.
@@ -194,14 +191,13 @@ func relayConfig(cfg *config.Config) relay.Config {
 	}
 }
 
-// setDefaults lets all doors take what the configuration has for sessions that ask for nothing else.
-func (s *Server) setDefaults(cfg *config.Config) error {
+// doorDefaults are what the configuration has for sessions that ask for nothing else.
+func doorDefaults(cfg *config.Config) (door.Defaults, error) {
 	start, err := relay.ParseStartMode(cfg.Relay.Start)
 	if err != nil {
-		return fmt.Errorf("relay.start: %w", err)
+		return door.Defaults{}, fmt.Errorf("relay.start: %w", err)
 	}
-	s.settings.Set(door.Defaults{Start: start, PublishTimeout: cfg.Relay.PublishTimeout})
-	return nil
+	return door.Defaults{Start: start, PublishTimeout: cfg.Relay.PublishTimeout}, nil
 }
 
 // orNone: the relay takes 0 for its default; in the configuration 0 is none.
@@ -236,6 +232,9 @@ func (s *Server) Start() {
 		})
 	}
 	s.running.Go(func() { s.usage.Run(ctx) })
+	if s.reloader.file != "" && s.reloader.load != nil {
+		s.running.Go(func() { s.watchFile(ctx) })
+	}
 	if s.redis != nil {
 		s.running.Go(func() { s.redis.Watch(ctx, s.log) })
 	}

@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"io"
+	"net/http"
 	"time"
 
 	"liverelay/admin"
+	"liverelay/relay/door"
 )
 
 // closeTimeout is for connections to be told and closed.
@@ -28,13 +30,33 @@ func (s *Server) ready() admin.Readiness {
 	return admin.Readiness{State: admin.Ready}
 }
 
-// Drain takes no new work and waits until nobody is there any more, the drain
-// timeout is over or ctx ends.
-func (s *Server) Drain(ctx context.Context) {
-	s.draining.Store(true)
+// Drain takes no new publisher, player or member, until [Server.Undrain]: load balancers
+// hear of it by /readyz, and who comes all the same is sent away. What runs goes on.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Undrain takes new work again.
+func (s *Server) Undrain() { s.draining.Store(false) }
+
+// unlessDraining lets nobody in while the node drains.
+func (s *Server) unlessDraining(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			o := door.OutcomeOf(door.ErrDraining)
+			door.Refuse(w, o.Status, o.Text)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// Leave drains for good: it stops listening, tells members to go, and returns when nobody is
+// there any more, the drain timeout is over or ctx ends.
+func (s *Server) Leave(ctx context.Context) {
+	s.Drain()
 	s.closePublic()
-	s.signal.Drain(s.Config().Node.DrainTimeout)
-	timeout := time.After(s.Config().Node.DrainTimeout)
+	within := s.Config().Node.DrainTimeout
+	s.signal.Drain(within)
+	timeout := time.After(within)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for s.busy() {
@@ -93,8 +115,11 @@ func (s *Server) Close() {
 	if s.redis != nil {
 		_ = s.redis.Close()
 	}
-	if s.hook != nil {
-		s.hook.Close()
-	}
 	s.running.Wait()
+	s.reloader.mu.Lock()
+	s.reloader.closed = true
+	if s.reloader.hook != nil {
+		s.reloader.hook.Close()
+	}
+	s.reloader.mu.Unlock()
 }

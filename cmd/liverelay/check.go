@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"liverelay/config"
@@ -27,10 +26,7 @@ func checkCommand(ctx context.Context, c *call) error {
 	if *health {
 		return checkHealth(ctx, c, &cfg)
 	}
-	from := *file
-	if from == "" {
-		from = os.Getenv(config.EnvFile)
-	}
+	from := config.File(*file)
 	if from == "" {
 		from = "defaults and environment"
 	}

@@ -35,7 +35,7 @@ func demoCommand(ctx context.Context, c *call) error {
 	if !*builtin {
 		d.ffmpeg, _ = exec.LookPath("ffmpeg") // "": the generator does it
 	}
-	return serve(ctx, c, cfg, d.print, d.run)
+	return serve(ctx, c, cfg, *file, d.print, d.run)
 }
 
 // demo publishes the test picture beside a running server.

@@ -24,20 +24,32 @@ func serveCommand(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, c, cfg, (*call).print, nil)
+	return serve(ctx, c, cfg, *file, (*call).print, nil)
 }
 
-// serve runs a server until ctx ends, a signal comes or a listener fails. banner
+// serve runs a server until ctx ends, a signal comes or a listener fails; SIGHUP, and another content
+// of the file that the configuration came from, reload it. banner
 // prints what the user has to know; beside, if any, runs while the server does.
-func serve(ctx context.Context, c *call, cfg config.Config, banner func(*call, *server.Server), beside func(context.Context, *server.Server)) error {
+func serve(ctx context.Context, c *call, cfg config.Config, file string, banner func(*call, *server.Server), beside func(context.Context, *server.Server)) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	again := make(chan os.Signal, 1)
+	if config.File(file) != "" { // else there is nothing to load again
+		signal.Notify(again, syscall.SIGHUP)
+		defer signal.Stop(again)
+	}
 
 	if os.Getenv("GOGC") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
-	s, err := server.New(ctx, server.Options{Config: cfg, Version: versionText(), Log: c.stderr})
+	s, err := server.New(ctx, server.Options{
+		Config:  cfg,
+		Version: versionText(),
+		Log:     c.stderr,
+		Load:    func() (config.Config, error) { return config.Load(file) },
+		File:    config.File(file),
+	})
 	if err != nil {
 		return err
 	}
@@ -48,6 +60,7 @@ func serve(ctx context.Context, c *call, cfg config.Config, banner func(*call, *
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
+	running.Go(func() { reload(inner, s, again) })
 	if beside != nil {
 		running.Go(func() { beside(inner, s) })
 	}
@@ -59,7 +72,7 @@ func serve(ctx context.Context, c *call, cfg config.Config, banner func(*call, *
 		s.Log().Info("stopping", "signal", sig.String())
 		cancel() // what runs beside is ours: nobody waits for it
 		if sig == syscall.SIGTERM {
-			drain(ctx, s, signals)
+			leave(ctx, s, signals)
 		}
 	}
 	cancel()
@@ -69,8 +82,20 @@ func serve(ctx context.Context, c *call, cfg config.Config, banner func(*call, *
 	return err
 }
 
-// drain lets the server's connections go, until another signal comes.
-func drain(ctx context.Context, s *server.Server, signals <-chan os.Signal) {
+// reload reloads the configuration at each signal, until ctx ends.
+func reload(ctx context.Context, s *server.Server, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-signals:
+			_, _ = s.Reload(ctx) // it has logged how it went
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// leave lets the server's connections go, until another signal comes.
+func leave(ctx context.Context, s *server.Server, signals <-chan os.Signal) {
 	ctx, cancel := context.WithCancel(ctx)
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
@@ -80,7 +105,7 @@ func drain(ctx context.Context, s *server.Server, signals <-chan os.Signal) {
 		case <-ctx.Done():
 		}
 	})
-	s.Drain(ctx)
+	s.Leave(ctx)
 	cancel()
 	waiting.Wait()
 }

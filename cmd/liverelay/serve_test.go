@@ -294,6 +294,21 @@ func TestServeDrains(t *testing.T) {
 	}
 }
 
+// SIGHUP loads the configuration again; each time it says what waits for a restart.
+func TestServeReloadsOnSIGHUP(t *testing.T) {
+	oneApp(t)
+	file := writeConfig(t, "limits: {per_ip: 100}\n")
+	r := startServer(t, "serve", "--config", file)
+	if err := os.WriteFile(file, []byte("limits: {per_ip: 101}\nroom: {max_members: 9}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.await(`changed=limits.per_ip restart_required=room.max_members`)
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	r.await(`changed="" restart_required=room.max_members`)
+}
+
 func TestServeTLS(t *testing.T) {
 	cert, key := writeCertificate(t)
 	t.Setenv("LIVERELAY_TLS_CERT", cert)

@@ -19,6 +19,7 @@ import (
 var (
 	ErrAuthorizer = errors.New("authorizer failed")
 	ErrLost       = errors.New("peer cannot be reached")
+	ErrDraining   = errors.New("node drains")
 )
 
 // Outcome is how a request or a session ends. What an error wraps is for the log only.
@@ -44,6 +45,7 @@ var outcomes = []Outcome{
 	{relay.ErrClock, 503, "clock", "play again: 31 bits of clock are over"},
 	{relay.ErrKicked, 403, "kicked", "ended by the server"},
 	{relay.ErrIdle, 408, "idle", "no media for too long"},
+	{ErrDraining, 503, "draining", "this node takes no new work: try another"},
 	{ErrAuthorizer, 503, "error", "try again later"},
 	{relay.ErrStalled, 500, "stalled", ""},
 	{relay.ErrOverflow, 500, "stalled", ""},
@@ -100,7 +102,7 @@ func Authorize(ctx context.Context, authorizer relay.Authorizer, a relay.Access)
 	defer cancel()
 	grant, err := authorizer(bounded, a)
 	switch {
-	case err == nil, errors.Is(err, relay.ErrDenied), errors.Is(err, relay.ErrLimit):
+	case err == nil, errors.Is(err, relay.ErrDenied), errors.Is(err, relay.ErrLimit), errors.Is(err, ErrDraining):
 		return grant, err
 	case ctx.Err() != nil:
 		return grant, context.Cause(ctx)

@@ -57,6 +57,7 @@ var codes = map[error]ws.StatusCode{
 	relay.ErrLimit:       statusTryAgainLater,
 	relay.ErrRate:        statusTryAgainLater,
 	door.ErrAuthorizer:   statusTryAgainLater,
+	door.ErrDraining:     statusTryAgainLater,
 	relay.ErrClosed:      ws.StatusGoingAway,
 	relay.ErrClock:       statusServiceRestart,
 	relay.ErrStalled:     noFarewell,

@@ -80,6 +80,7 @@ var codes = []reply{
 	{relay.ErrRate, codePublishDenied, ""},
 	{errOptions, "", codePlayFailed},
 	{errOrder, codePublishBadName, codePlayFailed},
+	{door.ErrDraining, codePublishDenied, codePlayFailed},
 	{door.ErrAuthorizer, codePublishDenied, codePlayFailed},
 	{nil, codePublishDenied, codePlayFailed}, // an internal error
 }
