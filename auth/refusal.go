@@ -65,14 +65,6 @@ func ReasonOf(err error) Reason {
 	return ""
 }
 
-// DetailOf returns what the log may add to the reason; often "".
-func DetailOf(err error) string {
-	if r, ok := errors.AsType[*Refusal](err); ok {
-		return r.Detail
-	}
-	return ""
-}
-
 // Explain returns the reason, with its detail if there is one: for the log.
 // For an error that is no refusal it returns the error's text.
 func Explain(err error) string {

@@ -24,7 +24,7 @@ func (a Action) String() string {
 	return "play"
 }
 
-// Access is one wish to publish or play, as a door received it, before anything is permitted.
+// Access is a request to publish or play, as a door received it, before anything is permitted.
 type Access struct {
 	Action   Action
 	Name     Name

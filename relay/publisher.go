@@ -51,7 +51,7 @@ func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error
 	return p.write(kind, int64(timestamp), payload, nil)
 }
 
-// Buffer returns memory for a payload of n bytes with [Headroom] and [Tailroom], for [Publisher.WriteBuffer]. What is in it is of no account.
+// Buffer returns memory for a payload of n bytes with [Headroom] and [Tailroom], for [Publisher.WriteBuffer]. Its contents are unspecified.
 func (p *Publisher) Buffer(n int) []byte {
 	p.stream.mu.Lock()
 	defer p.stream.mu.Unlock()
@@ -126,13 +126,6 @@ func (p *Publisher) setIdleLocked(idle bool) {
 		e := p.event(nil)
 		hooks.call(func() { hook(e, idle) })
 	}
-}
-
-// Quiet returns for how long nothing was written.
-func (p *Publisher) Quiet() time.Duration {
-	p.stream.mu.Lock()
-	defer p.stream.mu.Unlock()
-	return time.Since(p.arrival)
 }
 
 // Close ends the publication. After a clean end (FCUnpublish, deleteStream,

@@ -18,7 +18,7 @@ const (
 	maxNoticeLag = 512     // notices waiting; more are replaced by one read
 )
 
-// command is one wish to change or read a room, done by its goroutine.
+// command is one request to change or read a room; the room's goroutine executes it.
 type command struct {
 	// apply evaluates it against the room, adding its changes. It may be called
 	// again when another node's commit came first. An error refuses the command.
@@ -232,7 +232,7 @@ func (r *Room) unload() {
 	}
 }
 
-// process does the commands of a batch in one commit, or as many as may be in one.
+// process commits a batch; it stops before a message that must follow a login.
 // It returns the rest; false: the store could not be reached, and all were told.
 func (r *Room) process(batch []command) (rest []command, ok bool) {
 	failure := ErrConflict

@@ -60,7 +60,7 @@ func (c *Certificate) Config(protocols ...string) *tls.Config {
 // NotAfter returns when the certificate in use expires.
 func (c *Certificate) NotAfter() time.Time { return c.current.Load().cert.Leaf.NotAfter }
 
-// Reloads returns how often new files were taken, and how often they were not good.
+// Reloads returns how often new files were taken, and how often they were refused.
 func (c *Certificate) Reloads() (good, bad uint64) { return c.reloads.Load(), c.failures.Load() }
 
 // Watch looks at the files at this interval until ctx ends. Files that do not

@@ -72,7 +72,7 @@ func (g *Gate) Stats() GateStats {
 		RefusedRate: g.rate.Load(), RefusedHeader: g.headers.Load(), Probes: g.probes.Load(), AcceptErrors: g.failed.Load()}
 }
 
-// enter takes a place for an address, in all and for itself; release gives both back.
+// enter counts one connection against the node's and the address's limit; release undoes both.
 func (g *Gate) enter(a netip.Addr) (release func(), ok bool) {
 	a = customer(a)
 	g.mu.Lock()
