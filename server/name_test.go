@@ -1,0 +1,26 @@
+package server
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"liverelay/auth"
+	"liverelay/relay"
+)
+
+// The media core and auth are leaves that do not know each other, and each checks names: by one rule.
+func TestNamesAreCheckedAlike(t *testing.T) {
+	names := []string{"", ".", "..", "...", "a.b", "-", "_", strings.Repeat("x", 256), strings.Repeat("x", 257), "é", "房间", "a\x00", "a%2f"}
+	for c := range 256 {
+		names = append(names, "a"+string([]byte{byte(c)})+"b")
+	}
+	for _, name := range names {
+		parsed, err := relay.ParseName("live", name)
+		media := err == nil && parsed.Stream == name // what it forgives is another name
+		_, err = auth.SignGrant(auth.NewGrant("live", name, auth.ActionPlay, time.Hour), secretA)
+		if signed := err == nil; signed != media {
+			t.Errorf("%q: media %t, signed %t", name, media, signed)
+		}
+	}
+}
