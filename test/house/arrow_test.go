@@ -36,6 +36,8 @@ func TestArrows(t *testing.T) {
 		"auth":               {"github.com/golang-jwt/jwt/v5"},
 		"room":               {"auth", "github.com/golang-jwt/jwt/v5"},
 		"room/backend":       {"room", "auth", "github.com/golang-jwt/jwt/v5"},
+		"cluster":            {"relay", "relay/flv", "relay/socket", "relay/socket/uring"},
+		"web":                {},
 	} {
 		for _, need := range needs(t, pkg) {
 			if !slices.Contains(may, need) {
