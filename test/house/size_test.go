@@ -23,6 +23,9 @@ const (
 	mostFiles  = 20  // files of a package
 )
 
+// root is the module's directory, seen from this package.
+var root = filepath.Join("..", "..")
+
 // What is larger than it should be, and why it stays whole.
 var larger = map[string]string{
 	"package relay":         "a message's way is one and each step works on the same Stream: see its doc",
@@ -39,10 +42,6 @@ var larger = map[string]string{
 
 // Code that is not a test's: no file, function, struct or package is too large without a reason.
 func TestSizes(t *testing.T) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
 	excused := map[string]bool{}
 	check := func(what string, n, most int, unit string) {
 		if n <= most {
@@ -54,25 +53,14 @@ func TestSizes(t *testing.T) {
 		excused[what] = true
 	}
 	files := map[string]int{}
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name := d.Name()
-		if d.IsDir() && (name == "node_modules" || name == "testdata" || path != root && strings.HasPrefix(name, ".")) {
-			return filepath.SkipDir
-		}
-		if d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+	err := eachFile(".go", func(path string, text []byte) error {
+		if strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		rel, _ := filepath.Rel(root, path)
+		rel := filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator)))
 		pkg := filepath.ToSlash(filepath.Dir(rel))
 		files[pkg]++
-		check(filepath.ToSlash(rel), bytes.Count(text, []byte("\n")), mostLines, "lines")
+		check(rel, bytes.Count(text, []byte("\n")), mostLines, "lines")
 		return eachSize(path, text, func(name string, n, most int, unit string) { check(pkg+"."+name, n, most, unit) })
 	})
 	if err != nil {
@@ -111,4 +99,54 @@ func eachSize(path string, text []byte, tell func(name string, n, most int, unit
 		return true
 	})
 	return nil
+}
+
+// Every fuzz target begins with inputs that are committed: seeds in its code, or files in testdata.
+func TestFuzzTargetsHaveSeeds(t *testing.T) {
+	targets := 0
+	err := eachFile("_test.go", func(path string, text []byte) error {
+		file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || !strings.HasPrefix(f.Name.Name, "Fuzz") || f.Recv != nil {
+				continue
+			}
+			targets++
+			body := text[f.Pos()-file.FileStart : f.End()-file.FileStart]
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), "testdata", "fuzz", f.Name.Name)); err != nil && !bytes.Contains(body, []byte(".Add(")) {
+				t.Errorf("%s: %s has no seeds", path, f.Name.Name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if targets == 0 {
+		t.Error("no fuzz target was found")
+	}
+}
+
+// eachFile tells the Go files of the module whose names end so.
+func eachFile(suffix string, tell func(path string, text []byte) error) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && (name == "node_modules" || name == "testdata" || path != root && strings.HasPrefix(name, ".")) {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, suffix) {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return tell(path, text)
+	})
 }
