@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -127,14 +126,15 @@ func (s *Server) allStreams(ctx context.Context, q Query) ([]Stream, []string) {
 
 // join adds what another node has of the stream. The one with the publisher of the newest epoch is the origin.
 func (st *Stream) join(other *Stream) {
-	viewers, out, carriers := st.Viewers+other.Viewers, st.BytesOut+other.BytesOut, slices.Concat(st.Carriers, other.Carriers)
+	out, carriers := st.BytesOut+other.BytesOut, slices.Concat(st.Carriers, other.Carriers)
+	viewers := st.Viewers + other.Viewers
 	protocols := map[string]int{}
 	for _, each := range []*Stream{st, other} {
 		for protocol, n := range each.Protocols {
 			protocols[protocol] += n
 		}
 	}
-	if cmp.Compare(other.Epoch, st.Epoch) > 0 {
+	if st.Copy && !other.Copy || st.Copy == other.Copy && other.Epoch > st.Epoch {
 		*st = *other
 	}
 	st.Viewers, st.BytesOut, st.Carriers, st.Protocols = viewers, out, carriers, protocols

@@ -94,7 +94,7 @@ func startNode(t *testing.T, id string, d cluster.Directory, change func(*cluste
 	web, peer := door.NewServer(media, door.ServerOptions{}), door.NewServer(n.Handler(), door.ServerOptions{})
 	go func() { _ = web.Serve(public) }()
 	go func() { _ = peer.Serve(peers) }()
-	n.Start(n.relay)
+	n.Start(n.relay, n.info.Address, n.play)
 	n.close = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), wait.Long)
 		defer cancel()

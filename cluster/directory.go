@@ -50,6 +50,8 @@ type Directory interface {
 	// Register keeps a node's record and returns those of all nodes. It fails with ErrSameID while another run with
 	// the node's id is there at another address.
 	Register(ctx context.Context, n Info, ttl time.Duration) ([]Info, error)
+	// Nodes returns the records of all nodes.
+	Nodes(ctx context.Context) ([]Info, error)
 	// Leave takes the record away, if it is that run's.
 	Leave(ctx context.Context, n Info) error
 	// Claim notes a new origin: with the epoch that it asks for, or, when the directory knows of the same or a later one, with the

@@ -42,7 +42,17 @@ func (m *Memory) Register(_ context.Context, n Info, ttl time.Duration) ([]Info,
 		return nil, ErrSameID
 	}
 	m.nodes[n.ID] = record{n, now.Add(ttl)}
-	var all []Info
+	return m.nodesLocked(now), nil
+}
+
+// Nodes implements [Directory].
+func (m *Memory) Nodes(context.Context) ([]Info, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.nodesLocked(time.Now()), nil
+}
+
+func (m *Memory) nodesLocked(now time.Time) (all []Info) {
 	for id, r := range m.nodes {
 		if now.After(r.until) {
 			delete(m.nodes, id)
@@ -50,7 +60,7 @@ func (m *Memory) Register(_ context.Context, n Info, ttl time.Duration) ([]Info,
 		}
 		all = append(all, r.Info)
 	}
-	return all, nil
+	return all
 }
 
 // Leave implements [Directory].

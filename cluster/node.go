@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +30,7 @@ const (
 
 // Config is everything a [Node] needs.
 type Config struct {
-	Info      Info          // ID, Address, HTTP, Zone and Version; the rest is the node's own affair
+	Info      Info          // ID, Zone and Version; the rest is the node's own affair
 	Secrets   []string      // the first signs, all verify
 	Linger    time.Duration // a copy is kept for so long after its last player
 	Directory Directory
@@ -91,9 +93,10 @@ func New(cfg Config) *Node {
 	return n
 }
 
-// Start makes the node known, and has it serve the relay, whose source it is.
-func (n *Node) Start(r *relay.Relay) {
-	n.relay = r
+// Start makes the node known by the addresses of its node listener and its HTTP door, and has it serve the relay, whose source it
+// is. Before it, nothing may be served.
+func (n *Node) Start(r *relay.Relay, address, http string) {
+	n.relay, n.cfg.Info.Address, n.cfg.Info.HTTP = r, address, http
 	n.spawn(n.register)
 	n.spawn(n.look)
 }
@@ -344,4 +347,13 @@ func (n *Node) Reach(ctx context.Context, address string) (id string, err error)
 	defer body.Close()
 	text, err := io.ReadAll(io.LimitReader(body, 300))
 	return string(text), err
+}
+
+// Elsewhere returns a node that takes new work; false: there is none.
+func (n *Node) Elsewhere() (Info, bool) {
+	peers := slices.DeleteFunc(n.table.nodes(), func(p Peer) bool { return !p.Alive || p.State != Ready })
+	if len(peers) == 0 {
+		return Info{}, false
+	}
+	return peers[rand.IntN(len(peers))].Info, true
 }

@@ -22,7 +22,16 @@ func (c *Config) Listens() []Listen {
 		{"http.listen", &c.HTTP.Listen, false},
 		{"http.tls_listen", &c.HTTP.TLSListen, true},
 		{"admin.listen", &c.Admin.Listen, false},
+		{"cluster.listen", &c.Cluster.Listen, false},
 	}
+}
+
+// ClusterAddress is where other nodes reach this one.
+func (c *Config) ClusterAddress() string {
+	if c.Cluster.Advertise != "" {
+		return c.Cluster.Advertise
+	}
+	return Reach(c.Node.Advertise, c.Cluster.Listen)
 }
 
 // Site returns where clients reach the doors that are configured, encrypted

@@ -13,20 +13,21 @@ import (
 // Default holds the defaults, config.yaml a comment for every key. What is tagged live may change
 // while a server runs, and is read where it is used.
 type Config struct {
-	Node   Node   `key:"node"`
-	Apps   []App  `key:"apps" live:"yes"`
-	RTMP   RTMP   `key:"rtmp"`
-	HTTP   HTTP   `key:"http"`
-	TLS    TLS    `key:"tls"`
-	Admin  Admin  `key:"admin"`
-	Relay  Relay  `key:"relay"`
-	Room   Room   `key:"room"`
-	Redis  Redis  `key:"redis"`
-	Web    Web    `key:"web"`
-	Hooks  Hooks  `key:"hooks"`
-	Limits Limits `key:"limits"`
-	Proxy  Proxy  `key:"proxy_protocol"`
-	Log    Log    `key:"log"`
+	Node    Node    `key:"node"`
+	Apps    []App   `key:"apps" live:"yes"`
+	RTMP    RTMP    `key:"rtmp"`
+	HTTP    HTTP    `key:"http"`
+	TLS     TLS     `key:"tls"`
+	Admin   Admin   `key:"admin"`
+	Relay   Relay   `key:"relay"`
+	Room    Room    `key:"room"`
+	Redis   Redis   `key:"redis"`
+	Cluster Cluster `key:"cluster"`
+	Web     Web     `key:"web"`
+	Hooks   Hooks   `key:"hooks"`
+	Limits  Limits  `key:"limits"`
+	Proxy   Proxy   `key:"proxy_protocol"`
+	Log     Log     `key:"log"`
 }
 
 // Node says who this process is.
@@ -140,6 +141,15 @@ type Redis struct {
 	Prefix  string `key:"prefix"`
 }
 
+// Cluster is the way between nodes; no address to listen on: media stay on their node.
+type Cluster struct {
+	Listen    string        `key:"listen"`
+	Advertise string        `key:"advertise"`
+	Secret    Secret        `key:"secret"`
+	Zone      string        `key:"zone"`
+	Linger    time.Duration `key:"linger"`
+}
+
 // Switch is true, false or auto, which the key explains.
 type Switch string
 
@@ -201,11 +211,12 @@ func Default() Config {
 			RingBytes:      64 << 20,
 			RingMessages:   16384,
 		},
-		Room:  Room{Grace: 90 * time.Second},
-		Redis: Redis{SentinelTLS: "auto", Cluster: "auto", Prefix: "liverelay"},
-		Web:   Web{Call: true, Play: true},
-		Hooks: Hooks{Timeout: 2 * time.Second, OnFailure: "deny", UsageInterval: time.Minute},
-		Log:   Log{Level: "info", Format: "text"},
+		Room:    Room{Grace: 90 * time.Second},
+		Redis:   Redis{SentinelTLS: "auto", Cluster: "auto", Prefix: "liverelay"},
+		Cluster: Cluster{Linger: 10 * time.Second},
+		Web:     Web{Call: true, Play: true},
+		Hooks:   Hooks{Timeout: 2 * time.Second, OnFailure: "deny", UsageInterval: time.Minute},
+		Log:     Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -171,6 +171,7 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 	special := map[string]string{ // where only some values are right
 		"node.advertise": "h", "rtmp.listen": ":1", "rtmp.tls_listen": "", "http.listen": ":1", "http.tls_listen": "",
 		"tls.cert": "", "tls.key": "", "admin.listen": ":1", "relay.start": "fast", "redis.addrs": `["h:1"]`, "redis.db": "3", "relay.io_uring": "false", "relay.ring_time": "1m",
+		"cluster.listen": "10.0.0.1:7000", "cluster.advertise": "h:7000", "cluster.secret": secretA,
 		"redis.sentinel_tls": "true", "redis.cluster": "false", "web.call": "false", "web.play": "false",
 		"hooks.authorize": "http://h/", "hooks.events": "http://h/", "hooks.on_failure": "allow", "hooks.usage_interval": "9s", "admin.tokens": `[{"token":"t","role":"viewer"}]`, "log.level": "warn", "log.format": "json",
 		"apps": `[{"name":"live","id":1,"secret":"` + secretA + `"}]`, "apps.yaml": "- name: live\n  id: 1\n  secret: " + secretA,
@@ -185,6 +186,9 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 				value = values[leaf.Type().String()]
 			}
 			switch key { // these need each other
+			case "cluster.listen":
+				t.Setenv("LIVERELAY_CLUSTER_SECRET", secretA)
+				t.Setenv("LIVERELAY_REDIS_ADDRS", "h:1")
 			case "redis.sentinel_username", "redis.sentinel_password", "redis.sentinel_tls":
 				t.Setenv("LIVERELAY_REDIS_MASTER_NAME", "m")
 				fallthrough
@@ -306,6 +310,11 @@ func TestConfigMistakes(t *testing.T) {
 		{`apps: [{name: live, id: 1, secret: ["` + secretA + `", hushhush]}]`, `apps[0].secret[1]: has 8 characters and needs 32, for example from: openssl rand -hex 16 (from FILE)`},
 		{`apps: [{name: a, id: 1, secret: "` + secretA + `"}, {name: a, id: 2, secret: "` + secretA + `"}]`, `apps[1].name: a is there twice (from FILE)`},
 		{`apps: [{name: a, id: 1, secret: "` + secretA + `"}, {name: b, id: 1, secret: "` + secretA + `"}]`, `apps[1].id: 1 is there twice (from FILE)`},
+		{`cluster: {listen: ":7000"}`, `redis.addrs: is missing, cluster.listen needs it: nodes find each other there`},
+		{`{cluster: {listen: ":7000"}, redis: {addrs: ["h:1"]}}`, `cluster.secret: is missing, cluster.listen needs it, for example from: openssl rand -hex 16`},
+		{`cluster: {secret: [hushhush]}`, `cluster.secret[0]: has 8 characters and needs 16, for example from: openssl rand -hex 16 (from FILE)`},
+		{`{cluster: {listen: ":7000", secret: "` + secretA + `"}, redis: {addrs: ["h:1"]}}`, `cluster.advertise: is missing: the HOST:PORT by which other nodes reach cluster.listen (:7000)`},
+		{`cluster: {zone: "a b"}`, `cluster.zone: "a b" is not 1 to 256 letters, digits, '-', '_' or '.' (from FILE)`},
 		{"rtmp:\n\tlisten: x", `config file FILE: yaml: line 2: found character that cannot start any token`},
 		{"rtmp: {listen: \":1\"}\nrtmp: {listen: \":2\"}", `config file FILE: yaml: unmarshal errors: line 2: mapping key "rtmp" already defined at line 1`},
 		{"- a", `config file FILE: yaml: unmarshal errors: line 1: cannot unmarshal !!seq into map[string]interface {}`},

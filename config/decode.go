@@ -156,7 +156,10 @@ func decodeSize(key string, target *Size, raw any) *KeyError {
 func decodeSecret(key string, target *Secret, raw any) *KeyError {
 	switch raw := raw.(type) {
 	case string:
-		*target = Secret{raw}
+		*target = nil
+		if raw != "" {
+			*target = Secret{raw}
+		}
 		return nil
 	case []any:
 		secrets := make(Secret, 0, len(raw))

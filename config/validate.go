@@ -47,6 +47,9 @@ func (c *Config) check() *KeyError {
 		c.checkRingMemory(),
 		checkEach("redis.addrs", c.Redis.Addrs, checkAddress),
 		c.checkRedis(),
+		checkListen("cluster.listen", c.Cluster.Listen),
+		checkListen("cluster.advertise", c.Cluster.Advertise),
+		c.checkCluster(),
 		checkURL("hooks.authorize", c.Hooks.Authorize),
 		checkURL("hooks.events", c.Hooks.Events),
 		checkAtLeast("hooks.timeout", c.Hooks.Timeout, 10*time.Millisecond),
@@ -193,6 +196,37 @@ func (c *Config) checkRedis() *KeyError {
 	}
 	if c.Redis.SentinelTLS != "auto" && c.Redis.MasterName == "" {
 		return badKey("redis.master_name", "is missing, redis.sentinel_tls is set")
+	}
+	return nil
+}
+
+// leastSecret is how many characters a secret of the cluster has at least.
+const leastSecret = 16
+
+func (c *Config) checkCluster() *KeyError {
+	k := &c.Cluster
+	if k.Zone != "" {
+		if _, err := relay.ParseName(k.Zone, "x"); err != nil {
+			return badKey("cluster.zone", "%.40q is not 1 to 256 letters, digits, '-', '_' or '.'", k.Zone)
+		}
+	}
+	for i, s := range k.Secret {
+		if len(s) < leastSecret {
+			return badKey(fmt.Sprintf("cluster.secret[%d]", i), "has %d characters and needs %d, for example from: openssl rand -hex 16", len(s), leastSecret)
+		}
+	}
+	if k.Listen == "" {
+		return nil
+	}
+	host, _, _ := net.SplitHostPort(k.Listen)
+	ip := net.ParseIP(host)
+	switch {
+	case len(c.Redis.Addrs) == 0:
+		return badKey("redis.addrs", "is missing, cluster.listen needs it: nodes find each other there")
+	case len(k.Secret) == 0:
+		return badKey("cluster.secret", "is missing, cluster.listen needs it, for example from: openssl rand -hex 16")
+	case k.Advertise == "" && c.Node.Advertise == "" && (host == "" || ip != nil && ip.IsUnspecified()):
+		return badKey("cluster.advertise", "is missing: the HOST:PORT by which other nodes reach cluster.listen (%s)", k.Listen)
 	}
 	return nil
 }

@@ -55,6 +55,19 @@ func (d Directory) Register(ctx context.Context, n cluster.Info, ttl time.Durati
 	if err != nil {
 		return nil, fmt.Errorf("register the node: %w", err)
 	}
+	return infosOf(records), nil
+}
+
+// Nodes implements [cluster.Directory].
+func (d Directory) Nodes(ctx context.Context) ([]cluster.Info, error) {
+	records, err := nodeScript.Run(ctx, d.client.conn(ctx), d.nodesKey(), "", "", "", "", 0).StringSlice()
+	if err != nil {
+		return nil, fmt.Errorf("read the nodes: %w", err)
+	}
+	return infosOf(records), nil
+}
+
+func infosOf(records []string) []cluster.Info {
 	all := make([]cluster.Info, 0, len(records))
 	for _, r := range records {
 		var info cluster.Info
@@ -62,7 +75,7 @@ func (d Directory) Register(ctx context.Context, n cluster.Info, ttl time.Durati
 			all = append(all, info)
 		}
 	}
-	return all, nil
+	return all
 }
 
 // Leave implements [cluster.Directory].

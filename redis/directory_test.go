@@ -113,6 +113,9 @@ func TestDirectoryHasOneNodeOfAnID(t *testing.T) {
 		if err != nil || len(all) != 2 || all[0] != a && all[1] != a {
 			t.Fatalf("nodes: %+v, %v", all, err)
 		}
+		if all, err := d.Nodes(ctx); err != nil || len(all) != 2 {
+			t.Fatalf("nodes, by one who is none: %+v, %v", all, err)
+		}
 		second := a
 		second.Boot, second.Address = "2", "h:3"
 		if _, err := d.Register(ctx, second, ttl); !errors.Is(err, cluster.ErrSameID) {

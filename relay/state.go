@@ -26,6 +26,7 @@ type StreamState struct {
 	BytesOut  uint64         `json:"bytes_out" doc:"Media to its players"`
 
 	Live bool `json:"-"` // it has a publisher
+	Copy bool `json:"copy,omitempty" doc:"Its publisher is at another node"`
 	Idle bool `json:"-"` // which is silent
 }
 
@@ -168,6 +169,7 @@ func (st *Stream) snapshot() (StreamState, bool) {
 	s := StreamState{
 		Name:      st.name,
 		Live:      st.publisher != nil,
+		Copy:      p.options.Copy != nil,
 		State:     "live",
 		Epoch:     p.epoch,
 		Audio:     st.meter.track(0),

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"liverelay/auth"
+	"liverelay/cluster"
 	"liverelay/config"
 	"liverelay/relay"
 	"liverelay/relay/door"
@@ -14,9 +15,10 @@ import (
 // gatekeeper translates between the relay's doors and package auth, which do
 // not know each other, and adds what the configuration says of an app.
 type gatekeeper struct {
-	auth     *auth.Authorizer
-	draining *atomic.Bool
-	rules    atomic.Pointer[map[string]appRule] // by app; replaced when the configuration is
+	auth    *auth.Authorizer
+	refuses func() bool                        // the node takes nothing new
+	node    *cluster.Node                      // nil: there are no others
+	rules   atomic.Pointer[map[string]appRule] // by app; replaced when the configuration is
 }
 
 // appRule is what an app's configuration says beyond what auth knows.
@@ -43,7 +45,7 @@ var takeovers = map[string]relay.Takeover{
 
 // Authorize implements [relay.Authorizer].
 func (g *gatekeeper) Authorize(ctx context.Context, a relay.Access) (relay.Grant, error) {
-	if g.draining.Load() {
+	if g.refuses() {
 		return relay.Grant{}, door.ErrDraining
 	}
 	grant, err := g.auth.Authorize(ctx, auth.Request{
@@ -57,7 +59,7 @@ func (g *gatekeeper) Authorize(ctx context.Context, a relay.Access) (relay.Grant
 	if err != nil {
 		return relay.Grant{}, denied(err)
 	}
-	return relay.Grant{
+	permitted := relay.Grant{
 		ID:          grant.ID,
 		User:        grant.User,
 		Room:        grant.Room,
@@ -65,7 +67,11 @@ func (g *gatekeeper) Authorize(ctx context.Context, a relay.Access) (relay.Grant
 		Takeover:    (*g.rules.Load())[a.Name.App].takeover,
 		End:         grant.End(),
 		PublishKbps: grant.PublishKbps,
-	}, nil
+	}
+	if g.node != nil && a.Action == relay.ActionPublish { // unless another node has a publisher that stays
+		err = g.node.Admit(a.Name, permitted)
+	}
+	return permitted, err
 }
 
 // denied tells the log why; the doors tell the peer nothing of it.

@@ -16,11 +16,16 @@ import (
 // newAdmin makes the operators' listener: each resource is kept by the part that owns it.
 func (s *Server) newAdmin() (*admin.Server, error) {
 	cfg := s.Config()
-	measured := []admin.Measured{s.relay.Measure, s.rooms.Measure, s.signal.Measure, s.backend.Measure, s.usage.Measure, s.measure}
+	measured := []admin.Measured{s.relay.Measure, s.rooms.Measure, s.signal.Measure, s.backend.Measure, s.usage.Measure, s.measure, s.measureNode}
 	if cfg.Admin.StreamMetrics {
 		measured = append(measured, s.relay.MeasureStreams)
 	}
+	var others admin.Peers
+	if s.node != nil {
+		others = peers{s.node}
+	}
 	return admin.New(admin.Config{
+		Peers:     others,
 		Node:      cfg.Node.ID,
 		Version:   s.version,
 		Tokens:    adminTokens(cfg),

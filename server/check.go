@@ -28,6 +28,7 @@ func Check(ctx context.Context, cfg *config.Config, report Report) error {
 	reportApps(cfg, report)
 	checkCertificate(cfg, report)
 	unusable := checkStore(ctx, cfg, report)
+	checkNodes(ctx, cfg, report)
 	if unusable != nil {
 		report("wrong", "%v", unusable)
 	}

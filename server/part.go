@@ -33,8 +33,9 @@ type part struct {
 type layer uint8
 
 const (
-	layerDoor layer = iota
-	layerHTTP       // with what is left: requests that are neither media nor signalling
+	layerNode layer = iota // says goodbye to the other nodes while its streams are still there
+	layerDoor
+	layerHTTP // with what is left: requests that are neither media nor signalling
 	layerCore
 	layers
 )
@@ -61,7 +62,12 @@ func flvDoor(s *Server) part {
 		Settings:  &s.settings,
 		Log:       s.log,
 	}
-	return part{name: "http", close: d.Close, stats: d.Stats, routes: d.Routes()}
+	s.serveCopy = d.ServeCopy
+	routes := d.Routes()
+	for i := range routes {
+		routes[i].Handler = s.elsewhere(routes[i].Handler)
+	}
+	return part{name: "http", close: d.Close, stats: d.Stats, routes: routes}
 }
 
 // roomDoors are signalling and the server API.
@@ -95,6 +101,7 @@ func (s *Server) assemble(doors []func(*Server) part) error {
 		return err
 	}
 	s.parts = append(s.parts, s.roomDoors())
+	s.parts = append(s.parts, s.nodeParts()...)
 	routes := s.pageRoutes()
 	for _, p := range s.parts {
 		routes = append(routes, p.routes...)

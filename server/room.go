@@ -126,7 +126,7 @@ func (r roomRelay) EndPlayers(ref room.PlayersRef, why room.Reason) {
 // publisher has none.
 func (s *Server) streamLive(app, stream string) bool {
 	state, ok := s.relay.Stream(relay.Name{App: app, Stream: stream})
-	return ok && state.Live
+	return ok && state.Live && !state.Copy
 }
 
 // watchBans ends the media that run here when they are banned or revoked.

@@ -17,6 +17,7 @@ import (
 
 	"liverelay/admin"
 	"liverelay/auth"
+	"liverelay/cluster"
 	"liverelay/config"
 	"liverelay/redis"
 	"liverelay/relay"
@@ -64,6 +65,7 @@ type Server struct {
 	admin  *admin.Server
 	guards
 	assembly
+	neighbours
 
 	settings door.Settings // of all doors
 
@@ -93,6 +95,12 @@ type assembly struct {
 	rooms   *room.Service
 	signal  *signal.Server
 	backend *backend.Server
+}
+
+// neighbours are the way to the other nodes.
+type neighbours struct {
+	node      *cluster.Node // nil: media stay here
+	serveCopy func(http.ResponseWriter, *http.Request, relay.Name)
 }
 
 // New builds everything and opens the listeners; [Server.Start] lets them be served.
@@ -162,10 +170,14 @@ func (s *Server) build(doors []func(*Server) part) error {
 	if !cfg.Relay.IOUring {
 		newSender = socket.NewDirect
 	}
-	s.keeper = &gatekeeper{auth: s.auth, draining: &s.draining}
+	s.newNode()
+	s.keeper = &gatekeeper{auth: s.auth, refuses: s.refuses, node: s.node}
 	s.keeper.setApps(cfg.Apps)
 	core := relayConfig(cfg)
-	core.Sender, core.Hooks, core.Log = newSender, s.observed(s.hooks()), s.log
+	core.Sender, core.Hooks, core.Log = newSender, s.clustered(s.observed(s.hooks())), s.log
+	if s.node != nil {
+		core.Source = s.node
+	}
 	s.relay = relay.New(core)
 	if s.trusted, err = door.ParseTrusted(cfg.Proxy.Trusted); err != nil {
 		return fmt.Errorf("proxy_protocol.trusted: %w", err)
@@ -212,6 +224,7 @@ func orNone(d time.Duration) time.Duration {
 func (s *Server) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
+	s.startNode()
 	for _, b := range s.listeners {
 		s.running.Go(func() {
 			err := b.serve(b.listen)

@@ -32,10 +32,17 @@ func (s *Server) ready() admin.Readiness {
 
 // Drain takes no new publisher, player or member, until [Server.Undrain]: load balancers
 // hear of it by /readyz, and who comes all the same is sent away. What runs goes on.
-func (s *Server) Drain() { s.draining.Store(true) }
+func (s *Server) Drain() { s.setDraining(true) }
 
 // Undrain takes new work again.
-func (s *Server) Undrain() { s.draining.Store(false) }
+func (s *Server) Undrain() { s.setDraining(false) }
+
+func (s *Server) setDraining(yes bool) {
+	s.draining.Store(yes)
+	if s.node != nil {
+		s.node.SetDraining(yes)
+	}
+}
 
 // unlessDraining lets nobody in while the node drains.
 func (s *Server) unlessDraining(h http.Handler) http.Handler {

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  hash: node's id -> "<until, ms> <boot> <address> <JSON>"
 -- ARGV[1]  the node, ARGV[2] its boot, ARGV[3] its address, ARGV[4] its record, JSON
--- ARGV[5]  ms it is kept; 0: it leaves
+-- ARGV[5]  ms it is kept; 0: it leaves, and with no node nothing changes
 --
 -- Returns the records, or nil while another run, at another address, has the id. A time is never believed to be further ahead
 -- than the ttl: a server's clock may have jumped.

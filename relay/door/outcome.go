@@ -102,7 +102,7 @@ func Authorize(ctx context.Context, authorizer relay.Authorizer, a relay.Access)
 	defer cancel()
 	grant, err := authorizer(bounded, a)
 	switch {
-	case err == nil, errors.Is(err, relay.ErrDenied), errors.Is(err, relay.ErrLimit), errors.Is(err, ErrDraining):
+	case err == nil, errors.Is(err, relay.ErrDenied), errors.Is(err, relay.ErrLimit), errors.Is(err, relay.ErrBusy), errors.Is(err, ErrDraining):
 		return grant, err
 	case ctx.Err() != nil:
 		return grant, context.Cause(ctx)
