@@ -65,7 +65,6 @@ type Server struct {
 	admin  *admin.Server
 	guards
 	assembly
-	neighbours
 
 	settings door.Settings // of all doors
 
@@ -95,6 +94,7 @@ type assembly struct {
 	rooms   *room.Service
 	signal  *signal.Server
 	backend *backend.Server
+	neighbours
 }
 
 // neighbours are the way to the other nodes.
