@@ -2,7 +2,7 @@ package room
 
 import "time"
 
-// maintain looks after rooms, sessions and leases, once per Tick.
+// maintain runs once per Tick: leases, overdue sessions, claims of streams, rooms to be read again.
 func (s *Service) maintain() {
 	tick := time.NewTicker(s.cfg.Tick)
 	defer tick.Stop()

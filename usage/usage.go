@@ -29,8 +29,8 @@ type Record struct {
 	To   time.Time `json:"to"`
 }
 
-// Report is what an app's backend is posted: all records of an app in one interval. A backend may get a report twice, never out of order: run and
-// sequence tell.
+// Report is what an app's backend is posted: all records of an app in one interval. A backend may
+// get a report twice, never out of order: run and sequence tell.
 type Report struct {
 	Event    string    `json:"event"` // "usage"
 	Node     string    `json:"node"`
@@ -105,7 +105,8 @@ func New(cfg Config) *Meter {
 	return &Meter{cfg: cfg, run: auth.NewID(), since: time.Now(), sequence: map[string]uint64{}, wake: make(chan struct{}, 1)}
 }
 
-// Run asks and reports until ctx ends. What was used until then is reported too, if the backend answers at once.
+// Run asks and reports until ctx ends. What was used until then is reported too, if the backend
+// answers at once.
 func (m *Meter) Run(ctx context.Context) {
 	var sender sync.WaitGroup
 	sender.Go(func() { m.deliver(ctx) })

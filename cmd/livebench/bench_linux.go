@@ -186,7 +186,8 @@ func (b *rig) unpublish() {
 	}
 }
 
-// send has every stream send so many GOPs, or go on for good when gops is negative. Await tells when they are sent.
+// send has every stream send so many GOPs, or go on for good when gops is negative. Await tells
+// when they are sent.
 func (b *rig) send(gops int) { b.each(func(l *loop) { l.pacer.begin(gops) }) }
 
 // await waits until all streams have paused.
@@ -269,8 +270,8 @@ func (b *rig) arrive() error {
 	return nil
 }
 
-// parses chooses one of every so many players, each time another place: streams and protocols take turns too, and each
-// should have one that parses.
+// parses chooses one of every so many players, each time another place: streams and protocols take
+// turns too, and each should have one that parses.
 func parses(player, every int) bool { return player%every == player/every%every }
 
 // prepareJoins tells the loops where players that come on top play.
@@ -288,7 +289,8 @@ func (b *rig) prepareJoins() {
 	}
 }
 
-// settle waits until nothing has arrived for a while. It does not wait for ever, and says whether it came to that.
+// settle waits until nothing has arrived for a while. It does not wait for ever, and says whether
+// it came to that.
 func (b *rig) settle() bool {
 	var last uint64
 	quiet := time.Now()
@@ -304,7 +306,8 @@ func (b *rig) settle() bool {
 	return false
 }
 
-// stall makes the players that were chosen stop reading for a window, then read again, and watches them and the others.
+// stall makes the players that were chosen stop reading for a window, then read again, and watches
+// them and the others.
 func (b *rig) stall(before Window) (*Stall, error) {
 	s := &Stall{Players: len(b.stalled), RSSBefore: before.RSS}
 	chosen := map[*loop][]*player{}

@@ -6,13 +6,14 @@ import (
 	"fmt"
 )
 
-// receiver takes what a parser finds. head holds the first headSize bytes of a media payload (all of a command's) and is
-// only good during the call; size is the payload's true size.
+// receiver takes what a parser finds. head holds the first headSize bytes of a media payload (all
+// of a command's) and is only good during the call; size is the payload's true size.
 type receiver interface {
 	message(kind byte, head []byte, size int) error
 }
 
-// chunkReader reads an RTMP chunk stream (RTMP 1.0 §5.3) that arrives in pieces. It keeps the heads of messages only.
+// chunkReader reads an RTMP chunk stream (RTMP 1.0 §5.3) that arrives in pieces. It keeps the heads
+// of messages only.
 type chunkReader struct {
 	to      receiver
 	chunk   int // their chunk size
@@ -147,7 +148,8 @@ func (r *chunkReader) body(b []byte) error {
 	return r.to.message(s.kind, head, s.size)
 }
 
-// appendMessage appends a message as chunks of at most chunk bytes: format 0, then format 3 (RTMP 1.0 §5.3.1).
+// appendMessage appends a message as chunks of at most chunk bytes: format 0, then format 3 (RTMP
+// 1.0 §5.3.1).
 func appendMessage(b []byte, id, kind byte, stream, timestamp uint32, payload []byte, chunk int) []byte {
 	n := len(payload)
 	b = append(b, id, byte(timestamp>>16), byte(timestamp>>8), byte(timestamp), byte(n>>16), byte(n>>8), byte(n), kind)

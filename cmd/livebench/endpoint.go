@@ -45,19 +45,22 @@ func parseEndpoint(raw string) (endpoint, error) {
 	return e, nil
 }
 
-// app and stream are the two halves of an RTMP URL's path; what follows the first slash, query and all, is the stream.
+// app and stream are the two halves of an RTMP URL's path; what follows the first slash, query and
+// all, is the stream.
 func (e endpoint) app() string    { app, _, _ := strings.Cut(e.path, "/"); return app }
 func (e endpoint) stream() string { _, stream, _ := strings.Cut(e.path, "/"); return stream }
 
-// expand fills in a URL template: {i} is the stream's number, {room} and {member} its room and place in it.
+// expand fills in a URL template: {i} is the stream's number, {room} and {member} its room and
+// place in it.
 func expand(template string, stream, members int) string {
 	members = max(members, 1)
 	return strings.NewReplacer("{i}", strconv.Itoa(stream), "{room}", strconv.Itoa(stream/members),
 		"{member}", strconv.Itoa(stream%members)).Replace(template)
 }
 
-// signedURL runs a command that prints a URL, for servers whose URLs must be signed: {stream}, {action} (publish or play)
-// and {proto} (rtmp, flv or ws) are replaced in it. The last word printed that looks like a URL counts.
+// signedURL runs a command that prints a URL, for servers whose URLs must be signed: {stream},
+// {action} (publish or play) and {proto} (rtmp, flv or ws) are replaced in it. The last word
+// printed that looks like a URL counts.
 func signedURL(command, stream, action, proto string) (string, error) {
 	words := strings.Fields(strings.NewReplacer("{stream}", stream, "{action}", action, "{proto}", proto).Replace(command))
 	if len(words) == 0 {

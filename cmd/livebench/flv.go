@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// flvReader reads an FLV byte stream (FLV 10.1 E.2 ff.) that arrives in pieces. It keeps the heads of tags only.
+// flvReader reads an FLV byte stream (FLV 10.1 E.2 ff.) that arrives in pieces. It keeps the heads
+// of tags only.
 type flvReader struct {
 	to     receiver
 	skip   int // bytes of no interest: what follows a tag, or the file header
@@ -76,7 +77,8 @@ func appendTag(b []byte, kind byte, timestamp uint32, payload []byte) []byte {
 // feeder is a parser that takes bytes as they come.
 type feeder interface{ feed([]byte) error }
 
-// frameReader unwraps a server's WebSocket frames (RFC 6455 §5.2) and hands on what data frames carry.
+// frameReader unwraps a server's WebSocket frames (RFC 6455 §5.2) and hands on what data frames
+// carry.
 type frameReader struct {
 	to     feeder
 	reply  func(pong []byte) // a whole frame, masked
@@ -150,8 +152,8 @@ func (r *frameReader) control() error {
 	return nil
 }
 
-// clientFrame is a whole WebSocket frame, masked with zeros, which leaves the payload as it is (RFC 6455 §5.3 asks for
-// a random key to protect proxies from browsers' scripts; there are none here).
+// clientFrame is a whole WebSocket frame, masked with zeros, which leaves the payload as it is (RFC
+// 6455 §5.3 asks for a random key to protect proxies from browsers' scripts; there are none here).
 func clientFrame(opcode byte, payload []byte) []byte {
 	b := []byte{0x80 | opcode}
 	switch n := len(payload); {

@@ -29,8 +29,8 @@ const (
 	audioStampAt = 2
 )
 
-// A 1280x720 baseline stream of ffmpeg's, and AAC-LC at 44.1 kHz stereo: the configuration is real, so that servers which
-// read it find what they expect; the pictures are filler.
+// A 1280x720 baseline stream of ffmpeg's, and AAC-LC at 44.1 kHz stereo: the configuration is real,
+// so that servers which read it find what they expect; the pictures are filler.
 const (
 	avcConfig = "0142c01fffe100196742c01fd9005005bb0110000003001000000303c0f1832480" + "01000568cb83cb20"
 	aacConfig = "1210"
@@ -73,7 +73,8 @@ func newFrames(m Media) frames {
 	return f
 }
 
-// videoFrame is an AVC coded frame (FLV 10.1 E.4.3.1) of two NAL units: an SEI that will hold the stamp, and filler.
+// videoFrame is an AVC coded frame (FLV 10.1 E.4.3.1) of two NAL units: an SEI that will hold the
+// stamp, and filler.
 func videoFrame(first, nal byte, size int) []byte {
 	const sei = 3 + 16 + stampSize + 1
 	size = max(size, 5+4+sei+4+2)
@@ -94,7 +95,8 @@ func filler(n int) []byte {
 	return b
 }
 
-// isKeyframe reports whether a video payload starts a GOP: legacy AVC (FLV 10.1 E.4.3.1) and enhanced headers.
+// isKeyframe reports whether a video payload starts a GOP: legacy AVC (FLV 10.1 E.4.3.1) and
+// enhanced headers.
 func isKeyframe(head []byte) bool {
 	if len(head) < 2 {
 		return false

@@ -2,8 +2,8 @@ package main
 
 import "math/bits"
 
-// Histogram counts durations in nanoseconds in log-linear buckets: 128 to an octave, so a quantile is at most 0.8 % off,
-// whatever its size. It is owned by one goroutine; Merge joins several.
+// Histogram counts durations in nanoseconds in log-linear buckets: 128 to an octave, so a quantile
+// is at most 0.8 % off, whatever its size. It is owned by one goroutine; Merge joins several.
 type Histogram struct {
 	count  uint64
 	max    int64
@@ -35,7 +35,8 @@ func bucketValue(i int) int64 {
 	return low + int64(1)<<shift/2
 }
 
-// Add counts one duration. A negative one, which only a clock that was set back gives, counts as zero.
+// Add counts one duration. A negative one, which only a clock that was set back gives, counts as
+// zero.
 func (h *Histogram) Add(v int64) {
 	v = max(v, 0)
 	h.count++

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// loop drives players and publishers from one thread with one epoll descriptor. Everything but calls belongs to that thread: others
-// reach it by do.
+// loop drives players and publishers from one thread with one epoll descriptor. Everything but
+// calls belongs to that thread: others reach it by do.
 type loop struct {
 	epoll, wake int
 	prompt      int           // an epoll descriptor inside epoll, of the players that parse: latency is measured there
@@ -160,8 +160,8 @@ func (l *loop) run() {
 	}
 }
 
-// turn sends what is due, waits for events, at most for so long, and sees to them. It says whether there may be more
-// already.
+// turn sends what is due, waits for events, at most for so long, and sees to them. It says whether
+// there may be more already.
 func (l *loop) turn(timeout time.Duration) bool {
 	n := epollWait(l.epoll, l.events, min(l.pacer.turn(), timeout))
 	l.time = now()
@@ -179,8 +179,9 @@ func (l *loop) turn(timeout time.Duration) bool {
 	return n == len(l.events)
 }
 
-// readPrompt serves the players that parse, before the others: hundreds that only count bytes would stand before them
-// in the queue, and their reading, not the server, would set the latency that is measured.
+// readPrompt serves the players that parse, before the others: hundreds that only count bytes would
+// stand before them in the queue, and their reading, not the server, would set the latency that is
+// measured.
 func (l *loop) readPrompt() {
 	for _, e := range l.first[:epollWait(l.prompt, l.first, 0)] {
 		l.dispatch(e)

@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// pacer sends the frames of some publishers, each when it is due, on the thread of a loop: one thread more, and they would
-// wait for each other's turn on a small machine, which looks like the server's latency. It runs whole GOPs: paused, every stream
-// stands before a keyframe, so that a window begins and ends at the same place of every stream and what was sent in it can
-// be compared with what came out.
+// pacer sends the frames of some publishers, each when it is due, on the thread of a loop: one
+// thread more, and they would wait for each other's turn on a small machine, which looks like the
+// server's latency. It runs whole GOPs: paused, every stream stands before a keyframe, so that a
+// window begins and ends at the same place of every stream and what was sent in it can be compared
+// with what came out.
 type pacer struct {
 	media      Media
 	publishers []*publisher
@@ -45,8 +46,8 @@ func newPacer(m Media, publishers []*publisher, streams int) *pacer {
 	return p
 }
 
-// begin has every stream send so many GOPs, or go on for good when gops is negative. Their phases are spread evenly over
-// one frame's time.
+// begin has every stream send so many GOPs, or go on for good when gops is negative. Their phases
+// are spread evenly over one frame's time.
 func (p *pacer) begin(gops int) {
 	p.heap, p.halt, p.late = p.heap[:0], false, Histogram{}
 	clear(p.paused)

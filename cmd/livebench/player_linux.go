@@ -15,7 +15,8 @@ const (
 	joining              // comes, waits for a keyframe, stays for a moment
 )
 
-// player is one connection that plays. It parses what comes until its first keyframe; then most only count bytes.
+// player is one connection that plays. It parses what comes until its first keyframe; then most
+// only count bytes.
 type player struct {
 	// static
 	endpoint   endpoint
@@ -79,8 +80,8 @@ func (l *loop) event(p *player, events uint32) {
 	}
 }
 
-// read takes what the socket holds: a read that fills less than was offered has emptied it, and the edge-triggered epoll
-// tells of more.
+// read takes what the socket holds: a read that fills less than was offered has emptied it, and the
+// edge-triggered epoll tells of more.
 func (l *loop) read(p *player, drain bool) {
 	for p.fd >= 0 && !p.stalled {
 		n, ok := l.readOnce(p, len(l.buffer))
@@ -90,7 +91,8 @@ func (l *loop) read(p *player, drain bool) {
 	}
 }
 
-// readOnce reads at most limit bytes. It is not ok when there was nothing or the connection has ended.
+// readOnce reads at most limit bytes. It is not ok when there was nothing or the connection has
+// ended.
 func (l *loop) readOnce(p *player, limit int) (int, bool) {
 	flags := syscall.MSG_DONTWAIT
 	drained := p.playing && !p.parse
@@ -216,8 +218,8 @@ func (p *player) begin() {
 	}
 }
 
-// judge watches a stalled player that reads again: when does it see the live edge, and does its first picture after the
-// gap stand on a keyframe?
+// judge watches a stalled player that reads again: when does it see the live edge, and does its
+// first picture after the gap stand on a keyframe?
 func (p *player) judge(kind byte, key bool, s stamp) {
 	l := p.loop
 	if kind == kindVideo && !p.judged && p.last[1] > 0 && s.sequence > p.last[1]+1 {

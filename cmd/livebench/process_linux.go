@@ -81,8 +81,8 @@ func (p processes) measure() usage {
 	return u
 }
 
-// residentSize is a process's RSS. /proc/PID/statm may be some pages behind (it sums per-thread counters late), the sum
-// in smaps_rollup is exact.
+// residentSize is a process's RSS. /proc/PID/statm may be some pages behind (it sums per-thread
+// counters late), the sum in smaps_rollup is exact.
 func residentSize(pid int) int64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {

@@ -123,7 +123,8 @@ func (p *publisher) failure() error {
 	return p.err
 }
 
-// send writes b as far as the socket takes it and keeps the rest: a slow server must not make the other publishers late.
+// send writes b as far as the socket takes it and keeps the rest: a slow server must not make the
+// other publishers late.
 func (p *publisher) send(b []byte) error {
 	if len(p.pending) > 0 {
 		p.pending = append(p.pending, b...)

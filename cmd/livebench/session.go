@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// session is a protocol's client side without its socket: bytes in, bytes out. The same code serves players in the epoll
-// loop and publishers that block.
+// session is a protocol's client side without its socket: bytes in, bytes out. The same code serves
+// players in the epoll loop and publishers that block.
 type session interface {
 	open()             // puts the first bytes out
 	feed([]byte) error // takes what the server sent
@@ -162,7 +162,8 @@ func (s *rtmpSession) reply(values []any) error {
 	return nil
 }
 
-// status is the object in a server's answer that says what became of a command (RTMP 1.0 §7.2.1.1, §7.2.2).
+// status is the object in a server's answer that says what became of a command (RTMP 1.0 §7.2.1.1,
+// §7.2.2).
 type status map[string]any
 
 func statusOf(values []any) status {

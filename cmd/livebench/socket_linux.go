@@ -10,11 +10,13 @@ import (
 	"unsafe"
 )
 
-// Plain system calls, for the costs' sake: Go's netpoller wakes a goroutine for each socket, one epoll loop reads them all.
+// Plain system calls, for the costs' sake: Go's netpoller wakes a goroutine for each socket, one
+// epoll loop reads them all.
 
 const epollET = 1 << 31
 
-// dial starts a connection and does not wait for it. A receive buffer of other than 0 bytes does not grow.
+// dial starts a connection and does not wait for it. A receive buffer of other than 0 bytes does
+// not grow.
 func dial(e endpoint, buffer int) (int, error) {
 	var to syscall.Sockaddr = &syscall.SockaddrInet6{Port: int(e.addr.Port()), Addr: e.addr.Addr().As16()}
 	family := syscall.AF_INET6
@@ -39,7 +41,8 @@ func dial(e endpoint, buffer int) (int, error) {
 	return fd, nil
 }
 
-// recv reads once. With MSG_TRUNC a TCP socket throws the bytes away uncopied and tells only how many (tcp(7)).
+// recv reads once. With MSG_TRUNC a TCP socket throws the bytes away uncopied and tells only how
+// many (tcp(7)).
 func recv(fd int, b []byte, flags int) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
 		uintptr(flags), 0, 0)
@@ -65,10 +68,11 @@ func socketError(fd int) error {
 	return nil
 }
 
-// epollWait waits at most so long for events. Like the sleeper's it is a raw call: the Go scheduler does not know that the
-// thread waits. Its processor stays with the thread, instead of being taken away every time by a monitor that wakes each
-// 20 microseconds to do so; reserveProcessors has made enough of them. An interruption is an empty batch. Before Linux 5.11
-// there are whole milliseconds only, rounded down: it then asks all the time, rather than be late.
+// epollWait waits at most so long for events. Like the sleeper's it is a raw call: the Go scheduler
+// does not know that the thread waits. Its processor stays with the thread, instead of being taken
+// away every time by a monitor that wakes each 20 microseconds to do so; reserveProcessors has made
+// enough of them. An interruption is an empty batch. Before Linux 5.11 there are whole milliseconds
+// only, rounded down: it then asks all the time, rather than be late.
 func epollWait(fd int, events []syscall.EpollEvent, timeout time.Duration) int {
 	const epollPwait2 = 441 // on every architecture
 	t := struct{ sec, nsec int64 }{int64(timeout / time.Second), int64(timeout % time.Second)}
@@ -87,11 +91,12 @@ func epollWait(fd int, events []syscall.EpollEvent, timeout time.Duration) int {
 	panic(os.NewSyscallError("epoll_wait", errno)) // a bug of ours: no foreign byte leads here
 }
 
-// reserveProcessors gives each of n threads that wait in raw calls a processor of Go's scheduler for itself.
+// reserveProcessors gives each of n threads that wait in raw calls a processor of Go's scheduler
+// for itself.
 func reserveProcessors(n int) { runtime.GOMAXPROCS(runtime.NumCPU() + n) }
 
-// preciseSleeper keeps the calling goroutine on one thread whose sleeps end within microseconds of the time asked for:
-// Go's own timers round up to a millisecond, the kernel's slack is 50 µs.
+// preciseSleeper keeps the calling goroutine on one thread whose sleeps end within microseconds of
+// the time asked for: Go's own timers round up to a millisecond, the kernel's slack is 50 µs.
 func preciseSleeper() func(time.Duration) {
 	runtime.LockOSThread()
 	const setTimerSlack = 29 // PR_SET_TIMERSLACK
@@ -113,8 +118,9 @@ func raiseFileLimit() uint64 {
 	return l.Cur
 }
 
-// processTime is the CPU time that all threads of a process have used, in nanoseconds, living and dead: its clock's id is
-// made of its number (clock_getcpuclockid(3)). The same sum in /proc/PID/stat is rounded to 10 ms.
+// processTime is the CPU time that all threads of a process have used, in nanoseconds, living and
+// dead: its clock's id is made of its number (clock_getcpuclockid(3)). The same sum in
+// /proc/PID/stat is rounded to 10 ms.
 func processTime(pid int) (int64, error) {
 	const scheduled = 2 // CPUCLOCK_SCHED
 	var t syscall.Timespec

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A stamp says, inside a frame's payload, who sent it when, so that it survives every relay that keeps payloads. It is
-// plain text: no byte of it is zero, so it needs no emulation prevention inside an H.264 NAL unit (H.264 §7.4.1).
+// A stamp says, inside a frame's payload, who sent it when, so that it survives every relay that
+// keeps payloads. It is plain text: no byte of it is zero, so it needs no emulation prevention
+// inside an H.264 NAL unit (H.264 §7.4.1).
 //
 //	"LBv1" stream:4 sequence:8 nanoseconds:16, all hexadecimal
 type stamp struct {
@@ -52,8 +53,8 @@ func (s stamp) put(b []byte) {
 	putHex(b[16:32], uint64(s.sent))
 }
 
-// findStamp looks for a stamp in the head of a payload: at the place where the publisher put it, or, when a relay has
-// re-muxed the frame, wherever it is.
+// findStamp looks for a stamp in the head of a payload: at the place where the publisher put it,
+// or, when a relay has re-muxed the frame, wherever it is.
 func findStamp(head []byte, at int) (stamp, bool) {
 	if len(head) < at+stampSize || string(head[at:at+4]) != stampMagic {
 		if at = bytes.Index(head, []byte(stampMagic)); at < 0 || len(head) < at+stampSize {
@@ -69,6 +70,6 @@ func findStamp(head []byte, at int) (stamp, bool) {
 
 var clockStart = time.Now()
 
-// now is the time of day in nanoseconds, read from the monotonic clock: it does not jump while we run, and two
-// processes of one machine agree on it closely enough.
+// now is the time of day in nanoseconds, read from the monotonic clock: it does not jump while we
+// run, and two processes of one machine agree on it closely enough.
 func now() int64 { return clockStart.UnixNano() + int64(time.Since(clockStart)) }

@@ -16,8 +16,8 @@ type row struct {
 	reports         []Report
 }
 
-// table prints reports as markdown: medians, and ratios to the floor taken round by round, since a machine's figures
-// drift from one minute to the next but hardly within one round.
+// table prints reports as markdown: medians, and ratios to the floor taken round by round, since a
+// machine's figures drift from one minute to the next but hardly within one round.
 func table(args []string, out io.Writer) error {
 	f := flag.NewFlagSet("livebench table", flag.ContinueOnError)
 	floor := f.String("floor", "floor", "label of the floor, which ratios refer to")
@@ -83,7 +83,8 @@ func (r *row) ratio(other *row, field func(*Report) float64) float64 {
 	return middle(v)
 }
 
-// faults are frames lost, out of order or foreign, and players that ended or got too few bytes, in all rounds.
+// faults are frames lost, out of order or foreign, and players that ended or got too few bytes, in
+// all rounds.
 func (r *row) faults() string {
 	var lost, disorder, short, ended int
 	for _, p := range r.reports {

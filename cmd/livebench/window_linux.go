@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// controlSlack is how many bytes two players of one stream may differ by in a window without a frame missing: pings and
-// the like. The smallest frame is larger.
+// controlSlack is how many bytes two players of one stream may differ by in a window without a
+// frame missing: pings and the like. The smallest frame is larger.
 const controlSlack = 100
 
 // group is what all players of one stream over one protocol have in common: the same bytes.
@@ -70,8 +70,8 @@ func (b *rig) window(gops int, joins float64) (Window, error) {
 	return w, nil
 }
 
-// quiet waits until nothing moves: publishers stand before a keyframe and all they sent has arrived. Streams that
-// somebody else publishes cannot be made quiet.
+// quiet waits until nothing moves: publishers stand before a keyframe and all they sent has
+// arrived. Streams that somebody else publishes cannot be made quiet.
 func (b *rig) quiet() error {
 	if !b.publishes() {
 		return nil
@@ -89,7 +89,8 @@ func (b *rig) quiet() error {
 
 func (b *rig) publishes() bool { return len(b.publishers) > 0 }
 
-// local reports whether we see the server's processes: else nobody knows what of the machine's work is its.
+// local reports whether we see the server's processes: else nobody knows what of the machine's work
+// is its.
 func (b *rig) local() bool { return len(b.processes) > 0 }
 
 // begin starts a window on the loop.

@@ -2,8 +2,8 @@ package main
 
 import "encoding/binary"
 
-// wireForms are a stream's messages as they go to the server, one of each sort: only timestamp, message stream id and
-// stamp change.
+// wireForms are a stream's messages as they go to the server, one of each sort: only timestamp,
+// message stream id and stamp change.
 type wireForms struct {
 	frames            frames
 	flv               bool

@@ -1,6 +1,7 @@
 //go:build ignore
 
-// Token04 for login and signed media URLs, for a Go backend that cannot import package auth: standard library only.
+// Token04 for login and signed media URLs, for a Go backend that cannot import package auth:
+// standard library only.
 //
 //	go run token04.go token APP_ID USER SECRET SECONDS [PAYLOAD]
 //	go run token04.go url BASE APP STREAM publish|play USER SECRET SECONDS
@@ -24,9 +25,10 @@ import (
 	"time"
 )
 
-// Token04 makes a login token (AES-256-GCM). payload "" permits everything to this user. To restrict, give the JSON text of
-// {"room_id": "room1", "privilege": {"1": 1, "2": 1}, "stream_id_list": ["a", "b"]}
-// 1 = log in, 2 = publish; room_id "" = any room; stream_id_list null = any stream.
+// Token04 makes a login token (AES-256-GCM). payload "" permits everything to this user. To
+// restrict, give the JSON text of {"room_id": "room1", "privilege": {"1": 1, "2": 1},
+// "stream_id_list": ["a", "b"]} 1 = log in, 2 = publish; room_id "" = any room; stream_id_list null
+// = any stream.
 func Token04(appID int64, user, secret string, seconds int64, payload string) (string, error) {
 	if len(secret) != 32 {
 		return "", errors.New("the secret must have 32 bytes")

@@ -1,7 +1,7 @@
 package flv
 
-// amf walks over AMF0 values (E-RTMP v2, "Action Message Format"), of which the relay reads few. What is broken ends
-// the walk.
+// amf walks over AMF0 values (E-RTMP v2, "Action Message Format"), of which the relay reads few.
+// What is broken ends the walk.
 type amf struct {
 	b []byte
 	i int // where to read on
@@ -59,7 +59,8 @@ func (a *amf) enter() bool {
 	return false
 }
 
-// next reads the next property's name; its value is to be read or skipped then. False: there is none.
+// next reads the next property's name; its value is to be read or skipped then. False: there is
+// none.
 func (a *amf) next() ([]byte, bool) {
 	name, ok := a.name()
 	if ok && len(name) == 0 && a.i < len(a.b) && a.b[a.i] == amfObjectEnd {

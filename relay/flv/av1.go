@@ -5,8 +5,8 @@ import "fmt"
 // obuSequence is the obu_type of a sequence header (AV1 6.2.2).
 const obuSequence = 1
 
-// ParseAV1Config reads an AV1CodecConfigurationRecord (AV1-ISOBMFF 2.3.3), which may hold no sequence header: that is in the keyframe
-// then.
+// ParseAV1Config reads an AV1CodecConfigurationRecord (AV1-ISOBMFF 2.3.3), which may hold no
+// sequence header: that is in the keyframe then.
 func ParseAV1Config(body []byte) (VideoConfig, error) {
 	if len(body) < 4 || body[0] != 0x81 {
 		return VideoConfig{}, fmt.Errorf("%w: AV1 record of %d bytes", ErrBadConfig, len(body))

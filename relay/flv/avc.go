@@ -70,8 +70,8 @@ func cutNAL(b []byte) (nal, rest []byte) {
 	return b[2 : 2+n], b[2+n:]
 }
 
-// parameterSets finds the sequence parameter set of a record that is in use: the one that the last picture parameter set
-// refers to, or the first if none does.
+// parameterSets finds the sequence parameter set of a record that is in use: the one that the last
+// picture parameter set refers to, or the first if none does.
 type parameterSets struct {
 	configs  [32]VideoConfig // by id
 	read     uint32          // those that could be read, a bit each
@@ -96,8 +96,8 @@ func (s *parameterSets) add(c VideoConfig, id uint32, err error) {
 	s.read |= 1 << id
 }
 
-// refer takes a picture parameter set, behind its NAL header: its id, then that of what it refers to, in AVC (H.264
-// 7.3.2.2) as in HEVC (H.265 7.3.2.3).
+// refer takes a picture parameter set, behind its NAL header: its id, then that of what it refers
+// to, in AVC (H.264 7.3.2.2) as in HEVC (H.265 7.3.2.3).
 func (s *parameterSets) refer(pps []byte) {
 	r := &bits{b: pps}
 	r.ue()
@@ -178,8 +178,8 @@ func parseAVCSPS(sps []byte) (c VideoConfig, id uint32, err error) {
 	return c, id, nil
 }
 
-// avcChroma reads what the high profiles say of their samples. It returns chroma_format_idc: 1, 4:2:0, for all others;
-// 0 also for three planes coded by themselves.
+// avcChroma reads what the high profiles say of their samples. It returns chroma_format_idc: 1,
+// 4:2:0, for all others; 0 also for three planes coded by themselves.
 func avcChroma(r *bits, profile int) uint32 {
 	switch profile {
 	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:

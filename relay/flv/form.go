@@ -1,7 +1,7 @@
 package flv
 
-// HEVCForm is the header that HEVC frames carry towards a player: E-RTMP's with FourCC 'hvc1', or the older one of
-// Chinese CDNs with codec id 12 and AVC's header.
+// HEVCForm is the header that HEVC frames carry towards a player: E-RTMP's with FourCC 'hvc1', or
+// the older one of Chinese CDNs with codec id 12 and AVC's header.
 type HEVCForm uint8
 
 // The forms of HEVC video tags.
@@ -11,8 +11,9 @@ const (
 	HEVCLegacy               // codec id 12, as older players know it
 )
 
-// Form is the shape in which a player takes messages. The zero value is what every player knows: one video and one
-// audio track, AVC, AAC and MP3 under their legacy ids, nothing beside the media but the colours of HDR video.
+// Form is the shape in which a player takes messages. The zero value is what every player knows:
+// one video and one audio track, AVC, AAC and MP3 under their legacy ids, nothing beside the media
+// but the colours of HDR video.
 type Form struct {
 	HEVC   HEVCForm
 	Tracks bool // all tracks, in E-RTMP's multitrack envelope; else track 0 alone, without it
@@ -25,8 +26,8 @@ type Form struct {
 // AsPublished is the form in which nothing is changed or left out.
 var AsPublished = Form{Tracks: true, ModEx: true, AVC: true, Audio: true, Beside: true}
 
-// Reduce returns f without what makes no difference to a message with the given header, so that equal results mean
-// equal bytes; false: every player gets the message as it is.
+// Reduce returns f without what makes no difference to a message with the given header, so that
+// equal results mean equal bytes; false: every player gets the message as it is.
 func (f Form) Reduce(k Kind, h Header) (Form, bool) {
 	switch k {
 	case Script:
@@ -78,8 +79,9 @@ func (f Form) changes(k Kind, h Header) bool {
 	return false
 }
 
-// Rewrite returns a message's payload in form f: the same bytes where it has that form already, else a copy whose
-// codec's own bytes are the same; nil where a player of that form is better off without the message.
+// Rewrite returns a message's payload in form f: the same bytes where it has that form already,
+// else a copy whose codec's own bytes are the same; nil where a player of that form is better off
+// without the message.
 func (f Form) Rewrite(k Kind, payload []byte) []byte {
 	switch k {
 	case Audio:
@@ -144,7 +146,8 @@ func (f Form) drops(h Header) bool {
 	return h.Multitrack && h.Track != 0 && !f.Tracks || (h.Packet == Unknown || h.Packet == Command) && !f.Beside
 }
 
-// strip returns an enhanced message without the ModEx and without the multitrack envelope that f does not want.
+// strip returns an enhanced message without the ModEx and without the multitrack envelope that f
+// does not want.
 func (f Form) strip(p []byte, h Header) []byte {
 	envelope := h.Multitrack && !f.Tracks
 	if h.Codec == 0 || !envelope && (!h.ModEx || f.ModEx) {
@@ -172,8 +175,8 @@ const (
 	idHEVC = 12
 )
 
-// legacyVideo returns an enhanced AVC or HEVC message with a codec id and AVC's header (FLV 10.1, E.4.3.1); nil for a packet
-// that has no such form.
+// legacyVideo returns an enhanced AVC or HEVC message with a codec id and AVC's header (FLV 10.1,
+// E.4.3.1); nil for a packet that has no such form.
 func legacyVideo(p []byte, h Header, id byte) []byte {
 	var typ byte
 	switch h.Packet {
@@ -195,7 +198,8 @@ func legacyVideo(p []byte, h Header, id byte) []byte {
 	return append(b, body...)
 }
 
-// hevcFourCC returns an HEVC message of codec id 12 in E-RTMP's form, or as it is where it cannot be read.
+// hevcFourCC returns an HEVC message of codec id 12 in E-RTMP's form, or as it is where it cannot
+// be read.
 func hevcFourCC(p []byte, h Header) []byte {
 	body := h.Body(p)
 	var typ byte
@@ -219,14 +223,15 @@ func hevcFourCC(p []byte, h Header) []byte {
 	return append(b, body...)
 }
 
-// The first byte of legacy AAC, where the rest of it is fixed, and of MP3, whose frames say better themselves (FLV
-// 10.1, E.4.2.1): 44 kHz, 16 bits, stereo.
+// The first byte of legacy AAC, where the rest of it is fixed, and of MP3, whose frames say better
+// themselves (FLV 10.1, E.4.2.1): 44 kHz, 16 bits, stereo.
 const (
 	legacyAAC = 0xaf
 	legacyMP3 = 0x2f
 )
 
-// legacyAudio returns an enhanced AAC or MP3 message in its older form; nil for a packet that has none.
+// legacyAudio returns an enhanced AAC or MP3 message in its older form; nil for a packet that has
+// none.
 func legacyAudio(h Header, body []byte) []byte {
 	var head []byte
 	switch {
@@ -242,6 +247,6 @@ func legacyAudio(h Header, body []byte) []byte {
 	return append(append(make([]byte, 0, 2+len(body)), head...), body...)
 }
 
-// opusHead is the identification header (RFC 7845 §5.1) of a stream that tells none, which E-RTMP allows: stereo, as
-// a decoder for two channels also plays one; nothing to skip; 48 kHz.
+// opusHead is the identification header (RFC 7845 §5.1) of a stream that tells none, which E-RTMP
+// allows: stereo, as a decoder for two channels also plays one; nothing to skip; 48 kHz.
 var opusHead = []byte{'O', 'p', 'u', 's', 'H', 'e', 'a', 'd', 1, 2, 0, 0, 0x80, 0xbb, 0, 0, 0, 0, 0}

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// MakeLive sets to 0, in place, what an onMetaData message says of a file's length: the encoder may know when it will
-// end, but a page would show a seek bar of that length.
+// MakeLive sets to 0, in place, what an onMetaData message says of a file's length: the encoder may
+// know when it will end, but a page would show a seek bar of that length.
 func MakeLive(payload []byte) {
 	a, ok := openMetadata(payload)
 	for ok {
@@ -31,8 +31,8 @@ func openMetadata(payload []byte) (amf, bool) {
 	return a, h.Packet == Metadata && a.enter()
 }
 
-// metadata returns an onMetaData message that names the codecs as f has them, and only the tracks that are in it
-// (E-RTMP v2, "Enhancing onMetaData").
+// metadata returns an onMetaData message that names the codecs as f has them, and only the tracks
+// that are in it (E-RTMP v2, "Enhancing onMetaData").
 func (f Form) metadata(p []byte) []byte {
 	a, ok := openMetadata(p)
 	if !ok {
@@ -102,8 +102,9 @@ const (
 	transferHLG = 18
 )
 
-// isHDR says whether the body of a video Metadata packet (E-RTMP v2, "Enhanced Video") announces HDR colours, which a
-// player cannot do without; others only repeat what the codec's own headers say.
+// isHDR says whether the body of a video Metadata packet (E-RTMP v2, "Enhanced Video") announces
+// HDR colours, which a player cannot do without; others only repeat what the codec's own headers
+// say.
 func isHDR(body []byte) bool {
 	a := amf{b: body}
 	if m, ok := a.take(1); !ok || m[0] != amfString {

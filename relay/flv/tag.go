@@ -78,7 +78,8 @@ func AppendTag(dst []byte, k Kind, ts uint32, payload []byte) []byte {
 	return binary.BigEndian.AppendUint32(dst, uint32(TagHeaderSize+n))
 }
 
-// PutTag makes a tag of b, whose payload is in its place already: between [TagHeaderSize] and 4 other bytes.
+// PutTag makes a tag of b, whose payload is in its place already: between [TagHeaderSize] and 4
+// other bytes.
 func PutTag(b []byte, k Kind, ts uint32) {
 	n := len(b) - TagOverhead
 	appendTagHeader(b[:0], k, ts, n)

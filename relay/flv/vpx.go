@@ -18,7 +18,8 @@ func parseVP8Frame(b []byte) (VideoConfig, error) {
 	return c, nil
 }
 
-// parseVP9Frame reads the uncompressed header of a keyframe (VP9 6.2) up to the size of the picture.
+// parseVP9Frame reads the uncompressed header of a keyframe (VP9 6.2) up to the size of the
+// picture.
 func parseVP9Frame(b []byte) (VideoConfig, error) {
 	r := &bits{b: b, raw: true}
 	marker := r.u(2)

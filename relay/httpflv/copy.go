@@ -11,11 +11,12 @@ import (
 // ProtocolNode is the protocol of another node that takes a copy of a stream.
 const ProtocolNode = "node"
 
-// headerClock says what the timestamps of a copy are the low 32 bits of: a DTS of the stream, near the first that follows.
+// headerClock says what the timestamps of a copy are the low 32 bits of: a DTS of the stream, near
+// the first that follows.
 const headerClock = "Liverelay-Clock"
 
-// ServeCopy plays a stream to another node, which the caller knows: as it was published, on its own clock, from the last
-// keyframe. What stands in the reply's header goes out with it.
+// ServeCopy plays a stream to another node, which the caller knows: as it was published, on its own
+// clock, from the last keyframe. What stands in the reply's header goes out with it.
 func (h *Handler) ServeCopy(w http.ResponseWriter, r *http.Request, name relay.Name) {
 	h.init()
 	h.mu.Lock()

@@ -93,7 +93,8 @@ func mediaPath(path string) (string, bool) {
 	return strings.CutSuffix(strings.Trim(path, "/ \t\r\n"), ".flv")
 }
 
-// parsePath finds the name in the path of a request. With an error, the app is what stands in its place.
+// parsePath finds the name in the path of a request. With an error, the app is what stands in its
+// place.
 func parsePath(path string) (name relay.Name, isFLV bool, err error) {
 	path, isFLV = mediaPath(path)
 	app, stream, _ := strings.Cut(path, "/")
@@ -255,7 +256,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	door.Refuse(w, o.Status, text)
 }
 
-// life is what the log says of a request that was refused: nothing is known of it but what it asked for.
+// life is what the log says of a request that was refused: nothing is known of it but what it asked
+// for.
 func (h *Handler) life(r *http.Request) door.Life {
 	l := door.Life{Log: h.log, Role: door.RolePlayer, Stream: shorten(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), ".flv")),
 		Remote: remote(r), Protocol: ProtocolHTTP}

@@ -22,8 +22,8 @@ import (
 	"liverelay/relay/socket"
 )
 
-// player is one connection that plays. The relay writes to it. It has a goroutine only while the peer has something
-// to say: that it leaves, or a ping.
+// player is one connection that plays. The relay writes to it. It has a goroutine only while the
+// peer has something to say: that it leaves, or a ping.
 type player struct {
 	// static once registered
 	h       *Handler
@@ -110,7 +110,8 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return nil
 }
 
-// fileHeader names the tracks that the stream has shown, but for what the player says that it takes.
+// fileHeader names the tracks that the stream has shown, but for what the player says that it
+// takes.
 func (o *options) fileHeader(sub *relay.Subscriber) []byte {
 	audio, video := sub.Kinds()
 	if o.hasAudio != nil {

@@ -10,9 +10,9 @@ import (
 	"liverelay/relay/door"
 )
 
-// Probe answers ?probe=1: would this request be let in, and what is there to play? A page asks before it connects, because
-// a browser tells no script why a WebSocket was refused and complains in its console, whoever catches the error. The
-// status is therefore 200 also for a refusal.
+// Probe answers ?probe=1: would this request be let in, and what is there to play? A page asks
+// before it connects, because a browser tells no script why a WebSocket was refused and complains
+// in its console, whoever catches the error. The status is therefore 200 also for a refusal.
 type Probe struct {
 	Result string       `json:"result"`          // ok, or why not: denied, expired, bad_request, limit, closed, error
 	Error  string       `json:"error,omitempty"` // the same in words
@@ -27,8 +27,8 @@ type ProbeStream struct {
 	Audio *ProbeTrack `json:"audio,omitempty"`
 }
 
-// ProbeTrack is one track. A player that shows a frame of the clock c shows it now - age_ms - clock + c after it came
-// to this node, with now and clock as here.
+// ProbeTrack is one track. A player that shows a frame of the clock c shows it now - age_ms - clock
+// + c after it came to this node, with now and clock as here.
 type ProbeTrack struct {
 	Codec     string  `json:"codec"` // FourCC
 	Width     int     `json:"width,omitempty"`

@@ -16,8 +16,9 @@ import (
 // wordInterval is how often a publisher is told what has arrived, while anything arrives.
 const wordInterval = 500 * time.Millisecond
 
-// word is what a publisher is told in a text frame: a browser cannot see how much of what it sent has left the machine
-// (its bufferedAmount is 0 while megabytes are under way), so it lowers its bitrate by the difference to this.
+// word is what a publisher is told in a text frame: a browser cannot see how much of what it sent
+// has left the machine (its bufferedAmount is 0 while megabytes are under way), so it lowers its
+// bitrate by the difference to this.
 type word struct {
 	Type  string  `json:"type"`            // "arrived"
 	Bytes uint64  `json:"bytes"`           // of FLV
@@ -54,7 +55,8 @@ func (w *word) arrived(kind flv.Kind, timestamp uint32) {
 	w.unsaid = true
 }
 
-// sayWord tells the publisher, when it is time. A peer that never reads is left alone once its kernel is full.
+// sayWord tells the publisher, when it is time. A peer that never reads is left alone once its
+// kernel is full.
 func (p *publisher) sayWord(now time.Time) error {
 	if p.word.due.IsZero() || !p.word.unsaid || now.Before(p.word.due) {
 		return nil
@@ -73,7 +75,8 @@ func (p *publisher) sayWord(now time.Time) error {
 	return nil
 }
 
-// tell writes a frame that may as well not be written. The error is a deadline exceeded only if no byte of it was.
+// tell writes a frame that may as well not be written. The error is a deadline exceeded only if no
+// byte of it was.
 func (p *publisher) tell(frame []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -23,8 +23,8 @@ type ClientConfig struct {
 	TLS       *tls.Config   // for rtmps; nil: the system's roots
 }
 
-// Client pushes one stream to another RTMP server, or pulls one from it. The server itself uses none yet: end-to-end
-// tests do.
+// Client pushes one stream to another RTMP server, or pulls one from it. The server itself uses
+// none yet: end-to-end tests do.
 type Client struct {
 	// static
 	conn    net.Conn

@@ -213,15 +213,16 @@ const (
 	capsNanoOffset = 0x08
 )
 
-// Further flags of connect: what a peer can do with a codec (FourCcInfoMask), and with video (videoFunction).
+// Further flags of connect: what a peer can do with a codec (FourCcInfoMask), and with video
+// (videoFunction).
 const (
 	canDecode        = 0x01
 	functionHDR      = 0x02
 	functionMetadata = 0x04
 )
 
-// announced returns the form of media that a peer says in connect it knows: capsEx for multitrack and ModEx, fourCcList
-// and the maps for codecs by FourCC.
+// announced returns the form of media that a peer says in connect it knows: capsEx for multitrack
+// and ModEx, fourCcList and the maps for codecs by FourCC.
 func announced(request map[string]any) flv.Form {
 	var f flv.Form
 	list, _ := request["fourCcList"].([]any)

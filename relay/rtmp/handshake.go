@@ -47,9 +47,10 @@ type handshakeScratch struct {
 
 var handshakePool = sync.Pool{New: func() any { return new(handshakeScratch) }}
 
-// serverHandshake answers a client: signed where the client signed, plain otherwise: then S2 is C1 byte for byte, as encoders
-// compare the two and complain, although RTMP 1.0 §5.2.4 has a time of the server's in the second four. What is in C2 does not matter: real clients send
-// anything. random fills S1 and S2. The caller sets the deadline.
+// serverHandshake answers a client: signed where the client signed, plain otherwise: then S2 is C1
+// byte for byte, as encoders compare the two and complain, although RTMP 1.0 §5.2.4 has a time of
+// the server's in the second four. What is in C2 does not matter: real clients send anything.
+// random fills S1 and S2. The caller sets the deadline.
 func serverHandshake(r io.Reader, w io.Writer, random io.Reader) error {
 	x := handshakePool.Get().(*handshakeScratch)
 	defer handshakePool.Put(x)

@@ -166,7 +166,8 @@ func (in *input) peek(n int) ([]byte, error) {
 // skip takes n bytes that were peeked.
 func (in *input) skip(n int) { in.r += n }
 
-// some reads into p, which is not empty, what there is. Large parts go past the buffer. The error is never io.EOF.
+// some reads into p, which is not empty, what there is. Large parts go past the buffer. The error
+// is never io.EOF.
 func (in *input) some(p []byte) (int, error) {
 	if in.r == in.w {
 		in.borrow()

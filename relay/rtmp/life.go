@@ -22,8 +22,8 @@ func (s *session) life(role string, began time.Time) door.Life {
 	return l
 }
 
-// report logs the end and counts it: the one line that a connection leaves which is no player's, and no publisher's that has
-// ended before.
+// report logs the end and counts it: the one line that a connection leaves which is no player's,
+// and no publisher's that has ended before.
 func (s *session) report(err error, publishing bool) {
 	row := outcomeOf(err)
 	defer s.server.stats.Result(row.Result)

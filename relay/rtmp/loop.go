@@ -9,15 +9,16 @@ import (
 	"liverelay/relay/socket"
 )
 
-// loop is an event loop for publishers of small streams, which makes their fan-outs together. Thousands of such
-// sessions share one. A large stream's fan-out would hold the others up: it is its own goroutine's affair.
+// loop is an event loop for publishers of small streams, which makes their fan-outs together.
+// Thousands of such sessions share one. A large stream's fan-out would hold the others up: it is
+// its own goroutine's affair.
 type loop struct {
 	*socket.Loop
 	turn *relay.Turn
 }
 
-// newLoops makes a loop for every second processor. The other half is left to everything else, publishers that find all
-// loops full among it.
+// newLoops makes a loop for every second processor. The other half is left to everything else,
+// publishers that find all loops full among it.
 func newLoops(r *relay.Relay) []*loop {
 	var loops []*loop
 	for range runtime.GOMAXPROCS(0) / 2 {
@@ -29,9 +30,10 @@ func newLoops(r *relay.Relay) []*loop {
 	return loops
 }
 
-// loopFrom is from how many publishers on event loops are used; they are left below half of it. A loop waits a moment for several
-// publishers' messages to come together, and a system call that waits keeps Go's scheduler busy: a single stream's frame costs ten
-// times as much in a loop as on a goroutine, and comes later; at some 60 publishers both cost the same.
+// loopFrom is from how many publishers on event loops are used; they are left below half of it. A
+// loop waits a moment for several publishers' messages to come together, and a system call that
+// waits keeps Go's scheduler busy: a single stream's frame costs ten times as much in a loop as on
+// a goroutine, and comes later; at some 60 publishers both cost the same.
 const loopFrom = 64
 
 // loop returns the loop for the session as it is now, and its connection; nil: none.
@@ -50,8 +52,8 @@ func (s *session) loop() (*loop, *door.Conn) {
 	return best, conn
 }
 
-// serveIn handles messages in a loop, until that is no longer the place for them. It has not if the loop could not take
-// the connection.
+// serveIn handles messages in a loop, until that is no longer the place for them. It has not if the
+// loop could not take the connection.
 func (s *session) serveIn(l *loop, conn *door.Conn) (ran bool, err error) {
 	publisher := s.ingest.publisher
 	publisher.InTurn(l.turn)

@@ -16,11 +16,12 @@ import (
 	"liverelay/relay/socket"
 )
 
-// player is a connection that plays. It has a goroutine only while it has something to say, which is little,
-// and a small buffer for that.
+// player is a connection that plays. It has a goroutine only while it has something to say, which
+// is little, and a small buffer for that.
 //
-// To the connection writes: while it is Waiting, begin; while it is Live, the relay; once it is Leaving and the
-// relay is done, whoever had it leave. Then the reader reads on for a moment, so that the peer can take the farewell.
+// To the connection writes: while it is Waiting, begin; while it is Live, the relay; once it is
+// Leaving and the relay is done, whoever had it leave. Then the reader reads on for a moment, so
+// that the peer can take the farewell.
 type player struct {
 	// static
 	server   *Server

@@ -72,7 +72,8 @@ type chunkReader struct {
 	buffer    []byte // the last message's payload with relay's headroom and tailroom; nil: it has none
 	streams   []*chunkStream
 
-	// The chunk under way: where there is nothing to read for now, reading stops, and goes on there.
+	// The chunk under way: where there is nothing to read for now, reading stops, and goes on
+	// there.
 	current *chunkStream // nil: its header is not complete
 	repeat  bool         // its extended timestamp may come again
 	left    int          // bytes of it to come
@@ -120,7 +121,8 @@ func (r *chunkReader) next() (Message, error) {
 	}
 }
 
-// header reads basic header, message header and extended timestamp (§5.3.1), and takes nothing unless they are all there.
+// header reads basic header, message header and extended timestamp (§5.3.1), and takes nothing
+// unless they are all there.
 func (r *chunkReader) header() error {
 	b, err := r.peek(1)
 	if err != nil {
