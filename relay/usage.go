@@ -70,6 +70,9 @@ func (b *bill) next(bytes uint64, since, now time.Time) (uint64, time.Duration) 
 }
 
 func (s *Subscriber) billLocked(now time.Time) {
+	if s.options.Options.Gaps == GapsOwn { // another node, which bills its players
+		return
+	}
 	g := &s.options.Grant
 	bytes, d := s.bill.next(s.taken.Load(), s.since, now)
 	s.stream.relay.ledger.add(usageKey{s.stream.name, g.User, g.Room, ActionPlay}, bytes, d)

@@ -2,7 +2,9 @@ package test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -24,6 +26,7 @@ func startCluster(t *testing.T, redis *redistest.Server, count int) []*node {
 node: {id: n%d, drain_timeout: 2s}
 redis: {addrs: [%q]}
 cluster: {listen: "127.0.0.1:0", secret: %q, linger: 1s}
+proxy_protocol: {trusted: [127.0.0.1]}
 `, i+1, redis.Addr, clusterSecret)))
 	}
 	linked(nodes)
@@ -200,5 +203,81 @@ func TestClusterNodeIsDrained(t *testing.T) {
 	_ = nodes[0].cmd.Process.Signal(syscall.SIGTERM)
 	nodes[1].await("the node has left", func() bool { return strings.Contains(nodes[1].output.String(), "node has left") })
 	pushing(t, nodes[2].pushURL("cam"))
+	goOn(t, players)
+}
+
+// example returns a file of deploy/.
+func example(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("../deploy/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Three nodes behind HAProxy, as deploy/ has it: one is drained, and goes on with what it has.
+func TestClusterBehindHAProxy(t *testing.T) {
+	need(t, "haproxy")
+	nodes := startCluster(t, redistest.Start(t), 3)
+	config := example(t, "haproxy.cfg")
+	rtmpAddr, httpAddr := freeAddr(t), freeAddr(t)
+	pairs := []string{"maxconn 100000", "maxconn 1000", "bind :1935", "bind " + rtmpAddr, "bind :8080", "bind " + httpAddr, "port 8081 ", ""}
+	for i, n := range nodes {
+		_, port, _ := net.SplitHostPort(n.admin)
+		pairs = append(pairs, fmt.Sprintf("node%d:1935", i+1), n.rtmp+" port "+port, fmt.Sprintf("node%d:8080", i+1), n.http+" port "+port)
+	}
+	haproxy(t, changed(t, config, pairs...))
+	accepts(t, rtmpAddr)
+	accepts(t, httpAddr)
+	through := func(url string) string {
+		for _, n := range nodes {
+			url = strings.NewReplacer(n.rtmp, rtmpAddr, n.http, httpAddr).Replace(url)
+		}
+		return url
+	}
+	published := pushing(t, through(nodes[0].pushURL("cam")))
+	players := map[string]*puller{}
+	for i := range 6 {
+		for _, proto := range []string{"flv", "ws", "rtmp"} {
+			players[fmt.Sprint(proto, i)] = pull(t, through(nodes[0].url("--app", "live", "--stream", "cam", "--play", "--proto", proto)))
+		}
+	}
+	for _, p := range players {
+		p.awaitTags(30)
+	}
+	if code := nodes[1].api("POST", "/api/v1/drain", nil); code >= 300 {
+		t.Fatalf("drain: %d", code)
+	}
+	time.Sleep(2 * time.Second) // checks see it
+	goOn(t, players)
+	for range 3 {
+		pull(t, through(nodes[0].url("--app", "live", "--stream", "cam", "--play"))).awaitTags(20)
+	}
+	select {
+	case err := <-published:
+		t.Errorf("the publisher ended: %v", err)
+	default:
+	}
+	// Who comes to the drained node all the same: by HTTP sent on, by RTMP and WebSocket served.
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	request, _ := http.NewRequest(http.MethodGet, nodes[1].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv"), nil)
+	request.Header.Set("Origin", "https://example.com")
+	reply, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply.Body.Close()
+	if to := reply.Header.Get("Location"); reply.StatusCode != http.StatusTemporaryRedirect || reply.Header.Get("Access-Control-Allow-Origin") == "" ||
+		!strings.Contains(to, nodes[0].http) && !strings.Contains(to, nodes[2].http) {
+		t.Errorf("%s to %.60q, %v", reply.Status, to, reply.Header)
+	}
+	for _, proto := range []string{"rtmp", "ws"} {
+		pull(t, nodes[1].url("--app", "live", "--stream", "cam", "--play", "--proto", proto)).awaitTags(20)
+	}
+	if code := nodes[1].api("POST", "/api/v1/undrain", nil); code >= 300 {
+		t.Fatalf("undrain: %d", code)
+	}
+	pull(t, nodes[1].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv")).awaitTags(20)
 	goOn(t, players)
 }
