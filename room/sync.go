@@ -7,7 +7,7 @@ import (
 )
 
 // sync brings the copy in line with the store: by the changes it has missed, or,
-// when they are not to be had, by everything. A store that has lost the room, or
+// when they are missing, by everything. A store that has lost the room, or
 // has come back with an older one, gets it from the first node that notices.
 func (r *Room) sync() error {
 	for attempt := 0; attempt < maxAttempts; attempt++ {

@@ -18,6 +18,12 @@ func (s *Server) measure(add func(name, help string, value float64, labels ...st
 		"probe":           gate.Probes,
 		"accept_error":    gate.AcceptErrors,
 	})
+	if s.cert != nil {
+		add("tls_certificate_expires_timestamp_seconds", "When the certificate in use ends, in Unix time.", float64(s.cert.NotAfter().Unix()))
+		good, bad := s.cert.Reloads()
+		add("tls_certificate_reloads_total", "New certificate files, by whether they were taken.", float64(good), "result", "taken")
+		add("tls_certificate_reloads_total", "New certificate files, by whether they were taken.", float64(bad), "result", "refused")
+	}
 	for _, p := range s.parts {
 		if p.stats == nil {
 			continue

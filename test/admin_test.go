@@ -372,3 +372,18 @@ func TestAdminClientMadeFromTheDocument(t *testing.T) {
 		t.Errorf("the client printed\n%swant\n%s", out, want)
 	}
 }
+
+// An operator is told before the certificate ends, and of a renewal that went wrong.
+func TestMetricsTellWhenTheCertificateEnds(t *testing.T) {
+	certFile, keyFile := certificate(t)
+	t.Setenv("LIVERELAY_HTTP_TLS_LISTEN", freeAddr(t))
+	n := start(t, fmt.Sprintf("tls: {cert: %q, key: %q}\n", certFile, keyFile))
+	ends := time.Unix(int64(n.metric("liverelay_tls_certificate_expires_timestamp_seconds")), 0)
+	if left := time.Until(ends); left <= 0 || left > 100*365*24*time.Hour {
+		t.Errorf("the certificate ends at %s", ends)
+	}
+	if err := os.WriteFile(certFile, []byte("half a certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.await("a renewal that is refused", func() bool { return n.metric(`liverelay_tls_certificate_reloads_total{result="refused"}`) == 1 })
+}

@@ -33,8 +33,8 @@ func encodeFrame(m *relay.Message, timestamp uint32) []byte {
 	return flv.AppendTag(b, m.Kind, timestamp, payload)
 }
 
-// place returns the message's own bytes as room for its tag, with some bytes before it, if they are
-// to be had.
+// place returns the message's own bytes as room for its tag, with some bytes before it, if there
+// are any.
 func place(m *relay.Message, before int) []byte {
 	if len(m.Payload) > flv.MaxPayload {
 		return nil

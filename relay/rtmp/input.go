@@ -138,7 +138,7 @@ func (in *input) failed(err error) error {
 	return err
 }
 
-// buffered says whether there are bytes to be had without reading.
+// buffered says whether bytes are there without reading.
 func (in *input) buffered() bool { return in.r < in.w }
 
 // peek returns the next n bytes without taking them; n is at most

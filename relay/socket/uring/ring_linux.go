@@ -182,7 +182,7 @@ func (r *Ring) Sendmsg(id uint64, place int32, m *syscall.Msghdr, flags int) {
 }
 
 // Submit makes the queued calls, and returns how many of them the kernel took, all but in an emergency: the first of them. Their
-// results are to be had from Next; those of the others never.
+// results come from Next; those of the others never do.
 func (r *Ring) Submit() int {
 	tail, queued := *r.sqTail, r.queued
 	r.queued = 0
