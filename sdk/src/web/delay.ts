@@ -55,7 +55,7 @@ export class Delay {
     return this.offsets.reduce<{ offset: number; roundTrip: number } | undefined>((best, o) => (best && best.roundTrip <= o.roundTrip ? best : o), undefined);
   }
 
-  /** The delay of what is seen, ms. */
+  /** The delay of what is seen, ms; not below 0, which the error of the server's time (half a round trip) could make of it. */
   of(seen: { pts: number; at: number } | undefined): { delay: number; since: "publisher" | "ingest" } | undefined {
     const clock = this.best();
     if (!seen || !clock) return undefined;
@@ -66,12 +66,12 @@ export class Delay {
       if (!near || Math.abs(p.pts - seen.pts) < Math.abs(near.pts - seen.pts)) near = p;
       if (p.moment !== undefined && p.pts <= seen.pts + 1 && (!stamp || p.pts > stamp.pts)) stamp = p;
     }
-    if (stamp && seen.pts - stamp.pts < 3000) return { delay: at - stamp.moment! - (seen.pts - stamp.pts), since: "publisher" };
+    if (stamp && seen.pts - stamp.pts < 3000) return { delay: Math.max(0, at - stamp.moment! - (seen.pts - stamp.pts)), since: "publisher" };
     if (!near || !this.ingest.length) return undefined;
     const middle = [...this.ingest].sort((a, b) => a - b)[this.ingest.length >> 1]!;
     let delay = (at - (middle + near.dts)) % clockBits;
     if (delay < -clockBits / 2) delay += clockBits;
     else if (delay > clockBits / 2) delay -= clockBits;
-    return { delay, since: "ingest" };
+    return { delay: Math.max(0, delay), since: "ingest" };
   }
 }
