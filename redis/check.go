@@ -110,7 +110,7 @@ func (r *Client) find(ctx context.Context) (string, error) {
 				DialTimeout: dialTimeout, ReadTimeout: o.Timeout, WriteTimeout: o.Timeout, ContextTimeoutEnabled: true,
 				MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
 			})
-			defer sentinel.Close()
+			defer func() { _ = sentinel.Close() }()
 			master, err := sentinel.GetMasterAddrByName(ctx, o.MasterName).Result()
 			if err == nil && len(master) != 2 {
 				err = goredis.Nil

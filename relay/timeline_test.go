@@ -135,7 +135,7 @@ func TestTimelineNeverLeaps(t *testing.T) {
 		line.begin()
 		start := time.Unix(1_700_000_000, 0)
 		lag := []int64{0, 20, 60, 500, 2500}[random.IntN(5)]
-		late := flv.Kind(flv.Audio)
+		late := flv.Audio
 		if random.IntN(2) == 0 {
 			late = flv.Video
 		}

@@ -30,7 +30,7 @@ func StartGroup(t testing.TB) *Group {
 	for _, s := range g.Sentinels {
 		wait.For(t, "the Sentinels find each other and the replica", func() bool {
 			client := goredis.NewSentinelClient(&goredis.Options{Addr: s.Addr})
-			defer client.Close()
+			defer func() { _ = client.Close() }()
 			others, err := client.Sentinels(context.Background(), "rooms").Result()
 			replicas, err2 := client.Replicas(context.Background(), "rooms").Result()
 			return err == nil && err2 == nil && len(others) == 2 && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
@@ -74,7 +74,7 @@ var subscribed = regexp.MustCompile(` sub=[1-9]`)
 func (g *Group) Failover(t testing.TB) {
 	t.Helper()
 	client := goredis.NewSentinelClient(&goredis.Options{Addr: g.Sentinels[0].Addr})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	wait.For(t, "the Sentinel begins a failover", func() bool {
 		return client.Failover(context.Background(), "rooms").Err() == nil
 	})
@@ -98,7 +98,7 @@ func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Ser
 	do := func(s *Server, what ...any) string {
 		t.Helper()
 		client := goredis.NewClient(&goredis.Options{Addr: s.Addr})
-		defer client.Close()
+		defer func() { _ = client.Close() }()
 		reply, err := client.Do(ctx, what...).Text()
 		if err != nil {
 			t.Fatalf("%v: %v", what, err)
@@ -118,7 +118,7 @@ func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Ser
 	for _, s := range all {
 		wait.For(t, "the Cluster is complete", func() bool {
 			client := goredis.NewClient(&goredis.Options{Addr: s.Addr})
-			defer client.Close()
+			defer func() { _ = client.Close() }()
 			nodes, err := client.ClusterShards(ctx).Result()
 			slots := 0
 			for _, n := range nodes {
@@ -132,7 +132,7 @@ func StartCluster(t testing.TB, args ...string) (masters []*Server, replica *Ser
 	do(replica, "cluster", "replicate", do(masters[0], "cluster", "myid"))
 	wait.For(t, "the replica follows", func() bool {
 		client := goredis.NewClient(&goredis.Options{Addr: replica.Addr})
-		defer client.Close()
+		defer func() { _ = client.Close() }()
 		role, err := client.Do(ctx, "role").Slice()
 		return err == nil && len(role) > 3 && role[0] == "slave" && role[3] == "connected"
 	})

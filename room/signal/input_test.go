@@ -360,7 +360,7 @@ func TestReportsAreKept(t *testing.T) {
 		t.Fatalf("%+v, %v, %v", d, ok, err)
 	}
 	for _, rep := range d.Members[0].Reports {
-		if rep.Action == "publish" && (rep.Code != -1307 || fmt.Sprintf("%s", rep.Video) != `{"videoBitrate":800,"videoWidth":"360"}`) {
+		if rep.Action == "publish" && (rep.Code != -1307 || string(rep.Video) != `{"videoBitrate":800,"videoWidth":"360"}`) {
 			t.Errorf("%+v", rep)
 		}
 	}
