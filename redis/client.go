@@ -184,7 +184,7 @@ func (c *clients) ask() bool {
 // sentinel. HELLO (Redis 6) is what every user may send, whatever his rights.
 func (c *clients) kind(ctx context.Context) (string, error) {
 	client := c.single(0) // in a Cluster, another database would be refused
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	reply, err := client.Do(ctx, "hello").Result()
 	if goredis.HasErrorPrefix(err, "unknown command") {
 		return "standalone", nil // a proxy

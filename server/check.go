@@ -97,7 +97,7 @@ func checkStore(ctx context.Context, cfg *config.Config, report Report) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	found, err := client.Check(ctx)

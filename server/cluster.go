@@ -157,7 +157,7 @@ func checkNodes(ctx context.Context, cfg *config.Config, report Report) {
 	if err != nil {
 		return // checkStore says so
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	self := cluster.Info{ID: "check", Boot: "check", Address: cfg.ClusterAddress()}
 	node := cluster.New(cluster.Config{Info: self, Secrets: cfg.Cluster.Secret, Directory: client.Directory()})
 	asked, cancel := context.WithTimeout(ctx, storeTimeout)
