@@ -541,3 +541,15 @@ func TestRequestForAnotherNodeIsRefused(t *testing.T) {
 		reply.Body.Close()
 	}
 }
+
+func TestNodeWithAnothersIDAndAddressIsRefusedByAll(t *testing.T) {
+	d := cluster.NewMemory()
+	nodes := startNodes(t, d, "a", "b")
+	impostor := cluster.New(cluster.Config{Info: cluster.Info{ID: "a", Address: "127.0.0.1:1"}, Secrets: []string{secret}, Directory: d})
+	if _, err := impostor.Reach(wait.Context(t), nodes[1].info.Address); err == nil || nodes[1].Stats().Refused["same_id"] != 1 {
+		t.Errorf("b lets it in: %v, %v", err, nodes[1].Stats().Refused)
+	}
+	if got := nodes[1].Stats(); got.Peers != 1 {
+		t.Errorf("b has links to %d", got.Peers)
+	}
+}

@@ -63,6 +63,8 @@ type Node struct {
 	pullsFail atomic.Uint64
 	moved     atomic.Uint64 // publishers given up to another node
 	away      atomic.Bool   // the directory is
+	streams   atomic.Int64  // published here, and players, a moment ago
+	players   atomic.Int64
 
 	mu       sync.Mutex
 	edges    map[relay.Name]*edge
@@ -137,19 +139,13 @@ func (n *Node) Close(ctx context.Context) error {
 // SetDraining says whether the node takes new work.
 func (n *Node) SetDraining(yes bool) { n.draining.Store(yes) }
 
-// Info is what the node says of itself now.
+// Info is what the node says of itself.
 func (n *Node) Info() Info {
 	info := n.cfg.Info
 	if n.draining.Load() {
 		info.State = Draining
 	}
-	if n.relay == nil {
-		return info
-	}
-	for _, st := range n.relay.Streams() {
-		info.Players += st.Viewers
-	}
-	info.Streams = len(n.table.origins())
+	info.Streams, info.Players = int(n.streams.Load()), int(n.players.Load())
 	return info
 }
 
@@ -275,7 +271,7 @@ func (n *Node) Handler() http.Handler {
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			from, nonce, err := n.signer.verify(r, n.cfg.Info.Address)
-			if err == nil && from.ID == n.cfg.Info.ID && from.Boot != n.cfg.Info.Boot {
+			if err == nil && n.table.impostor(from, n.cfg.Info) {
 				n.refused(reasonSameID, r.RemoteAddr, ErrSameID)
 				http.Error(w, ErrSameID.Error(), http.StatusConflict)
 				return

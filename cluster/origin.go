@@ -187,7 +187,7 @@ func (n *Node) renew() {
 	}
 }
 
-// look tells the other nodes which publishers are lost, and which are back.
+// look tells the other nodes which publishers are lost, and which are back, and counts who is here.
 func (n *Node) look() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -197,7 +197,14 @@ func (n *Node) look() {
 			return
 		case <-tick.C:
 		}
-		for _, own := range n.table.origins() {
+		players := 0
+		for _, st := range n.relay.Streams() {
+			players += st.Viewers
+		}
+		origins := n.table.origins()
+		n.streams.Store(int64(len(origins)))
+		n.players.Store(int64(players))
+		for _, own := range origins {
 			st, ok := n.relay.Stream(own.Name)
 			lost := ok && !st.Live
 			n.table.set(own.Name, func(f fact, had bool) fact {

@@ -225,6 +225,17 @@ func (t *table) forget(id string) {
 	}
 }
 
+// impostor says whether a node has the id of this one, or of another that is there, somewhere else.
+func (t *table) impostor(n, self Info) bool {
+	if n.ID == self.ID {
+		return n.Boot != self.Boot
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[n.ID]
+	return p != nil && p.alive && p.info.Boot != n.Boot && p.info.Address != n.Address
+}
+
 // watch returns a channel that is closed at the next change of what is known of a stream. The caller gives it back.
 func (t *table) watch(name relay.Name) (changed <-chan struct{}, back func()) {
 	t.mu.Lock()

@@ -6,12 +6,16 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"liverelay/redis/redistest"
+	"liverelay/relay/flv"
+	"liverelay/room/roomtest"
 	"liverelay/test/wait"
 )
 
@@ -279,5 +283,122 @@ func TestClusterBehindHAProxy(t *testing.T) {
 		t.Fatalf("undrain: %d", code)
 	}
 	pull(t, nodes[1].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv")).awaitTags(20)
+	goOn(t, players)
+}
+
+// A member's publisher moves to another node: the room's members, on every node, hear of no end.
+func TestClusterRoomStaysWhenThePublisherMoves(t *testing.T) {
+	nodes := startCluster(t, redistest.Start(t), 3)
+	ann, bob := join(t, nodes[0], "ann"), join(t, nodes[1], "bob")
+	url := ann.do("publish", roomtest.M{"stream": "cam"}).URLs.RTMP[0]
+	first := pushing(t, url)
+	bob.hears("streamUpdate", "cam", "ADD")
+	player := pull(t, bob.do("play", roomtest.M{"stream": "cam"}).URLs.FLV[0])
+	player.awaitTags(30)
+	second := pushing(t, strings.Replace(url, nodes[0].rtmp, nodes[2].rtmp, 1))
+	select {
+	case <-first:
+	case <-time.After(wait.Long):
+		t.Fatal("the old publisher goes on")
+	}
+	player.awaitTags(player.count() + 60)
+	time.Sleep(2 * time.Second)
+	for _, f := range bob.Events() {
+		if f.Type == "streamUpdate" && f.Update == "DELETE" {
+			t.Errorf("bob hears %+v", f)
+		}
+	}
+	if player.ended() {
+		t.Error("bob's player was disconnected")
+	}
+	// And it is ended where it is now.
+	ann.do("stopPublish", roomtest.M{"stream": "cam"})
+	bob.hears("streamUpdate", "cam", "DELETE")
+	select {
+	case <-second:
+	case <-time.After(wait.Long):
+		t.Error("the publisher at the other node goes on")
+	}
+}
+
+// An origin that hangs is given up, and its publisher with it once it is back.
+func TestClusterOriginIsFrozen(t *testing.T) {
+	nodes := startCluster(t, redistest.Start(t), 3)
+	first := pushing(t, nodes[0].pushURL("cam"))
+	players := everywhere(t, nodes[1:], "cam")
+	_ = nodes[0].cmd.Process.Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { _ = nodes[0].cmd.Process.Signal(syscall.SIGCONT) })
+	second := pushing(t, nodes[1].pushURL("cam"))
+	goOn(t, players)
+	_ = nodes[0].cmd.Process.Signal(syscall.SIGCONT)
+	select {
+	case <-first:
+	case err := <-second:
+		t.Fatalf("the new publisher ended: %v", err)
+	case <-time.After(wait.Long):
+		t.Fatal("the thawed origin keeps its publisher")
+	}
+	goOn(t, players)
+	pull(t, nodes[0].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv")).awaitTags(20)
+}
+
+// How long the first picture of a stream takes that a node does not have yet: a figure, for docs/cluster.md.
+func TestClusterColdEdge(t *testing.T) {
+	nodes := startCluster(t, redistest.Start(t), 2)
+	const streams = 20
+	for i := range streams {
+		pushing(t, nodes[0].pushURL(fmt.Sprint("cold", i)))
+	}
+	var took []time.Duration
+	for i := range streams {
+		url := nodes[1].url("--app", "live", "--stream", fmt.Sprint("cold", i), "--play", "--proto", "flv")
+		p := pull(t, url)
+		for _, g := range p.awaitTags(10) {
+			if g.kind == flv.Video && g.header().Keyframe {
+				took = append(took, g.at.Sub(p.begun))
+				break
+			}
+		}
+		p.stop()
+	}
+	slices.Sort(took)
+	if len(took) != streams {
+		t.Fatalf("%d of %d have a picture", len(took), streams)
+	}
+	t.Logf("first picture on a cold edge: median %v, longest of %d %v", took[streams/2], streams, took[streams-1])
+}
+
+// The example for nginx, with real nodes behind it.
+func TestClusterBehindNginx(t *testing.T) {
+	need(t, "nginx")
+	module := "/usr/lib/nginx/modules/ngx_stream_module.so"
+	if _, err := os.Stat(module); err != nil {
+		t.Skip("nginx has no stream module (Debian: libnginx-mod-stream)")
+	}
+	nodes := startCluster(t, redistest.Start(t), 3)
+	rtmpAddr, httpAddr := freeAddr(t), freeAddr(t)
+	pairs := []string{"worker_processes auto;", "load_module " + module + ";\nworker_processes 1; daemon off; pid nginx.pid; error_log error.log;", "worker_rlimit_nofile 200000;", "",
+		"worker_connections 100000", "worker_connections 1000", "listen 1935", "listen " + rtmpAddr, "listen 8080;", "listen " + httpAddr + "; access_log off;"}
+	for i, n := range nodes {
+		pairs = append(pairs, fmt.Sprintf("node%d:1935", i+1), n.rtmp, fmt.Sprintf("node%d:8080", i+1), n.http)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(changed(t, example(t, "nginx.conf"), pairs...)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "nginx", "-p", dir, "-e", "error.log", "-c", file)
+	accepts(t, rtmpAddr)
+	accepts(t, httpAddr)
+	through := func(url string) string {
+		return strings.NewReplacer(nodes[0].rtmp, rtmpAddr, nodes[0].http, httpAddr).Replace(url)
+	}
+	pushing(t, through(nodes[0].pushURL("cam")))
+	players := map[string]*puller{}
+	for i := range 3 {
+		for _, proto := range []string{"flv", "ws", "rtmp"} {
+			players[fmt.Sprint(proto, i)] = pull(t, through(nodes[0].url("--app", "live", "--stream", "cam", "--play", "--proto", proto)))
+		}
+	}
 	goOn(t, players)
 }
