@@ -19,6 +19,7 @@ rtmpdump|rtmpdump|playing with librtmp
 redis-server|redis-server|the store of several nodes
 nginx|nginx|a proxy in front; pushing to and pulling from another server
 /usr/lib/nginx/modules/ngx_rtmp_module.so|libnginx-mod-rtmp|pushing to and pulling from another server
+/usr/lib/nginx/modules/ngx_stream_module.so|libnginx-mod-stream|RTMP through nginx, in front of several nodes
 haproxy|haproxy|a load balancer in front, and its health checks
 promtool|prometheus|checking metrics as Prometheus reads them
 chromium|chromium|pages and web players in a real browser

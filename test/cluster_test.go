@@ -377,7 +377,7 @@ func TestClusterBehindNginx(t *testing.T) {
 	}
 	nodes := startCluster(t, redistest.Start(t), 3)
 	rtmpAddr, httpAddr := freeAddr(t), freeAddr(t)
-	pairs := []string{"worker_processes auto;", "load_module " + module + ";\nworker_processes 1; daemon off; pid nginx.pid; error_log error.log;", "worker_rlimit_nofile 200000;", "",
+	pairs := []string{"worker_processes auto;", "load_module " + module + ";\nmaster_process off; daemon off; pid nginx.pid; error_log error.log;", "worker_rlimit_nofile 200000;", "",
 		"worker_connections 100000", "worker_connections 1000", "listen 1935", "listen " + rtmpAddr, "listen 8080;", "listen " + httpAddr + "; access_log off;"}
 	for i, n := range nodes {
 		pairs = append(pairs, fmt.Sprintf("node%d:1935", i+1), n.rtmp, fmt.Sprintf("node%d:8080", i+1), n.http)
