@@ -42,8 +42,6 @@ func (n *Node) serveLink(w http.ResponseWriter, r *http.Request, from Info) {
 	n.learn(from, true)
 	f := n.table.subscribe()
 	defer n.table.unsubscribe(f)
-	n.linksIn.Add(1)
-	defer n.linksIn.Add(-1)
 	beat := time.NewTicker(linkBeat)
 	defer beat.Stop()
 	encoder, control := json.NewEncoder(w), http.NewResponseController(w)

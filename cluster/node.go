@@ -57,19 +57,23 @@ type Node struct {
 	spawning sync.Mutex // innermost: none is begun once Close waits
 	running  sync.WaitGroup
 
+	counters
+
+	mu       sync.Mutex
+	edges    map[relay.Name]*edge
+	claims   map[relay.Name]*claim // of the publishers here
+	refusals map[string]uint64     // by reason
+}
+
+// counters are what the node counts, and states that others see.
+type counters struct {
 	draining  atomic.Bool
-	linksIn   atomic.Int64
 	pullsOK   atomic.Uint64
 	pullsFail atomic.Uint64
 	moved     atomic.Uint64 // publishers given up to another node
 	away      atomic.Bool   // the directory is
 	streams   atomic.Int64  // published here, and players, a moment ago
 	players   atomic.Int64
-
-	mu       sync.Mutex
-	edges    map[relay.Name]*edge
-	claims   map[relay.Name]*claim // of the publishers here
-	refusals map[string]uint64     // by reason
 }
 
 var _ relay.Source = (*Node)(nil)
