@@ -16,7 +16,7 @@ type claim struct {
 	noted bool // the directory has it
 }
 
-// returnTime is how long the players of other nodes wait for a publisher that a draining node has sent away.
+// returnTime is how long a node says that a stream has moved, for those who have not heard of it from its new origin.
 const returnTime = 30 * time.Second
 
 func boot() string { return strings.ToLower(rand.Text()[:10]) }
@@ -82,19 +82,7 @@ func (n *Node) Unpublished(e relay.StreamEvent) {
 	if st, ok := n.relay.Stream(e.Name); ok && st.Live && st.Epoch > e.Epoch {
 		return // the next publisher of this node has taken it over
 	}
-	if !n.draining.Load() {
-		n.withdraw(e.Name)
-		return
-	}
-	// Its publisher has been sent away and comes back at another node: players there wait for it.
-	n.table.set(e.Name, func(f fact, had bool) fact { f.Gone, f.Lost = !had, true; return f })
-	n.spawn(func() {
-		f, _ := n.table.has(e.Name)
-		sleep(n.ctx, returnTime)
-		if now, ok := n.table.has(e.Name); ok && now == f {
-			n.withdraw(e.Name)
-		}
-	})
+	n.withdraw(e.Name)
 }
 
 // withdraw takes back what was told of a publisher here.
@@ -206,7 +194,7 @@ func (n *Node) look() {
 		n.players.Store(int64(players))
 		for _, own := range origins {
 			st, ok := n.relay.Stream(own.Name)
-			lost := ok && !st.Live
+			lost := !ok || !st.Live || st.Copy
 			n.table.set(own.Name, func(f fact, had bool) fact {
 				f.Gone = !had
 				if had && f.Origin {
