@@ -104,6 +104,9 @@ func (st *Stream) evictLocked(m *Message, head uint64) {
 	behind = behind || st.behind.Load() > 0
 
 	keep, history, free := min(st.gop.keep(head), reached), int64(leastHistory), reached
+	if st.picture > 0 {
+		keep = min(keep, st.picture-1) // it may have to be repeated, also when the next publisher comes long after it
+	}
 	if behind {
 		history += st.relay.config.Load().Backlog.Milliseconds()
 	}
