@@ -191,7 +191,7 @@ func FuzzTimeline(f *testing.F) {
 		now := time.Unix(1_700_000_000, 0)
 		arrived := now // the newest frame
 		var floor, newest int64
-		last, lastLive := map[flv.Kind]int64{}, map[flv.Kind]int64{}
+		last, lastLive, came := map[flv.Kind]int64{}, map[flv.Kind]int64{}, map[flv.Kind]time.Time{}
 		for ; len(data) >= 5; data = data[5:] {
 			op, ts := data[0], uint32(data[1])<<24|uint32(data[2])<<16|uint32(data[3])<<8|uint32(data[4])
 			if op&4 != 0 {
@@ -225,10 +225,14 @@ func FuzzTimeline(f *testing.F) {
 			if old, ok := last[kind]; ok && dts < old {
 				t.Fatalf("goes back from %d to %d", old, dts)
 			}
-			if most := newest + now.Sub(arrived).Milliseconds() + longestStep + earlyTrack; !first && dts > most {
+			most := newest + now.Sub(arrived).Milliseconds()
+			if old, ok := last[kind]; ok { // a track that was silent goes on by the time that passed for it
+				most = max(most, old+now.Sub(came[kind]).Milliseconds())
+			}
+			if !first && dts > most+longestStep+earlyTrack {
 				t.Fatalf("leaps from %d to %d", newest, dts)
 			}
-			last[kind], newest, arrived = dts, max(newest, dts), now
+			last[kind], newest, arrived, came[kind] = dts, max(newest, dts), now, now
 		}
 	})
 }

@@ -423,22 +423,28 @@ func TestLoopTurns(t *testing.T) {
 func TestLoopLoad(t *testing.T) {
 	lp := newLoop(t)
 	s, c := pair(t)
+	more := make(chan struct{}, 1) // a byte whenever all has been read: then others have their turn
+	more <- struct{}{}
 	go func() {
-		for {
+		for range more {
 			if _, err := c.Write([]byte("!")); err != nil {
 				return
 			}
-			time.Sleep(time.Millisecond)
 		}
 	}()
 	defer c.Close()
+	defer close(more)
 	if lp.Full() || lp.Crowded() {
 		t.Error("full without a member")
 	}
-	b, full := make([]byte, 4096), false // all there is: then others have their turn
+	b, full := make([]byte, 4096), false
 	_, err := s.RunIn(lp, func() error {
 		for {
 			if _, err := s.Read(b); err != nil {
+				select {
+				case more <- struct{}{}:
+				default:
+				}
 				return err
 			}
 			for begun := time.Now(); time.Since(begun) < 200*time.Millisecond; { // works, and waits for much less, also on a busy machine
