@@ -113,7 +113,8 @@ export class Sound {
     this.report = report;
     this.reported = now;
     this.store = report.store;
-    this.level = report.level;
+    // A meter that falls slowly: pages look once a second, and would miss a short sound each time.
+    this.level = Math.max(report.level, this.level * 0.85);
     if (report.underruns > this.underruns) {
       this.underruns = report.underruns;
       this.aim(this.target + step, now);
