@@ -7,8 +7,8 @@ import (
 	"liverelay/relay/socket"
 )
 
-// Conn is an accepted connection: a [socket.Conn] whose RemoteAddr is the real peer, also behind a trusted
-// proxy, and whose Close gives its places back to the gate.
+// Conn is an accepted connection: a [socket.Conn] whose RemoteAddr is the real peer, also behind a
+// trusted proxy, and whose Close gives its places back to the gate.
 type Conn struct {
 	*socket.Conn
 	remote net.Addr // static

@@ -11,7 +11,8 @@ const (
 	Gone                 // reading has ended
 )
 
-// Course is the way of a player or a publisher through its phases. It leaves for one reason, the first. Its owner guards it.
+// Course is the way of a player or a publisher through its phases. It leaves for one reason, the
+// first. Its owner guards it.
 type Course struct {
 	phase Phase
 	why   error
@@ -32,8 +33,8 @@ func (c *Course) GoLive() bool {
 	return true
 }
 
-// Leave has it leave for a reason, and returns where it was: for one that was Live the caller says farewell, for one that waits
-// whoever waits. Later reasons do not count.
+// Leave has it leave for a reason, and returns where it was: for one that was Live the caller says
+// farewell, for one that waits whoever waits. Later reasons do not count.
 func (c *Course) Leave(why error) (was Phase) {
 	was = c.phase
 	c.phase = max(c.phase, Leaving)
@@ -43,7 +44,8 @@ func (c *Course) Leave(why error) (was Phase) {
 	return was
 }
 
-// End is for who has read to the end, for the reason err. It returns the one for which it left, which may be an earlier one.
+// End is for who has read to the end, for the reason err. It returns the one for which it left,
+// which may be an earlier one.
 func (c *Course) End(err error) (why error) {
 	c.phase = Gone
 	if c.why != nil {

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// Life writes what the log says of one publisher or player, the same at every door: that it started, and how it ended, in
-// one line, or that it was refused. Publishers are few and their lines are INFO; those of viewers are DEBUG, as thousands
-// come and go. Who was refused, publisher or player, is INFO: somebody will ask why. Wrong bytes from one that was let in are WARN.
+// Life writes what the log says of one publisher or player, the same at every door: that it
+// started, and how it ended, in one line, or that it was refused. Publishers are few and their
+// lines are INFO; those of viewers are DEBUG, as thousands come and go. Who was refused, publisher
+// or player, is INFO: somebody will ask why. Wrong bytes from one that was let in are WARN.
 type Life struct {
 	Log      *slog.Logger
 	Role     string // "publisher" or "player"
@@ -39,8 +40,8 @@ const (
 // Start says that it publishes or plays.
 func (l Life) Start() { l.write(l.usual(), l.Role+" started") }
 
-// End says how it ended: result is the door's label in Stats, reason is for the log only. One that never started was refused,
-// unless it left by itself.
+// End says how it ended: result is the door's label in Stats, reason is for the log only. One that
+// never started was refused, unless it left by itself.
 func (l Life) End(started bool, result string, reason error) {
 	level, what := l.usual(), " ended"
 	switch {

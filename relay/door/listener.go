@@ -1,6 +1,7 @@
-// Package door holds what all doors share, and knows no protocol of media. In front of a door: listeners, limits by
-// number and address, the PROXY protocol, TLS with certificates that change while it runs; other packages see a
-// net.Listener. Behind it: authorizing, outcomes, counters, heartbeats, origins of pages, the log of a session's life.
+// Package door holds what all doors share, and knows no protocol of media. In front of a door:
+// listeners, limits by number and address, the PROXY protocol, TLS with certificates that change
+// while it runs; other packages see a net.Listener. Behind it: authorizing, outcomes, counters,
+// heartbeats, origins of pages, the log of a session's life.
 package door
 
 import (

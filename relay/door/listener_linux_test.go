@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Go would listen by multipath TCP, which costs a relay something for each delivery and brings it nothing.
+// Go would listen by multipath TCP, which costs a relay something for each delivery and brings it
+// nothing.
 func TestListenWithoutMultipathTCP(t *testing.T) {
 	l := listen(t, Options{})
 	raw, err := l.inner.SyscallConn()

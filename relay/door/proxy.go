@@ -41,7 +41,8 @@ func readHeader(r io.Reader) (header, error) {
 	var out header
 	switch {
 	case errors.Is(err, proxyproto.ErrNoProxyProtocol):
-		// The library says so, too, when the peer closes within the signature: what came stays readable.
+		// The library says so, too, when the peer closes within the signature: what came stays
+		// readable.
 	case err != nil:
 		return header{}, fmt.Errorf("read PROXY header: %w", err)
 	case h.Command.IsLocal():

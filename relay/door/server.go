@@ -107,7 +107,8 @@ func (s *Server) hurryLocked(c net.Conn, state http.ConnState) {
 	_ = c.SetWriteDeadline(time.Now().Add(goodbye))
 }
 
-// state follows what net/http has. A proxy's connection is free for another client after each request.
+// state follows what net/http has. A proxy's connection is free for another client after each
+// request.
 func (s *Server) state(c net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	switch state {

@@ -82,7 +82,8 @@ var unfinished = []struct {
 	{"a second body that never comes", "GET / HTTP/1.1\r\nHost: x\r\n\r\nPOST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", "", "200 OK"},
 }
 
-// hold sends what never becomes a whole request, and returns what came back until the server closed.
+// hold sends what never becomes a whole request, and returns what came back until the server
+// closed.
 func hold(t *testing.T, c net.Conn, say, repeat string) string {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(30 * time.Second))
@@ -180,7 +181,8 @@ func (s *Server) closesSoon(t *testing.T) {
 	}
 }
 
-// A request that is being answered is answered, and one that takes its time is not disturbed by the bounds.
+// A request that is being answered is answered, and one that takes its time is not disturbed by the
+// bounds.
 func TestServerCloseAnswersWhatIsUnderWay(t *testing.T) {
 	begun, end := make(chan struct{}), make(chan struct{})
 	l, s := serving(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -304,7 +306,8 @@ func TestLimitsCountTheToldClient(t *testing.T) {
 	if s := gate.Stats(); s.RefusedPerIP != 2 {
 		t.Errorf("%+v", s)
 	}
-	// One connection of the proxy carries many clients, one after the other; between requests it is nobody's.
+	// One connection of the proxy carries many clients, one after the other; between requests it is
+	// nobody's.
 	_, _, c := via(t, l, "127.0.0.2", "/", from("203.0.113.1"))
 	for range 3 {
 		for _, client := range []string{"203.0.113.1", "203.0.113.2", "203.0.113.3"} {

@@ -17,8 +17,9 @@ type Stats struct {
 	BytesIn     uint64
 	Messages    uint64 // sent to players
 	BytesOut    uint64 // sent to players
-	// Results counts what was permitted ("publish", "play"), and why requests and connections ended:
-	// "ended", "lost", "denied", "not_found", "busy", "limit", "protocol", "timeout", "probe", …
+	// Results counts what was permitted ("publish", "play"), and why requests and connections
+	// ended: "ended", "lost", "denied", "not_found", "busy", "limit", "protocol", "timeout",
+	// "probe", …
 	Results map[string]uint64
 }
 

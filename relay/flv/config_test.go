@@ -58,7 +58,8 @@ func TestParseVideoConfigCut(t *testing.T) {
 	}
 }
 
-// Planes that are coded by themselves have no chroma, and twelve scaling lists as 4:4:4 has (H.264 §7.3.2.1.1).
+// Planes that are coded by themselves have no chroma, and twelve scaling lists as 4:4:4 has (H.264
+// §7.3.2.1.1).
 func TestSeparatePlanesHaveTwelveScalingLists(t *testing.T) {
 	r := &bits{b: []byte{0x27, 0x40, 0x02}} // behind the lists, none of which is there: one bit that is set
 	if format := avcChroma(r, 244); format != 0 {

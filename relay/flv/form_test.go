@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// colours is the body of a Metadata packet with the given transfer characteristics: as FFmpeg 8 writes it.
+// colours is the body of a Metadata packet with the given transfer characteristics: as FFmpeg 8
+// writes it.
 func colours(transfer byte) string {
 	number := map[byte]string{1: "3ff0000000000000", 16: "4030000000000000", 18: "4032000000000000"}[transfer]
 	return "02 0009 636f6c6f72496e666f 03 000b 636f6c6f72436f6e666967 03" +

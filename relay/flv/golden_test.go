@@ -119,7 +119,8 @@ var goldenHeader = []struct {
 	{"other kind", Kind(22), "17 01 000000 00", Header{}},
 }
 
-// goldenVideoConfig: records written by x264 and x265 (without the SEI), and what ffprobe says of them.
+// goldenVideoConfig: records written by x264 and x265 (without the SEI), and what ffprobe says of
+// them.
 var goldenVideoConfig = []struct {
 	name  string
 	codec Codec
@@ -170,7 +171,8 @@ const (
 	hevcSPS01 = "0101600000009000000000003cf000fcfdf8f800000f 02 21 0002 0019 4201010100000300000300000300000300001ea00502016940 0018 4201010100000300000300000300000300001e48028202d5 22 0001 "
 )
 
-// goldenPicture: messages that say the size of the picture, written by libaom, SVT-AV1 and libvpx, cut behind it.
+// goldenPicture: messages that say the size of the picture, written by libaom, SVT-AV1 and libvpx,
+// cut behind it.
 var goldenPicture = []struct {
 	name    string
 	payload string

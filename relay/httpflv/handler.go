@@ -2,11 +2,10 @@
 // WebSocket, and takes FLV over WebSocket from publishers. All three are at
 // /{app}/{stream}.flv.
 //
-// A media connection is taken from net/http: a player's bytes go out raw, with the
-// identity body of HTTP/1.1 that ends with the connection (RFC 9112 §6.3), and a player that
-// says nothing has no goroutine. HTTP/2 has no connection to
-// take, so that the listener must speak HTTP/1.1 only (http.Server.Protocols); a request by
-// HTTP/2 is refused with 505.
+// A media connection is taken from net/http: a player's bytes go out raw, with the identity body of
+// HTTP/1.1 that ends with the connection (RFC 9112 §6.3), and a player that says nothing has no
+// goroutine. HTTP/2 has no connection to take, so that the listener must speak HTTP/1.1 only
+// (http.Server.Protocols); a request by HTTP/2 is refused with 505.
 package httpflv
 
 import (

@@ -11,9 +11,9 @@ import (
 	"liverelay/relay/flv"
 )
 
-// Every tag pushed is pulled, the same bytes with the same timestamp, over both
-// protocols at once, also where 24 bits of timestamp overflow. A publisher's clock that is near 2^31 goes out lower: browsers'
-// players stand for good where theirs passes it.
+// Every tag pushed is pulled, the same bytes with the same timestamp, over both protocols at once,
+// also where 24 bits of timestamp overflow. A publisher's clock that is near 2^31 goes out lower:
+// browsers' players stand for good where theirs passes it.
 func TestBytesInBytesOut(t *testing.T) {
 	for _, first := range []uint32{0, 16_777_000, 1<<31 - 2000} {
 		t.Run(fmt.Sprint(first), func(t *testing.T) {
@@ -55,7 +55,8 @@ func TestBytesInBytesOut(t *testing.T) {
 	}
 }
 
-// RTMP's publishers leave headroom before a payload and tailroom behind it. Whichever form is made there, every player gets the same tags.
+// RTMP's publishers leave headroom before a payload and tailroom behind it. Whichever form is made
+// there, every player gets the same tags.
 func TestBytesWithHeadroom(t *testing.T) {
 	d := open(t, relay.Config{Backlog: time.Hour, PlayWait: patience}, nil, nil)
 	tags := sample(0, 200)
@@ -181,8 +182,9 @@ func TestHEVCForms(t *testing.T) {
 	}
 }
 
-// A publisher of two tracks each, its codecs by FourCC, its colours told beside: players that ask for nothing get what all
-// of them know (a track of each kind, no packet beside), tracks=all gets all.
+// A publisher of two tracks each, its codecs by FourCC, its colours told beside: players that ask
+// for nothing get what all of them know (a track of each kind, no packet beside), tracks=all gets
+// all.
 func TestTracks(t *testing.T) {
 	d := open(t, short(), nil, nil)
 	c := cast(t, d, "s", "")

@@ -257,7 +257,8 @@ func TestBadPublishers(t *testing.T) {
 	}
 }
 
-// A stream of another codec, empty messages and AMF3 data pass or are left out; none of it is an error.
+// A stream of another codec, empty messages and AMF3 data pass or are left out; none of it is an
+// error.
 func TestOddTags(t *testing.T) {
 	d, c := publishing(t, relay.Config{}, nil)
 	v := get(t, d.play("s", "&tracks=all"))

@@ -74,8 +74,8 @@ func (p *slowPlayer) play(t *testing.T, n int) {
 	}
 }
 
-// B4: a player that reads half of what comes is never further behind over TLS than what relay.backlog and the kernel's bounded queue make,
-// nor cut. The clock is that of the frames.
+// B4: a player that reads half of what comes is never further behind over TLS than what
+// relay.backlog and the kernel's bounded queue make, nor cut. The clock is that of the frames.
 func TestSlowPlayersLagOverTLSAsWithout(t *testing.T) {
 	for _, overTLS := range []bool{false, true} {
 		t.Run(fmt.Sprintf("tls=%t", overTLS), func(t *testing.T) {

@@ -71,7 +71,8 @@ func TestLoopWhileFewPlay(t *testing.T) {
 	compare(t, got[3:], expect)
 }
 
-// A few publishers are served by goroutines of their own, many in loops, and a few that are left of many by goroutines again.
+// A few publishers are served by goroutines of their own, many in loops, and a few that are left of
+// many by goroutines again.
 func TestLoopsOfManyPublishers(t *testing.T) {
 	b := newLoopBench(t, 4)
 	var publishers []*Client
@@ -114,7 +115,8 @@ func TestLoopsOfManyPublishers(t *testing.T) {
 	looped(0)
 }
 
-// Out of descriptors no publisher gets into the loop: each is served by its own goroutine, and its players have all.
+// Out of descriptors no publisher gets into the loop: each is served by its own goroutine, and its
+// players have all.
 func TestPublishWithoutDescriptorForLoop(t *testing.T) {
 	b := newLoopBench(t, 1)
 	const streams, frames = 4, 300 // enough for several looks at where they belong
@@ -159,8 +161,8 @@ func TestPublishWithoutDescriptorForLoop(t *testing.T) {
 	}
 }
 
-// T10: a publisher that sends all it has and is gone, while its session is on its way into an event loop, is missed neither
-// when it closes nor when it only says that it has no more.
+// T10: a publisher that sends all it has and is gone, while its session is on its way into an event
+// loop, is missed neither when it closes nor when it only says that it has no more.
 func TestLoopSeesThatAPublisherIsGone(t *testing.T) {
 	for name, end := range map[string]func(*net.TCPConn) error{"close": (*net.TCPConn).Close, "half-close": (*net.TCPConn).CloseWrite} {
 		t.Run(name, func(t *testing.T) {

@@ -98,8 +98,9 @@ func TestMemoryPerPlayer(t *testing.T) {
 
 const tlsPlayersEnv = "LIVERELAY_TEST_TLS_PLAYERS" // where the child process's players go
 
-// TestMemoryPerTLSPlayer prints what a player costs over TLS, where crypto/tls has its state. The players are in a process of
-// their own, which adds some each time it is told their number, in a byte.
+// TestMemoryPerTLSPlayer prints what a player costs over TLS, where crypto/tls has its state. The
+// players are in a process of their own, which adds some each time it is told their number, in a
+// byte.
 func TestMemoryPerTLSPlayer(t *testing.T) {
 	if addr := os.Getenv(tlsPlayersEnv); addr != "" {
 		playTLS(t, addr)

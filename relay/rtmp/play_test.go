@@ -203,7 +203,8 @@ func TestPlayOptions(t *testing.T) {
 	}
 }
 
-// A player that says in connect what it knows gets that as it was published; the others what everybody knows.
+// A player that says in connect what it knows gets that as it was published; the others what
+// everybody knows.
 func TestPlayerGetsWhatItAnnounced(t *testing.T) {
 	b := newBench(t)
 	publisher := b.publishing(t, "a")

@@ -311,7 +311,8 @@ func TestDefaultChunkSizeFits16Bits(t *testing.T) {
 	}
 }
 
-// Each session leaves one line when it ends, in the words of all doors; a clean end is not followed by a loss.
+// Each session leaves one line when it ends, in the words of all doors; a clean end is not followed
+// by a loss.
 func TestLogOfLives(t *testing.T) {
 	b := newBench(t)
 	publisher := b.connected(t, "live")

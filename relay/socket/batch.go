@@ -1,6 +1,7 @@
 package socket
 
-// MaxBuffers is how many messages a batch has at most: a system call takes as many (IOV_MAX is 1024).
+// MaxBuffers is how many messages a batch has at most: a system call takes as many (IOV_MAX is
+// 1024).
 const MaxBuffers = 256
 
 // Batch is a run of messages in their wire form, shared by every player that is due the same ones.
@@ -13,8 +14,8 @@ type Batch struct {
 	joined []byte // memory for whole
 }
 
-// joinBytes is up to which size several messages are copied into one piece for a system call that is made for many
-// players: one buffer costs it less than several.
+// joinBytes is up to which size several messages are copied into one piece for a system call that
+// is made for many players: one buffer costs it less than several.
 const joinBytes = 64 << 10
 
 // NewBatch prepares bufs, at most [MaxBuffers] of them, none empty.
@@ -24,7 +25,8 @@ func NewBatch(bufs [][]byte) *Batch {
 	return b
 }
 
-// Prepare makes the rest of the batch for its Bufs, which are at most [MaxBuffers]; join: for many players.
+// Prepare makes the rest of the batch for its Bufs, which are at most [MaxBuffers]; join: for many
+// players.
 func (b *Batch) Prepare(join bool) {
 	b.Size = 0
 	for _, buf := range b.Bufs {

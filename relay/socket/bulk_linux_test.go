@@ -16,8 +16,8 @@ import (
 	"liverelay/relay/socket/sockettest"
 )
 
-// refuseUring has the kernel answer io_uring_setup with EPERM from now on, in all threads, as Docker's default profile does:
-// seccomp(2), a filter of four instructions.
+// refuseUring has the kernel answer io_uring_setup with EPERM from now on, in all threads, as
+// Docker's default profile does: seccomp(2), a filter of four instructions.
 func refuseUring() error {
 	const (
 		setNoNewPrivs, setFilter, allThreads = 38, 1, 1
@@ -82,8 +82,8 @@ func TestUringRefused(t *testing.T) {
 	}
 }
 
-// Who needs a ring while there is no descriptor left does without; the next has one again, although the process may
-// have fewer descriptors than a ring's table has places otherwise.
+// Who needs a ring while there is no descriptor left does without; the next has one again, although
+// the process may have fewer descriptors than a ring's table has places otherwise.
 func TestUringWithoutDescriptor(t *testing.T) {
 	if newBulkSender() == nil {
 		t.Skip("no io_uring here")
@@ -116,7 +116,8 @@ func TestUringWithoutDescriptor(t *testing.T) {
 	}
 }
 
-// Sockets for which the ring's table has no place are written all the same, and get one that becomes free.
+// Sockets for which the ring's table has no place are written all the same, and get one that
+// becomes free.
 func TestUringFull(t *testing.T) {
 	u, ok := newBulkSender().(*bulkSender)
 	if !ok {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Conn is a TCP connection that carries media. It behaves as a *net.TCPConn, with three differences: what
-// was read of it before is read first, it can be read in an event loop ([Conn.RunIn]), and served without a
-// goroutine ([Poller.Serve]).
+// Conn is a TCP connection that carries media. It behaves as a *net.TCPConn, with three
+// differences: what was read of it before is read first, it can be read in an event loop
+// ([Conn.RunIn]), and served without a goroutine ([Poller.Serve]).
 type Conn struct {
 	rest  []byte    // owned by the reader: to be read before the socket
 	input *input    // owned by the reader; nil until it reads

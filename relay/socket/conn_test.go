@@ -56,7 +56,8 @@ func TestConnReadsTheRestFirst(t *testing.T) {
 	}
 }
 
-// A connection that plays, and is awaited meanwhile, may publish afterwards in a loop, and play again.
+// A connection that plays, and is awaited meanwhile, may publish afterwards in a loop, and play
+// again.
 func TestConnFromPollerToLoopAndBack(t *testing.T) {
 	if NewLoop(func() {}) == nil {
 		t.Skip("no event loops here")

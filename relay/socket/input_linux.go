@@ -8,10 +8,10 @@ import (
 	"unsafe"
 )
 
-// input reads a socket without the scheduler's bookkeeping around system calls
-// that may block: this one never does. With it, a publisher's thousands of small reads a second let the
-// runtime take processors for stuck, and hand them from thread to thread: half of the CPU
-// time of many small rooms went there.
+// input reads a socket without the scheduler's bookkeeping around system calls that may block: this
+// one never does. With it, a publisher's thousands of small reads a second let the runtime take
+// processors for stuck, and hand them from thread to thread: half of the CPU time of many small
+// rooms went there.
 type input struct {
 	raw  syscall.RawConn
 	read func(fd uintptr) bool // passed to raw.Read; made once

@@ -10,10 +10,11 @@ import (
 )
 
 // Loop is an event loop: one goroutine that waits for many connections and calls the code of
-// whichever has something to read, one after the other. Waking a goroutine for each of
-// thousands of small messages a second costs more than what is then done with it: the scheduler looks for more
-// work, wakes a thread to help, and the socket is asked once more before each wait. A coroutine each, whose code
-// could read as if it were alone, has a stack of its own that no cache still holds.
+// whichever has something to read, one after the other. Waking a goroutine for each of thousands of
+// small messages a second costs more than what is then done with it: the scheduler looks for more
+// work, wakes a thread to help, and the socket is asked once more before each wait. A coroutine
+// each, whose code could read as if it were alone, has a stack of its own that no cache still
+// holds.
 //
 // Its connections are not in the runtime's poller, which would wake for them too.
 type Loop struct {
@@ -48,16 +49,18 @@ const (
 	// One event for each arrival: a socket is not looked at again to see that it is empty now.
 	loopEvent = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<31 // EPOLLET, which Go has as a negative number
 
-	// No turn begins sooner after the one before. Under load it thus finds the messages of several connections,
-	// and one wake-up and one call to send serve them all. What comes after a moment of silence does not wait.
+	// No turn begins sooner after the one before. Under load it thus finds the messages of several
+	// connections, and one wake-up and one call to send serve them all. What comes after a moment
+	// of silence does not wait.
 	loopSpacing = time.Millisecond
 
 	// Deadlines and the load are looked at so often: no timer for each connection.
 	loopTick = 100 * time.Millisecond
 
-	// So often other goroutines may have the processor. Go's scheduler would take it after 10 ms; and its monitor thread,
-	// which sleeps longer and longer while it has nobody to interrupt, would hardly get beyond 20 µs. It costs next to
-	// nothing as long as the goroutine is not locked to its thread: then it means two switches of threads.
+	// So often other goroutines may have the processor. Go's scheduler would take it after 10 ms;
+	// and its monitor thread, which sleeps longer and longer while it has nobody to interrupt,
+	// would hardly get beyond 20 µs. It costs next to nothing as long as the goroutine is not
+	// locked to its thread: then it means two switches of threads.
 	loopYield = 6 * time.Millisecond
 
 	// Load (per cent) up to which a loop takes connections, and above which it has some leave.
@@ -65,8 +68,8 @@ const (
 	loopOverloaded = 85
 )
 
-// NewLoop makes a loop that calls turn each time it has called the code of all connections that had something to
-// read. It runs while it has connections.
+// NewLoop makes a loop that calls turn each time it has called the code of all connections that had
+// something to read. It runs while it has connections.
 func NewLoop(turn func()) *Loop {
 	return &Loop{turn: turn, events: make([]syscall.EpollEvent, loopEvents)}
 }
@@ -81,8 +84,8 @@ func (lp *Loop) Members() int {
 // Full says that it has enough to do.
 func (lp *Loop) Full() bool { return lp.load.Load() > loopFull }
 
-// Crowded says that the connection whose code asks should leave, by ending its code: the loop has more to do than one
-// processor can.
+// Crowded says that the connection whose code asks should leave, by ending its code: the loop has
+// more to do than one processor can.
 func (lp *Loop) Crowded() bool { return lp.shed.Load() > 0 && lp.shed.Add(-1) >= 0 }
 
 // Wait returns when the loop, which no connection is in any more and none will be, has ended.

@@ -200,7 +200,8 @@ func TestLoopDeadlines(t *testing.T) {
 	}
 }
 
-// A deadline that is changed from elsewhere ends the wait at once, and one set in the loop holds after it.
+// A deadline that is changed from elsewhere ends the wait at once, and one set in the loop holds
+// after it.
 func TestLoopIsInterrupted(t *testing.T) {
 	lp := newLoop(t)
 	s, _ := pair(t)
@@ -245,7 +246,8 @@ func TestLoopClose(t *testing.T) {
 	}
 }
 
-// What the socket does not take is written all the same, outside the loop; and the loop can be entered again.
+// What the socket does not take is written all the same, outside the loop; and the loop can be
+// entered again.
 func TestLoopWritesTheRest(t *testing.T) {
 	lp := newLoop(t)
 	s, c := pair(t)
@@ -289,7 +291,8 @@ func TestLoopWritesTheRest(t *testing.T) {
 	}
 }
 
-// One who takes nothing waits alone, and no longer than its deadline; one who never ends leaves others their turn.
+// One who takes nothing waits alone, and no longer than its deadline; one who never ends leaves
+// others their turn.
 func TestLoopIsShared(t *testing.T) {
 	lp := newLoop(t)
 	stuck, _ := pair(t)

@@ -37,14 +37,15 @@ const (
 	loopUnsent = 256 << 10 // bytes that it may write although the socket does not take them; then it leaves the loop
 )
 
-// RunIn has an event loop call f now and whenever there may be something to read, which makes many small reads much
-// cheaper, for as long as f returns [ErrNothing], and returns what else f returns. It has not called f if it could not, for want of
-// descriptors.
+// RunIn has an event loop call f now and whenever there may be something to read, which makes many
+// small reads much cheaper, for as long as f returns [ErrNothing], and returns what else f returns.
+// It has not called f if it could not, for want of descriptors.
 //
-// Meanwhile f is the only one to call Read and Write, which do not wait: Read returns ErrNothing where it would. Where the
-// socket does not take what f writes, RunIn returns nil after f's call, once it has written the rest. Deadlines and Close are for
-// anybody, as ever; nothing else of the connection is to be used until RunIn returns. While f waits for
-// anything all others of its loop wait with it.
+// Meanwhile f is the only one to call Read and Write, which do not wait: Read returns ErrNothing
+// where it would. Where the socket does not take what f writes, RunIn returns nil after f's call,
+// once it has written the rest. Deadlines and Close are for anybody, as ever; nothing else of the
+// connection is to be used until RunIn returns. While f waits for anything all others of its loop
+// wait with it.
 func (c *Conn) RunIn(lp *Loop, f func() error) (ran bool, err error) {
 	l := c.enterLoop(lp, f)
 	if l == nil {

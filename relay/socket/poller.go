@@ -12,9 +12,10 @@ const idleRead = 128
 // Hear takes what was read, or why nothing was; false: it wants no more. The bytes are only lent.
 type Hear func(b []byte, err error) bool
 
-// Serve reads conn, plain or TLS, for f until f returns false. f is called by one goroutine at a time, and may read
-// on by itself. While conn has nothing to say there is no goroutine, and Serve has returned, unless somebody has to
-// wait in Read: there is no epoll, a read deadline is set, or it is not a [Conn] nor embeds one.
+// Serve reads conn, plain or TLS, for f until f returns false. f is called by one goroutine at a
+// time, and may read on by itself. While conn has nothing to say there is no goroutine, and Serve
+// has returned, unless somebody has to wait in Read: there is no epoll, a read deadline is set, or
+// it is not a [Conn] nor embeds one.
 func (p *Poller) Serve(conn net.Conn, f Hear) {
 	under := conn
 	if secure, is := conn.(*tls.Conn); is {
@@ -28,7 +29,8 @@ func (p *Poller) Serve(conn net.Conn, f Hear) {
 	}
 	b := make([]byte, idleRead)
 	for {
-		// First without waiting: what TLS or the PROXY header's reader holds already makes no event.
+		// First without waiting: what TLS or the PROXY header's reader holds already makes no
+		// event.
 		n, err := 0, ErrNothing
 		if ok {
 			n, err = c.readNow(conn, b)
@@ -48,7 +50,8 @@ func (p *Poller) Serve(conn net.Conn, f Hear) {
 	}
 }
 
-// await has f served from conn, which is c or above it, as soon as there is something to read; false: it cannot.
+// await has f served from conn, which is c or above it, as soon as there is something to read;
+// false: it cannot.
 func (p *Poller) await(c *Conn, conn net.Conn, f Hear) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

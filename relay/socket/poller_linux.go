@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// Poller waits for connections whose peers say little, as players do: a goroutine for each would cost more memory than
-// all else of it, and the garbage collector's time. Its one goroutine runs while there are such connections.
+// Poller waits for connections whose peers say little, as players do: a goroutine for each would
+// cost more memory than all else of it, and the garbage collector's time. Its one goroutine runs
+// while there are such connections.
 type Poller struct {
 	wait sync.WaitGroup // run
 
@@ -24,10 +25,12 @@ const pollerEvents = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
 // NewPoller makes one.
 func NewPoller() *Poller { return &Poller{all: map[int32]*Conn{}} }
 
-// Wait returns when all connections that were ever awaited have been closed, and its goroutine has ended.
+// Wait returns when all connections that were ever awaited have been closed, and its goroutine has
+// ended.
 func (p *Poller) Wait() { p.wait.Wait() }
 
-// readNow reads what there is from conn, which is c or above it, without waiting. The error is ErrNothing when there is nothing.
+// readNow reads what there is from conn, which is c or above it, without waiting. The error is
+// ErrNothing when there is nothing.
 func (c *Conn) readNow(conn net.Conn, b []byte) (int, error) {
 	if c.loop != nil {
 		return 0, ErrNothing

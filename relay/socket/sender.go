@@ -8,7 +8,8 @@ type Delivery struct {
 	Err   error
 }
 
-// Sender writes deliveries without waiting, and notes in each how it went. It is for one goroutine at a time.
+// Sender writes deliveries without waiting, and notes in each how it went. It is for one goroutine
+// at a time.
 type Sender interface {
 	Send([]Delivery)
 }
@@ -27,8 +28,8 @@ func (Direct) Send(due []Delivery) {
 // NewDirect returns [Direct].
 func NewDirect() Sender { return Direct{} }
 
-// NewSender returns the best sender for many deliveries at once: of io_uring where the kernel has and
-// allows it, else [Direct].
+// NewSender returns the best sender for many deliveries at once: of io_uring where the kernel has
+// and allows it, else [Direct].
 func NewSender() Sender {
 	if bulk := newBulkSender(); bulk != nil {
 		return bulk

@@ -25,11 +25,11 @@ type Sink interface {
 	Close()
 }
 
-// NewSink returns a Sink that writes to conn. One that gives access to its
-// descriptor (plain TCP) is written without ever blocking the fan-out; any other, such as TLS, is
-// written by a goroutine of its own while there is something to write. It also bounds
-// what the kernel queues for the player, so that a slow one is noticed: of the socket under conn, if
-// conn tells it (NetConn, as TLS does).
+// NewSink returns a Sink that writes to conn. One that gives access to its descriptor (plain TCP)
+// is written without ever blocking the fan-out; any other, such as TLS, is written by a goroutine
+// of its own while there is something to write. It also bounds what the kernel queues for the
+// player, so that a slow one is noticed: of the socket under conn, if conn tells it (NetConn, as
+// TLS does).
 func NewSink(conn net.Conn) Sink {
 	if raw := descriptor(conn); raw != nil {
 		boundBacklog(raw)
@@ -73,7 +73,8 @@ type blockingSink struct {
 
 func (s *blockingSink) TryWrite(*Batch) (int, error) { return 0, nil }
 
-// record is how much is written at once, in bytes: as much as a record of TLS holds (RFC 8446 §5.1).
+// record is how much is written at once, in bytes: as much as a record of TLS holds (RFC 8446
+// §5.1).
 const record = 16 << 10
 
 // Write gathers small buffers first: on TLS each Write becomes a record.
@@ -95,7 +96,8 @@ func (s *blockingSink) Write(bufs [][]byte, stall time.Duration) error {
 	return nil
 }
 
-// write gives each record the whole time: a large message takes a slow player longer, but it does take it.
+// write gives each record the whole time: a large message takes a slow player longer, but it does
+// take it.
 func (s *blockingSink) write(buf []byte, stall time.Duration) error {
 	for len(buf) > 0 {
 		if err := s.conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {

@@ -6,11 +6,12 @@ import (
 )
 
 const (
-	// What the kernel may hold unsent of a player's stream, chosen with BenchmarkBacklogBound and livebench's players that
-	// stall. What is in it can no longer be skipped: 128 KiB are 3 s of a call's 300 kbit/s. And the kernel
-	// writes what one thread sends into pages that all its sockets share: what one stalled player's holds keeps the
-	// others' from being used again, so that everybody's next frames go into memory that no cache has seen
-	// (docs/performance.md has figures). A send buffer of that size hides more, a small one waits for every acknowledgement.
+	// What the kernel may hold unsent of a player's stream, chosen with BenchmarkBacklogBound and
+	// livebench's players that stall. What is in it can no longer be skipped: 128 KiB are 3 s of a
+	// call's 300 kbit/s. And the kernel writes what one thread sends into pages that all its
+	// sockets share: what one stalled player's holds keeps the others' from being used again, so
+	// that everybody's next frames go into memory that no cache has seen (docs/performance.md has
+	// figures). A send buffer of that size hides more, a small one waits for every acknowledgement.
 	notSentLowat = 16 << 10
 
 	tcpNotSentLowat = 25 // TCP_NOTSENT_LOWAT, linux/tcp.h

@@ -10,9 +10,9 @@ import (
 	"liverelay/relay/socket/sockettest"
 )
 
-// How the kernel's backlog of a player is best bounded: ns/op is the time that a newcomer's GOP of 1 MB takes to a player
-// that reads, stalled-KiB what the kernels of both sides take for one that read a while and then stopped (with a receive buffer of
-// 64 KiB there). Less of either is better.
+// How the kernel's backlog of a player is best bounded: ns/op is the time that a newcomer's GOP of
+// 1 MB takes to a player that reads, stalled-KiB what the kernels of both sides take for one that
+// read a while and then stopped (with a receive buffer of 64 KiB there). Less of either is better.
 func BenchmarkBacklogBound(b *testing.B) {
 	notSent := func(bytes int) func(int) error {
 		return func(fd int) error { return syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, tcpNotSentLowat, bytes) }
@@ -73,7 +73,8 @@ func boundedSink(b *testing.B, bound func(fd int) error) (*rawSink, *net.TCPConn
 	return sink, client
 }
 
-// stalledKiB is how much goes to a player between its last read and the first 0.2 s in which nothing goes any more.
+// stalledKiB is how much goes to a player between its last read and the first 0.2 s in which
+// nothing goes any more.
 func stalledKiB(b *testing.B, bound func(fd int) error) float64 {
 	b.Helper()
 	sink, client := boundedSink(b, bound)

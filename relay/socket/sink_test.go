@@ -39,7 +39,8 @@ func TestReaderOfNothingIsStalled(t *testing.T) {
 	}
 }
 
-// B4: what lies in the kernel for a player can no longer be skipped. It is as little over TLS as without.
+// B4: what lies in the kernel for a player can no longer be skipped. It is as little over TLS as
+// without.
 func TestTLSPlayersBacklogInTheKernel(t *testing.T) {
 	config := sockettest.SelfSigned(t)
 	stalled := func(overTLS bool) int {

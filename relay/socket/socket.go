@@ -3,7 +3,8 @@
 // [Conn] is read by a goroutine, in an event [Loop], or by a [Poller] while its peer says nothing.
 //
 // On Linux these are system calls of their own, io_uring included; elsewhere, and where the kernel
-// refuses one, the same names do it in Go's way. It is the only package with unsafe code, and a leaf.
+// refuses one, the same names do it in Go's way. It is the only package with unsafe code, and a
+// leaf.
 package socket
 
 import (
@@ -13,7 +14,8 @@ import (
 )
 
 var (
-	// ErrNothing says that there is nothing to read now. For TLS it is temporary, so that what has come of a record stays.
+	// ErrNothing says that there is nothing to read now. For TLS it is temporary, so that what has
+	// come of a record stays.
 	ErrNothing error = nothing{}
 
 	// ErrStalled says that the peer took no data for as long as a write may wait.

@@ -55,7 +55,8 @@ func SelfSigned(t testing.TB) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
 
-// TLS shakes hands over the two ends of a connection, in the newest version up to most; 0: the newest.
+// TLS shakes hands over the two ends of a connection, in the newest version up to most; 0: the
+// newest.
 func TLS(t testing.TB, s, c net.Conn, config *tls.Config, most uint16) (server, client *tls.Conn) {
 	t.Helper()
 	server, client = tls.Server(s, config), tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: most})

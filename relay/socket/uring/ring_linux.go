@@ -83,7 +83,8 @@ const (
 var errOld = errors.New("io_uring without a single map")
 
 // New makes a ring for so many calls at once, a power of two, with a table of so many files (see
-// SetFile). It fails where the kernel does not allow it. The ring goes with the last reference to it.
+// SetFile). It fails where the kernel does not allow it. The ring goes with the last reference to
+// it.
 func New(calls, files int) (*Ring, error) {
 	var p params
 	fd, _, errno := syscall.Syscall(sysSetup, uintptr(calls), uintptr(unsafe.Pointer(&p)), 0)
@@ -146,8 +147,9 @@ func (r *Ring) register(op uintptr, arg unsafe.Pointer, n uintptr) error {
 	return nil
 }
 
-// SetFile puts a descriptor, or none (-1), in a place of the ring's table. The ring then has a reference of its own to
-// the file: a descriptor that is closed and used anew meanwhile can never get another's bytes.
+// SetFile puts a descriptor, or none (-1), in a place of the ring's table. The ring then has a
+// reference of its own to the file: a descriptor that is closed and used anew meanwhile can never
+// get another's bytes.
 func (r *Ring) SetFile(place, fd int32) error {
 	update := struct {
 		offset, resv uint32
@@ -169,7 +171,8 @@ func (r *Ring) queue(c Call) {
 
 func (r *Ring) call(position uint32) *Call { return &r.sqes[position&uint32(len(r.sqes)-1)] }
 
-// Send queues send(2) of b, to the file in a place. The caller keeps b alive until Submit has returned.
+// Send queues send(2) of b, to the file in a place. The caller keeps b alive until Submit has
+// returned.
 func (r *Ring) Send(id uint64, place int32, b []byte, flags int) {
 	r.queue(Call{opcode: opSend, flags: fixedFile, fd: place, addr: uint64(uintptr(unsafe.Pointer(&b[0]))), length: uint32(len(b)),
 		msgFlags: uint32(flags | syscall.MSG_DONTWAIT), ID: id})
@@ -181,8 +184,8 @@ func (r *Ring) Sendmsg(id uint64, place int32, m *syscall.Msghdr, flags int) {
 		msgFlags: uint32(flags | syscall.MSG_DONTWAIT), ID: id})
 }
 
-// Submit makes the queued calls, and returns how many of them the kernel took, all but in an emergency: the first of them. Their
-// results come from Next; those of the others never do.
+// Submit makes the queued calls, and returns how many of them the kernel took, all but in an
+// emergency: the first of them. Their results come from Next; those of the others never do.
 func (r *Ring) Submit() int {
 	tail, queued := *r.sqTail, r.queued
 	r.queued = 0
@@ -211,7 +214,8 @@ func (r *Ring) Next() (Result, bool) {
 	return result, true
 }
 
-// Wait waits for n more results. It is an emergency: calls that may not wait are done when Submit returns.
+// Wait waits for n more results. It is an emergency: calls that may not wait are done when Submit
+// returns.
 func (r *Ring) Wait(n int) error {
 	_, _, errno := syscall.Syscall6(sysEnter, uintptr(r.fd), 0, uintptr(n), enterGetEvents, 0, 0)
 	if errno != 0 && errno != syscall.EINTR {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// sockets returns both ends of a connection, and the first one's descriptor, which stays open until the test ends.
+// sockets returns both ends of a connection, and the first one's descriptor, which stays open until
+// the test ends.
 func sockets(t *testing.T) (int, int) {
 	t.Helper()
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -45,7 +46,8 @@ func results(t *testing.T, r *Ring, n int) map[uint64]Result {
 	return all
 }
 
-// More rounds than the queues have places: sends come with their results at once, also one that would have to wait.
+// More rounds than the queues have places: sends come with their results at once, also one that
+// would have to wait.
 func TestRing(t *testing.T) {
 	r := newRing(t)
 	a, b := sockets(t)
