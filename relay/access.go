@@ -46,9 +46,9 @@ type Grant struct {
 	PublishKbps int       // most a publisher may send, in kbit/s; 0: no limit
 }
 
-// Authorizer decides on one access. A refusal is an error that wraps [ErrDenied], [ErrLimit]
-// or, where another node has the publisher, [ErrBusy]; its text is for the log, not for the peer. It may block until
-// ctx ends and is never called from a media goroutine.
+// Authorizer decides on one access. A refusal is an error that wraps [ErrDenied], [ErrLimit] or,
+// where another node has the publisher, [ErrBusy]; its text is for the log, not for the peer. It
+// may block until ctx ends and is never called from a media goroutine.
 type Authorizer func(ctx context.Context, a Access) (Grant, error)
 
 // Takeover says who may replace a publisher that is still there.

@@ -7,9 +7,9 @@ import (
 	"liverelay/relay/flv"
 )
 
-// appendLocked puts one message of the publisher into the ring. It returns false
-// for one that is left out: video of a later publisher before its keyframe, and what everybody has. The
-// timestamp has 32 bits, of a copy 64.
+// appendLocked puts one message of the publisher into the ring. It returns false for one that is
+// left out: video of a later publisher before its keyframe, and what everybody has. The timestamp
+// has 32 bits, of a copy 64.
 func (st *Stream) appendLocked(m *Message, timestamp int64, now time.Time) bool {
 	frame := m.isMedia()
 	if frame && m.Kind == flv.Video && st.awaitKey {
@@ -57,9 +57,9 @@ func (st *Stream) appendLocked(m *Message, timestamp int64, now time.Time) bool 
 	return !repeated
 }
 
-// keyframeLocked notes how old m's GOP is. Encoders that refresh the picture bit by bit send one keyframe and then never
-// another, and do not say so: where none has come for as long as the ring keeps a GOP, video goes to whoever waits for one. Their
-// decoders show it as soon as they can.
+// keyframeLocked notes how old m's GOP is. Encoders that refresh the picture bit by bit send one
+// keyframe and then never another, and do not say so: where none has come for as long as the ring
+// keeps a GOP, video goes to whoever waits for one. Their decoders show it as soon as they can.
 func (st *Stream) keyframeLocked(m *Message) {
 	if st.keyframe < 0 || m.startsGOP() {
 		st.keyframe = m.DTS
@@ -67,9 +67,11 @@ func (st *Stream) keyframeLocked(m *Message) {
 	m.endless = m.DTS-st.keyframe > st.ring.limits.time
 }
 
-// repeatFrameLocked sends the newest frame twice more, before another configuration, to pages alone. Their players hold back the last
-// frame that came, or two, and lose them when the configuration changes; browsers play over a hole of one frame and stand for good at
-// a longer one. So what they lose is one of these, close to the first frame that follows. Any other decoder shows the same picture again.
+// repeatFrameLocked sends the newest frame twice more, before another configuration, to pages
+// alone. Their players hold back the last frame that came, or two, and lose them when the
+// configuration changes; browsers play over a hole of one frame and stand for good at a longer one.
+// So what they lose is one of these, close to the first frame that follows. Any other decoder shows
+// the same picture again.
 func (st *Stream) repeatFrameLocked() {
 	if st.picture == 0 {
 		return
@@ -91,9 +93,10 @@ func (st *Stream) repeatFrameLocked() {
 
 // evictLocked makes room in the ring for m, which will stand at head.
 func (st *Stream) evictLocked(m *Message, head uint64) {
-	// Who is behind needs what a player may be behind, and may hold any message. Everybody else has got as far as the
-	// shards. The order matters, for these change while we look: who falls behind during a tick does so before reached
-	// says that it is over; who is up to date again lowers reached before it stops to be behind.
+	// Who is behind needs what a player may be behind, and may hold any message. Everybody else has
+	// got as far as the shards. The order matters, for these change while we look: who falls behind
+	// during a tick does so before reached says that it is over; who is up to date again lowers
+	// reached before it stops to be behind.
 	behind := st.behind.Load() > 0
 	reached := head
 	for _, sh := range *st.shards.Load() {

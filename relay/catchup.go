@@ -118,8 +118,8 @@ func (s *Subscriber) restartVideo() {
 	}
 }
 
-// setReceive turns tracks off and on again. Of one that was off the player may have missed a header; video comes back
-// with the GOP so far, as start=fast has it, or when a decoder can begin.
+// setReceive turns tracks off and on again. Of one that was off the player may have missed a
+// header; video comes back with the GOP so far, as start=fast has it, or when a decoder can begin.
 func (s *Subscriber) setReceive(r *receive) {
 	o, was := s.options.Options, s.variant
 	s.variant.audio = o.Audio && r.audio
@@ -199,9 +199,10 @@ type squeeze struct {
 	gap   int64  // the last frame's: with them all on one clock, gaps between them do not count
 }
 
-// rewind sends s back from its cursor to the keyframe of e, for the video since: with timestamps that end at the last frame's,
-// and none before floor, on a clock without gaps. That is the live edge of the picture, which may lie behind that of the sound, and which the next
-// frame follows: so the player shows that frame at once. It returns false if the ring does not have all of it.
+// rewind sends s back from its cursor to the keyframe of e, for the video since: with timestamps
+// that end at the last frame's, and none before floor, on a clock without gaps. That is the live
+// edge of the picture, which may lie behind that of the sound, and which the next frame follows: so
+// the player shows that frame at once. It returns false if the ring does not have all of it.
 func (s *Subscriber) rewind(e *entry, floor int64) bool {
 	frames, edge, gap := int64(0), int64(0), int64(0)
 	for position := e.keyframe; position < s.cursor; position++ {
@@ -222,7 +223,8 @@ func (s *Subscriber) rewind(e *entry, floor int64) bool {
 	return true
 }
 
-// queueSqueezed queues m, which lies before s.squeeze.until, if it is video: the player has the sound already, or goes without.
+// queueSqueezed queues m, which lies before s.squeeze.until, if it is video: the player has the
+// sound already, or goes without.
 func (s *Subscriber) queueSqueezed(m *Message) {
 	if m.Kind != flv.Video {
 		return

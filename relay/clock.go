@@ -2,9 +2,10 @@ package relay
 
 import "math"
 
-// A player's clock has 32 bits (RTMP 1.0 §5.3.1.3; FLV 10.1, E.4.1), and browser players read them as signed: their picture stands for
-// good where it passes 2^31 ms, 24.9 days. A player's clock is therefore the stream's less a base, which is chosen when
-// it comes. Few bases exist at a time, so that players still share what is written.
+// A player's clock has 32 bits (RTMP 1.0 §5.3.1.3; FLV 10.1, E.4.1), and browser players read them
+// as signed: their picture stands for good where it passes 2^31 ms, 24.9 days. A player's clock is
+// therefore the stream's less a base, which is chosen when it comes. Few bases exist at a time, so
+// that players still share what is written.
 const (
 	clockStep   = 1 << 30          // ms between two bases: 12.4 days
 	clockMargin = 60_000           // ms that anything a newcomer gets may lie before the frame it begins with
@@ -22,7 +23,8 @@ const (
 	GapsClosed              // the clock goes on at once: for players that would play the gap, and be late by it from then on
 )
 
-// shortGap is what is left of a closed gap, in ms: as little as can be, for browsers stand at a hole of more than one frame.
+// shortGap is what is left of a closed gap, in ms: as little as can be, for browsers stand at a
+// hole of more than one frame.
 const shortGap = 1
 
 // playerClock is how a player's clock follows from the stream's. Zero is the stream's own.
@@ -31,7 +33,8 @@ type playerClock struct {
 	base   int64
 }
 
-// since returns the clock without a base that lies far behind dts, the DTS of the first message on it.
+// since returns the clock without a base that lies far behind dts, the DTS of the first message on
+// it.
 func (c playerClock) since(m *Message) playerClock {
 	c.base = 0
 	c.base = max(0, m.DTS-c.shift(m)-clockMargin) &^ (clockStep - 1)
@@ -46,8 +49,8 @@ func (c playerClock) shift(m *Message) int64 {
 	return c.base
 }
 
-// end returns the DTS at which a player with this clock, who came at m, has to come again. Players that keep gaps have 32 bits, and
-// go on.
+// end returns the DTS at which a player with this clock, who came at m, has to come again. Players
+// that keep gaps have 32 bits, and go on.
 func (c playerClock) end(m *Message) int64 {
 	if !c.closed {
 		return math.MaxInt64

@@ -49,7 +49,8 @@ func (st *Stream) passed(ms int64) {
 	}
 }
 
-// A publisher that is back after a while goes on there for who keeps gaps, and at once for who would play them.
+// A publisher that is back after a while goes on there for who keeps gaps, and at once for who
+// would play them.
 func TestGapIsKeptOrClosed(t *testing.T) {
 	r, p := live(t, Config{})
 	kept, keptSink := playClock(t, r, PlayOptions{Audio: true, Video: true, Gaps: GapsKept}, nil)
@@ -126,7 +127,8 @@ func TestPlayerClockStartsLow(t *testing.T) {
 	}
 }
 
-// Twelve days and more after they came, players who cannot read on are sent away, before their clock passes 2^31.
+// Twelve days and more after they came, players who cannot read on are sent away, before their
+// clock passes 2^31.
 func TestPlayerClockEnds(t *testing.T) {
 	r, p := live(t, Config{})
 	ended := make(chan error, 2)

@@ -6,12 +6,12 @@ import (
 	"liverelay/relay/flv"
 )
 
-// Copy makes a publication the copy of a stream whose publisher is at another relay, its origin. It keeps its
-// origin's clock (see [Publisher.WriteCopy]), gives way to a publisher of its own name here, by the same policy as any
-// other, and is silent: no hook tells of it, for the origin's do.
+// Copy makes a publication the copy of a stream whose publisher is at another relay, its origin. It
+// keeps its origin's clock (see [Publisher.WriteCopy]), gives way to a publisher of its own name
+// here, by the same policy as any other, and is silent: no hook tells of it, for the origin's do.
 type Copy struct {
-	// Epoch of the origin's publisher, the same for all nodes: a copy of a later one takes the place of an
-	// earlier one's.
+	// Epoch of the origin's publisher, the same for all nodes: a copy of a later one takes the
+	// place of an earlier one's.
 	Epoch uint64
 }
 
@@ -20,7 +20,8 @@ func (p *Publisher) follows(before *Publisher) bool {
 	return before != nil && p.options.Copy != nil && before.options.Copy != nil && p.options.Copy.Epoch == before.options.Copy.Epoch
 }
 
-// succeedCopyLocked decides on a copy; holder is the publisher that it would follow, lost: which is gone.
+// succeedCopyLocked decides on a copy; holder is the publisher that it would follow, lost: which is
+// gone.
 func (st *Stream) succeedCopyLocked(p, holder *Publisher, lost bool) succession {
 	old, grant := &holder.options.Grant, &p.options.Grant
 	switch held := holder.options.Copy; {
@@ -32,8 +33,9 @@ func (st *Stream) succeedCopyLocked(p, holder *Publisher, lost bool) succession 
 	return inPlace
 }
 
-// WriteCopy is Write for a [Copy]: dts is the message's on the origin's stream, in ms, as [Message] has it
-// there, and so it is here, unless the stream had another publisher here before. What a copy that comes again repeats is left out.
+// WriteCopy is Write for a [Copy]: dts is the message's on the origin's stream, in ms, as [Message]
+// has it there, and so it is here, unless the stream had another publisher here before. What a copy
+// that comes again repeats is left out.
 func (p *Publisher) WriteCopy(kind flv.Kind, dts int64, payload []byte) error {
 	return p.write(kind, dts, payload, nil)
 }
@@ -43,7 +45,8 @@ func (t *timeline) beginCopy(again bool) {
 	t.fresh, t.comes = true, again
 }
 
-// copied places one message of a copy by its origin's clock; frame as in dts. False: it is one that everybody has.
+// copied places one message of a copy by its origin's clock; frame as in dts. False: it is one that
+// everybody has.
 func (t *timeline) copied(kind flv.Kind, track uint8, frame bool, dts int64, now time.Time) (int64, bool) {
 	if !frame {
 		return max(t.beside(dts, now), t.floor), true
@@ -66,7 +69,8 @@ func (t *timeline) copied(kind flv.Kind, track uint8, frame bool, dts int64, now
 	return k.dts, true
 }
 
-// startCopy takes dts as the first of a copy: on the line that it was on, or where the stream goes on.
+// startCopy takes dts as the first of a copy: on the line that it was on, or where the stream goes
+// on.
 func (t *timeline) startCopy(dts int64, now time.Time) {
 	t.fresh = false
 	if t.comes && distance(dts+t.lines[0].offset, t.newest) <= sinceMS(t.arrival, now)+longestRepeat {
@@ -90,7 +94,8 @@ func (t *timeline) startCopy(dts int64, now time.Time) {
 // longestRepeat is how far (ms) a copy that comes again may begin before what came of it: a GOP.
 const longestRepeat = 60_000
 
-// beside places what is not a frame of a copy: where it says if that is plausible, else beside the newest.
+// beside places what is not a frame of a copy: where it says if that is plausible, else beside the
+// newest.
 func (t *timeline) beside(dts int64, now time.Time) int64 {
 	switch {
 	case t.fresh && !t.ran:

@@ -56,7 +56,8 @@ func TestCopyKeepsItsOriginsClock(t *testing.T) {
 	}
 }
 
-// No hook tells of a copy but of its players: rooms and callbacks hear of the stream from its origin.
+// No hook tells of a copy but of its players: rooms and callbacks hear of the stream from its
+// origin.
 func TestCopyIsSilentTowardsRooms(t *testing.T) {
 	told := make(chan string, 10)
 	tell := func(s string) func(StreamEvent) { return func(StreamEvent) { told <- s } }
@@ -81,8 +82,8 @@ func TestCopyIsSilentTowardsRooms(t *testing.T) {
 	}
 }
 
-// A publisher of this node's takes the place of a copy, by its app's policy, and a later copy that of an earlier one;
-// never the other way round. Players stay.
+// A publisher of this node's takes the place of a copy, by its app's policy, and a later copy that
+// of an earlier one; never the other way round. Players stay.
 func TestCopyGivesWay(t *testing.T) {
 	r, first := liveCopy(t, Config{}, 0)
 	s, sink := play(t, r, av)
@@ -116,7 +117,8 @@ func TestCopyGivesWay(t *testing.T) {
 	}
 }
 
-// A copy whose connection was lost begins with the origin's GOP again: players get what they lack, and nothing twice.
+// A copy whose connection was lost begins with the origin's GOP again: players get what they lack,
+// and nothing twice.
 func TestCopyThatComesAgainRepeatsNothing(t *testing.T) {
 	const dts = 1 << 33
 	r, p := liveCopy(t, Config{}, dts)

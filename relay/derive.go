@@ -13,8 +13,8 @@ import (
 
 // Transcoder turns the audio of one stream into another codec. It is for one goroutine.
 type Transcoder interface {
-	// Audio takes one message of the audio, sequence headers too, and returns what can be made of all so far. An
-	// error ends the derived stream, and its players. It must not keep the payload.
+	// Audio takes one message of the audio, sequence headers too, and returns what can be made of
+	// all so far. An error ends the derived stream, and its players. It must not keep the payload.
 	Audio(dts int64, payload []byte) ([]AudioMessage, error)
 	Close()
 }
@@ -25,9 +25,9 @@ type AudioMessage struct {
 	Payload []byte // the body of an FLV audio tag; the relay's from now on
 }
 
-// derivation is a stream whose audio another one's is turned into, with the same video, as long as somebody
-// takes it: a subscriber of the one that is the publisher of the other. It has a goroutine and a queue of its own,
-// so that transcoding holds nobody up.
+// derivation is a stream whose audio another one's is turned into, with the same video, as long as
+// somebody takes it: a subscriber of the one that is the publisher of the other. It has a goroutine
+// and a queue of its own, so that transcoding holds nobody up.
 type derivation struct {
 	of     *Stream // static
 	stream *Stream // static: with the other audio
@@ -43,7 +43,8 @@ type derivation struct {
 	interrupt func()
 }
 
-// derivedQueue is how many messages may wait to be transcoded; more, and the derived stream is behind like a player.
+// derivedQueue is how many messages may wait to be transcoded; more, and the derived stream is
+// behind like a player.
 const derivedQueue = 256
 
 // derivedFormat is a message as a derivation takes it: kind, DTS, payload.
@@ -61,8 +62,9 @@ func (st *Stream) home() *Stream {
 	return st
 }
 
-// inCodec returns the stream with its audio in a codec, derived now if need be: itself where it is so, where the
-// codec is 0 or its own not known, and where nobody can transcode. Another one is to be left again.
+// inCodec returns the stream with its audio in a codec, derived now if need be: itself where it is
+// so, where the codec is 0 or its own not known, and where nobody can transcode. Another one is to
+// be left again.
 func (st *Stream) inCodec(codec flv.Codec) (*Stream, error) {
 	transcode := st.relay.config.Load().Transcode
 	if codec == 0 || transcode == nil || st.derived != nil {

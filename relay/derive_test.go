@@ -56,7 +56,8 @@ func playMP3(t *testing.T, r *Relay, onEnd func(error)) (*Subscriber, *memorySin
 	return s, sink
 }
 
-// Audio in another codec is made once for all who take it, with the same video and clock, as long as somebody does.
+// Audio in another codec is made once for all who take it, with the same video and clock, as long
+// as somebody does.
 func TestDerivedStreamLivesWhileSomebodyTakesIt(t *testing.T) {
 	config, coder, made := deriving()
 	r, p := live(t, config) // the last GOP: 10 to 15

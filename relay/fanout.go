@@ -6,9 +6,9 @@ import (
 	"liverelay/relay/socket"
 )
 
-// A tick, in call order: a message has come ([Stream.fanOut]), somebody claims a shard of the stream
-// and runs it ([shard.kick], [runner.run]), and brings its subscribers up to the stream's head (tick): begin, collect,
-// which asks for plans (plan.go), deliver, settle, finish.
+// A tick, in call order: a message has come ([Stream.fanOut]), somebody claims a shard of the
+// stream and runs it ([shard.kick], [runner.run]), and brings its subscribers up to the stream's
+// head (tick): begin, collect, which asks for plans (plan.go), deliver, settle, finish.
 //
 // A shard is run by whoever finds it idle:
 //
@@ -22,8 +22,8 @@ import (
 //	more, load above         a goroutine made for the moment            what comes meanwhile is better
 //	                         each shard                                 delivered together
 //
-// With a flush_interval a timer's goroutine has the publisher's part. A write never waits, so nobody is held up;
-// and a stream that rests costs nothing.
+// With a flush_interval a timer's goroutine has the publisher's part. A write never waits, so
+// nobody is held up; and a stream that rests costs nothing.
 
 // Where somebody else runs a shard than before, see the table above.
 const (
@@ -33,7 +33,8 @@ const (
 	loadWindow = 100 * time.Millisecond // each
 )
 
-// fanOut brings the subscribers up to date, or sees to it that this happens soon: in turn, unless that is nil.
+// fanOut brings the subscribers up to date, or sees to it that this happens soon: in turn, unless
+// that is nil.
 func (st *Stream) fanOut(turn *Turn) {
 	if interval := st.relay.config.Load().FlushInterval; interval > 0 {
 		if st.flushArmed.CompareAndSwap(false, true) {
@@ -129,8 +130,8 @@ func (r *runner) chooseSender(sh *shard) {
 	}
 }
 
-// run runs shards, which the caller has claimed, until nobody asks for more. It uses up the slice. A
-// shard that is done may be run by another at once, and the runner with it.
+// run runs shards, which the caller has claimed, until nobody asks for more. It uses up the slice.
+// A shard that is done may be run by another at once, and the runner with it.
 func (r *runner) run(shards []*shard) {
 	for len(shards) > 0 {
 		r.tick(shards)
@@ -184,8 +185,8 @@ func (sh *shard) begin() {
 	}
 }
 
-// dueAtOnce is how many deliveries are made together. The first do not wait until all have been collected, and a
-// subscriber is still in the processor's cache when its delivery is settled.
+// dueAtOnce is how many deliveries are made together. The first do not wait until all have been
+// collected, and a subscriber is still in the processor's cache when its delivery is settled.
 const dueAtOnce = 64
 
 // collect adds what the next subscribers are due to what r delivers, one batch each.

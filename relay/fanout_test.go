@@ -88,7 +88,8 @@ func rest(st *Stream) {
 	}
 }
 
-// What a message costs in all, and what a delivery adds: nothing may be allocated for each delivery.
+// What a message costs in all, and what a delivery adds: nothing may be allocated for each
+// delivery.
 func BenchmarkStreamWrite(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("subscribers=%d", n), func(b *testing.B) {
@@ -151,7 +152,8 @@ func noAllocationPerDelivery(t *testing.T, payload []byte) {
 // hidden hides the descriptor, as TLS does.
 type hidden struct{ net.Conn }
 
-// Every byte arrives, in order, on sockets that are read fast and slowly, with and without their descriptor, one message at a time and several.
+// Every byte arrives, in order, on sockets that are read fast and slowly, with and without their
+// descriptor, one message at a time and several.
 func TestSocketsGetEveryByte(t *testing.T) {
 	for _, c := range []struct {
 		kind   string

@@ -24,8 +24,8 @@ func (s *timedSink) TryWrite(b *socket.Batch) (int, error) {
 	return s.countingSink.TryWrite(b)
 }
 
-// With a flush interval the messages of so long are one write, in an event loop too; none waits longer, and the last
-// ones of a stream are not lost.
+// With a flush interval the messages of so long are one write, in an event loop too; none waits
+// longer, and the last ones of a stream are not lost.
 func TestFlushInterval(t *testing.T) {
 	for name, gathered := range map[string]bool{"alone": false, "in a loop": true} {
 		t.Run(name, func(t *testing.T) {

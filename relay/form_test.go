@@ -8,8 +8,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// enhanced is a stream of two video and two audio tracks, as OBS and FFmpeg send them: the first track for itself, the second in
-// the multitrack envelope.
+// enhanced is a stream of two video and two audio tracks, as OBS and FFmpeg send them: the first
+// track for itself, the second in the multitrack envelope.
 var enhanced = []struct {
 	kind    flv.Kind
 	payload string
@@ -27,7 +27,8 @@ var enhanced = []struct {
 	{flv.Video, "\x97\x02\x00\x01\x02\x03avc1exact", "\x17\x01\x00\x00\x00exact"},
 }
 
-// Players that ask for nothing get one video and one audio track as everybody knows them; tracks=all is what was published.
+// Players that ask for nothing get one video and one audio track as everybody knows them;
+// tracks=all is what was published.
 func TestOneTrackEachUnlessAskedFor(t *testing.T) {
 	for query, all := range map[string]bool{"": false, "tracks=main": false, "tracks=all": true} {
 		t.Run(query, func(t *testing.T) {
@@ -129,7 +130,8 @@ func TestVariantIsMadeOnce(t *testing.T) {
 	}
 }
 
-// HDR is known by its colours; others' only repeat what the codec says, and are for those who want them.
+// HDR is known by its colours; others' only repeat what the codec says, and are for those who want
+// them.
 func TestColoursOnlyOfHDR(t *testing.T) {
 	colours := func(transfer string) string {
 		return "\x94hvc1\x02\x00\x09colorInfo\x03\x00\x0bcolorConfig\x03\x00\x17transferCharacteristics\x00" + transfer + "\x00\x00\x09\x00\x00\x09"

@@ -2,9 +2,10 @@ package relay
 
 import "math/bits"
 
-// freelist is the memory of frames that have left a stream's ring, for its next ones: a stream that flows leaves the
-// garbage collector nothing to do, whose work would hold up small rooms for some milliseconds each second. It is guarded by
-// stream.mu. A stream never gets another's, so that not even a mistake could show one's frames to the other's players.
+// freelist is the memory of frames that have left a stream's ring, for its next ones: a stream that
+// flows leaves the garbage collector nothing to do, whose work would hold up small rooms for some
+// milliseconds each second. It is guarded by stream.mu. A stream never gets another's, so that not
+// even a mistake could show one's frames to the other's players.
 type freelist struct {
 	messages []*Message
 	buffers  map[int][][]byte // by capacity
@@ -81,13 +82,14 @@ func (f *freelist) keep(m *Message) {
 	f.bytes += size
 }
 
-// allow has the buffers take as much as the stream's ring, which takes bytes now, and a quarter more, for they are rounded up. That
-// it was more once is forgotten little by little.
+// allow has the buffers take as much as the stream's ring, which takes bytes now, and a quarter
+// more, for they are rounded up. That it was more once is forgotten little by little.
 func (f *freelist) allow(bytes int) {
 	f.most = min(max(bytes+bytes/4, f.most-f.most>>10), maxFreeBytes)
 }
 
-// drop lets go of at least n bytes, of any size: of those that nobody asks for any more, in time. False: there are not as many.
+// drop lets go of at least n bytes, of any size: of those that nobody asks for any more, in time.
+// False: there are not as many.
 func (f *freelist) drop(n int) bool {
 	for size, buffers := range f.buffers {
 		for n > 0 {

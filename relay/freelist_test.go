@@ -44,7 +44,8 @@ func writeNumbered(t testing.TB, p *Publisher, n, size int) {
 	}
 }
 
-// numberedSink takes numbered frames: all of them, in order, from a keyframe on. Now and then it would block.
+// numberedSink takes numbered frames: all of them, in order, from a keyframe on. Now and then it
+// would block.
 type numberedSink struct {
 	skips bool        // it may miss frames, and is slow to make it so
 	calm  atomic.Bool // it never would
@@ -94,8 +95,9 @@ func (s *numberedSink) Write(bufs [][]byte, _ time.Duration) error {
 func (s *numberedSink) Interrupt() {}
 func (s *numberedSink) Close()     {}
 
-// The memory of old frames is used again while players fall behind, catch up, come and go: nobody ever sees a byte of a later
-// frame in an earlier one's place. The race detector sees what luck hides.
+// The memory of old frames is used again while players fall behind, catch up, come and go: nobody
+// ever sees a byte of a later frame in an earlier one's place. The race detector sees what luck
+// hides.
 func TestSpareMemoryIsNobodysElse(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -220,7 +222,8 @@ func TestSpareMemoryOfWhoSkips(t *testing.T) {
 	}
 }
 
-// The shard takes back who has caught up, and the publisher is quicker than its next write: what that will be is kept.
+// The shard takes back who has caught up, and the publisher is quicker than its next write: what
+// that will be is kept.
 func TestHistoryForWhoHasJustCaughtUp(t *testing.T) {
 	r := newTestRelay(t, Config{})
 	p := mustPublish(t, r, "")
@@ -310,8 +313,8 @@ func TestSpareIsBounded(t *testing.T) {
 	}
 }
 
-// C-6: what a stream keeps for its next frames is in proportion to what its ring holds, however long it runs, and
-// still serves nearly all of them.
+// C-6: what a stream keeps for its next frames is in proportion to what its ring holds, however
+// long it runs, and still serves nearly all of them.
 func TestSpareIsInProportionToTheRing(t *testing.T) {
 	r := newTestRelay(t, Config{})
 	p := mustPublish(t, r, "")

@@ -51,8 +51,8 @@ type gop struct {
 	entry   atomic.Pointer[entry]
 	renewed bool // a new publisher came
 
-	// Of a later publisher, until trackWaitPromised after its first message: till then newcomers are told of the tracks
-	// that the one before had, too.
+	// Of a later publisher, until trackWaitPromised after its first message: till then newcomers
+	// are told of the tracks that the one before had, too.
 	unsettled    bool
 	since        int64      // DTS of its first message
 	audio, video bool       // what it has sent
@@ -70,9 +70,9 @@ func newGOP() *gop {
 // begin prepares for a new publisher: the old GOP stays for newcomers until the new one sends.
 func (g *gop) begin() { g.renewed = true }
 
-// next returns the entry as it will be once m stands at position. Call commit with
-// it after m is in the ring. A header that is in force is repeated in vain, by an encoder or by a publisher that returns: everybody
-// has it, and there are players whose picture stands for good after another.
+// next returns the entry as it will be once m stands at position. Call commit with it after m is in
+// the ring. A header that is in force is repeated in vain, by an encoder or by a publisher that
+// returns: everybody has it, and there are players whose picture stands for good after another.
 func (g *gop) next(m *Message, position uint64) (e *entry, repeated bool) {
 	old := g.entry.Load()
 	if g.renewed {

@@ -14,7 +14,8 @@ func received(t *testing.T, sink *memorySink, n int) []string {
 	return payloads(sink.messages(t))
 }
 
-// Encoders repeat their headers, and a publisher that returns sends them again. Who has them does not get them twice.
+// Encoders repeat their headers, and a publisher that returns sends them again. Who has them does
+// not get them twice.
 func TestHeadersInForceAreNotSentAgain(t *testing.T) {
 	r, p := live(t, Config{})
 	s, sink := play(t, r, av)
@@ -74,7 +75,8 @@ func TestChangedHeaderIsSentAlone(t *testing.T) {
 	}
 }
 
-// An end of sequence ends what its header configured (E-RTMP v2): the next has one, also if it is the same.
+// An end of sequence ends what its header configured (E-RTMP v2): the next has one, also if it is
+// the same.
 func TestHeaderAfterEndOfSequenceIsSent(t *testing.T) {
 	r, p := live(t, Config{})
 	s, sink := play(t, r, av)
@@ -111,7 +113,8 @@ func TestHeadersOfATrackThatIsGoneAreForgotten(t *testing.T) {
 	}
 }
 
-// Pages' players lose one frame or two where the picture's configuration changes, and may stand there for good.
+// Pages' players lose one frame or two where the picture's configuration changes, and may stand
+// there for good.
 func TestChangedPictureRepeatsItsLastFrameToPages(t *testing.T) {
 	r, p := live(t, Config{})
 	other, otherSink := play(t, r, av)

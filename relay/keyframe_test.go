@@ -12,7 +12,8 @@ import (
 	"liverelay/relay/socket"
 )
 
-// endless returns a stream whose one keyframe lies further back than the ring keeps a GOP, and what writes its next frames.
+// endless returns a stream whose one keyframe lies further back than the ring keeps a GOP, and what
+// writes its next frames.
 func endless(t *testing.T) (*Relay, *Publisher, func(n int)) {
 	t.Helper()
 	r := newTestRelay(t, Config{})
@@ -44,7 +45,8 @@ func count(all []got) (video, audio int) {
 	return video, audio
 }
 
-// F3: without a keyframe in the ring a newcomer has sound at once, and the picture as soon as its decoder can have it.
+// F3: without a keyframe in the ring a newcomer has sound at once, and the picture as soon as its
+// decoder can have it.
 func TestEndlessGOPReachesNewcomers(t *testing.T) {
 	for _, start := range []StartMode{StartGOP, StartFast, StartLive} {
 		r, _, write := endless(t)
@@ -141,7 +143,8 @@ func TestEndlessGOPOfALaterPublisher(t *testing.T) {
 	}
 }
 
-// C-1: after a takeover, newcomers are told of the old publisher's tracks until the new one has had the time to show its own.
+// C-1: after a takeover, newcomers are told of the old publisher's tracks until the new one has had
+// the time to show its own.
 func TestTracksWhileATakeoverBegins(t *testing.T) {
 	r, _ := live(t, Config{})
 	tracks := func() string {
@@ -273,7 +276,8 @@ func TestGOPOf4KIsKept(t *testing.T) {
 	}
 }
 
-// A pause of the publisher within a GOP: whoever begins with it squeezed, on a clock without gaps, sees that clock go forward only.
+// A pause of the publisher within a GOP: whoever begins with it squeezed, on a clock without gaps,
+// sees that clock go forward only.
 func TestStartFastAcrossAGap(t *testing.T) {
 	for _, gaps := range []Gaps{GapsKept, GapsClosed} {
 		r, p := live(t, Config{})

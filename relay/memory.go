@@ -5,9 +5,10 @@ import (
 	"slices"
 )
 
-// bound keeps what all streams hold for newcomers within Config.RingMemory: it cuts the largest rings to their newest second, one after
-// the other, until the rest fits. A ring that was cut grows again from its next keyframe on. Called once a second, it lets the
-// streams take a second of what their publishers send too much; and a second of each is always kept.
+// bound keeps what all streams hold for newcomers within Config.RingMemory: it cuts the largest
+// rings to their newest second, one after the other, until the rest fits. A ring that was cut grows
+// again from its next keyframe on. Called once a second, it lets the streams take a second of what
+// their publishers send too much; and a second of each is always kept.
 func (r *Relay) bound(streams []*Stream) {
 	type kept struct {
 		st    *Stream
@@ -27,8 +28,8 @@ func (r *Relay) bound(streams []*Stream) {
 	r.kept.Store(total)
 }
 
-// Kept returns how many bytes the streams hold for newcomers, as of a second ago at most, and how often a stream had to be cut to
-// fit Config.RingMemory.
+// Kept returns how many bytes the streams hold for newcomers, as of a second ago at most, and how
+// often a stream had to be cut to fit Config.RingMemory.
 func (r *Relay) Kept() (bytes int64, cuts uint64) { return r.kept.Load(), r.cuts.Load() }
 
 // kept returns what the ring takes, in bytes.
@@ -54,7 +55,8 @@ func (st *Stream) cut() int64 {
 	return int64(before - st.ring.bytes)
 }
 
-// lend keeps a plan's memory, and that of the stream's messages, from being used again: the kernel may still read it.
+// lend keeps a plan's memory, and that of the stream's messages, from being used again: the kernel
+// may still read it.
 func (st *Stream) lend(p *plan) {
 	st.lent.Store(true)
 	if p.lent {

@@ -8,7 +8,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// Above the memory of all streams together the largest are cut, to their newest second, and no more of them than must be.
+// Above the memory of all streams together the largest are cut, to their newest second, and no more
+// of them than must be.
 func TestRingMemoryCutsTheLargest(t *testing.T) {
 	const kept = 10 // s of each stream
 	r := newTestRelay(t, Config{RingMemory: 2 << 20})

@@ -7,10 +7,10 @@ import (
 	"liverelay/relay/flv"
 )
 
-// Message is one RTMP message (RTMP 1.0 §5.3), the body of one FLV tag (FLV 10.1
-// E.4.1), on its stream's timeline. It is shared by every subscriber and
-// immutable until it has left the ring and nobody refers to it any more; then its memory may become another
-// message of the same stream (see freelist).
+// Message is one RTMP message (RTMP 1.0 §5.3), the body of one FLV tag (FLV 10.1 E.4.1), on its
+// stream's timeline. It is shared by every subscriber and immutable until it has left the ring and
+// nobody refers to it any more; then its memory may become another message of the same stream (see
+// freelist).
 type Message struct {
 	Kind    flv.Kind
 	again   bool        // for pages alone (see Stream.repeatFrameLocked)
@@ -38,15 +38,16 @@ var clockBase = time.Now()
 // clock is a monotonic time.
 func clock(now time.Time) time.Duration { return now.Sub(clockBase) }
 
-// The bytes before and after a payload that [Publisher.WriteBuffer] takes: enough for every door's form, so that
-// the one that is needed first is made around the payload instead of a copy of it.
+// The bytes before and after a payload that [Publisher.WriteBuffer] takes: enough for every door's
+// form, so that the one that is needed first is made around the payload instead of a copy of it.
 const (
 	Headroom = 24
 	Tailroom = 4
 )
 
-// Place returns the payload with some bytes before and after it, which the caller, who encodes the message, may write. It is
-// nil where it has none, and after the first time: then the form takes a copy.
+// Place returns the payload with some bytes before and after it, which the caller, who encodes the
+// message, may write. It is nil where it has none, and after the first time: then the form takes a
+// copy.
 func (m *Message) Place(before, after int) []byte {
 	if m.buffer == nil || before > Headroom || after > Tailroom || !m.taken.CompareAndSwap(false, true) {
 		return nil
@@ -80,10 +81,11 @@ type Format struct {
 // Sent returns how many messages and bytes went out in this form, to all players of all streams.
 func (f *Format) Sent() (messages, bytes uint64) { return f.messages.Load(), f.bytes.Load() }
 
-// NewFormat makes a Format. encode gets a message and the timestamp that it goes out with: the low 32 bits of a clock in ms. Its
-// result is shared by all players of the format on that clock, so that neither it nor the relay may ever change it, and
-// nothing in it may depend on the player. Encode runs once a message and clock (twice when two cores need
-// the form at the same instant; one result is kept).
+// NewFormat makes a Format. encode gets a message and the timestamp that it goes out with: the low
+// 32 bits of a clock in ms. Its result is shared by all players of the format on that clock, so
+// that neither it nor the relay may ever change it, and nothing in it may depend on the player.
+// Encode runs once a message and clock (twice when two cores need the form at the same instant; one
+// result is kept).
 func NewFormat(name string, encode func(m *Message, timestamp uint32) []byte) *Format {
 	return &Format{name: name, encode: encode}
 }
@@ -96,7 +98,8 @@ type wire struct {
 	next   *wire
 }
 
-// wire returns the message's form in f on a clock so far behind its own, made now if nobody needed it before.
+// wire returns the message's form in f on a clock so far behind its own, made now if nobody needed
+// it before.
 func (m *Message) wire(f *Format, shift int64) []byte {
 	var made *wire
 	for {
@@ -124,15 +127,16 @@ func (m *Message) newWire() *wire {
 	return new(wire)
 }
 
-// formed is a message in another form than it was published in; a message has a list of them, seldom more than one.
+// formed is a message in another form than it was published in; a message has a list of them,
+// seldom more than one.
 type formed struct {
 	form    flv.Form // reduced
 	message *Message // nil: it is left out
 	next    *formed
 }
 
-// inForm returns the message as a player of the form takes it, or nil if it is left out for such. What differs is made
-// once, for all of them.
+// inForm returns the message as a player of the form takes it, or nil if it is left out for such.
+// What differs is made once, for all of them.
 func (m *Message) inForm(form flv.Form) *Message {
 	form, changes := form.Reduce(m.Kind, m.Header)
 	if !changes {

@@ -7,7 +7,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// A payload's headroom is one form's, the first that asks; others copy, and the payload stays as it is.
+// A payload's headroom is one form's, the first that asks; others copy, and the payload stays as it
+// is.
 func TestPlace(t *testing.T) {
 	r := newTestRelay(t, Config{})
 	p := mustPublish(t, r, "")

@@ -42,9 +42,9 @@ type PlayOptions struct {
 // CopyOptions is what another relay asks for that publishes the stream as a [Copy].
 var CopyOptions = PlayOptions{Start: StartGOP, Gaps: GapsOwn, Form: flv.AsPublished, Audio: true, Video: true}
 
-// ParsePlayOptions reads start=gop|fast|live, gaps=kept|closed, only=audio|video, tracks=main|all and
-// hevc=fourcc|12 from a player's query; start defaults to def. With tracks=all everything comes as it was published,
-// but for what hevc says.
+// ParsePlayOptions reads start=gop|fast|live, gaps=kept|closed, only=audio|video, tracks=main|all
+// and hevc=fourcc|12 from a player's query; start defaults to def. With tracks=all everything comes
+// as it was published, but for what hevc says.
 func ParsePlayOptions(q url.Values, def StartMode) (PlayOptions, error) {
 	o := PlayOptions{Start: def, Audio: true, Video: true}
 	if v := q.Get("start"); v != "" {

@@ -38,22 +38,24 @@ type plan struct {
 	messages, bytes uint64 // delivered by it
 }
 
-// planner makes the plans of one pass over shards, with the memory of earlier ones: a message should leave no garbage but
-// itself, and what many small streams share is still in the processor's cache. It is owned by the runner.
+// planner makes the plans of one pass over shards, with the memory of earlier ones: a message
+// should leave no garbage but itself, and what many small streams share is still in the processor's
+// cache. It is owned by the runner.
 type planner struct {
 	plans []*plan // of this pass, by shard
 	idle  []*plan
 	most  int // that are kept idle
 }
 
-// idlePlans is how many plans are kept for each shard of a pass: subscribers of one stream seldom differ in more ways.
+// idlePlans is how many plans are kept for each shard of a pass: subscribers of one stream seldom
+// differ in more ways.
 const idlePlans = 4
 
 // expect prepares for a pass over so many shards.
 func (pl *planner) expect(shards int) { pl.most = max(pl.most, idlePlans*shards) }
 
-// plan returns the batch for a variant of the shard's subscribers from a position on, or nil if the ring no longer holds it. The pass
-// goes from shard to shard.
+// plan returns the batch for a variant of the shard's subscribers from a position on, or nil if the
+// ring no longer holds it. The pass goes from shard to shard.
 func (pl *planner) plan(sh *shard, c *variant, from uint64) *plan {
 	for i := len(pl.plans) - 1; i >= 0 && pl.plans[i].shard == sh; i-- {
 		if p := pl.plans[i]; p.from == from && p.variant == *c {

@@ -8,7 +8,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// live returns a relay with a publisher that has sent two GOPs: keyframes at 0 and 400 ms, frames up to 600.
+// live returns a relay with a publisher that has sent two GOPs: keyframes at 0 and 400 ms, frames
+// up to 600.
 func live(t *testing.T, c Config) (*Relay, *Publisher) {
 	t.Helper()
 	r := newTestRelay(t, c)
@@ -59,7 +60,8 @@ func TestStartFastIsSqueezedToTheLiveEdge(t *testing.T) {
 	}
 }
 
-// A browser publishes sound some 200 ms before the picture of its time: the squeezed picture ends where the picture is.
+// A browser publishes sound some 200 ms before the picture of its time: the squeezed picture ends
+// where the picture is.
 func TestStartFastKeepsThePictureBehindTheSound(t *testing.T) {
 	r, p := live(t, Config{})
 	mustWrite(t, p, flv.Audio, 840, audioFrame(16))
@@ -212,7 +214,8 @@ func TestSetReceive(t *testing.T) {
 	}
 }
 
-// Off and on again within a GOP: the picture begins at its keyframe once more, and its clock does not go back.
+// Off and on again within a GOP: the picture begins at its keyframe once more, and its clock does
+// not go back.
 func TestSetReceiveWithinAGOP(t *testing.T) {
 	r, p := live(t, Config{})
 	s, sink := play(t, r, av)

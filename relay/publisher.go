@@ -51,14 +51,16 @@ func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error
 	return p.write(kind, int64(timestamp), payload, nil)
 }
 
-// Buffer returns memory for a payload of n bytes with [Headroom] and [Tailroom], for [Publisher.WriteBuffer]. Its contents are unspecified.
+// Buffer returns memory for a payload of n bytes with [Headroom] and [Tailroom], for
+// [Publisher.WriteBuffer]. Its contents are unspecified.
 func (p *Publisher) Buffer(n int) []byte {
 	p.stream.mu.Lock()
 	defer p.stream.mu.Unlock()
 	return p.stream.freelist.buffer(Headroom + n + Tailroom)
 }
 
-// WriteBuffer is Write for a payload that has [Headroom] and [Tailroom] bytes around it, which belong to the relay too.
+// WriteBuffer is Write for a payload that has [Headroom] and [Tailroom] bytes around it, which
+// belong to the relay too.
 func (p *Publisher) WriteBuffer(kind flv.Kind, timestamp uint32, buffer []byte) error {
 	end := len(buffer) - Tailroom
 	return p.write(kind, int64(timestamp), buffer[Headroom:end:end], buffer)
@@ -146,7 +148,8 @@ func (p *Publisher) Close(clean bool) {
 	}
 }
 
-// close ends the publication; a stream error ends the stream with it, also one that waits for p to return.
+// close ends the publication; a stream error ends the stream with it, also one that waits for p to
+// return.
 func (p *Publisher) close(streamErr error) {
 	st := p.stream
 	r := st.relay

@@ -8,7 +8,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// Alert is what is wrong with what a publisher sends. Their number is fixed, so they may label a metric.
+// Alert is what is wrong with what a publisher sends. Their number is fixed, so they may label a
+// metric.
 type Alert string
 
 // The alerts. Each but a jump lasts as long as what it tells of.
@@ -68,7 +69,8 @@ func (q *quality) begin(jumps uint64) {
 	*q = quality{alerts: q.alerts, lines: jumps, frames: q.frames, bytes: q.bytes}
 }
 
-// note takes account of one frame of the main track. before is the DTS of the GOP's keyframe until now.
+// note takes account of one frame of the main track. before is the DTS of the GOP's keyframe until
+// now.
 func (q *quality) note(m *Message, before int64) {
 	if m.Header.Track != 0 {
 		return
@@ -84,8 +86,8 @@ func (q *quality) note(m *Message, before int64) {
 	}
 }
 
-// judgeLocked looks at the second that passed, of a stream with a publisher, and returns which of [Alerts]
-// it has now. It leaves no garbage: there may be many streams.
+// judgeLocked looks at the second that passed, of a stream with a publisher, and returns which of
+// [Alerts] it has now. It leaves no garbage: there may be many streams.
 func (st *Stream) judgeLocked(now time.Time) [len(Alerts)]bool {
 	q, t := &st.quality, &st.meter
 	audio, video := t.codecs[0] != 0, t.codecs[1] != 0

@@ -9,7 +9,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// The limit of a grant is kept by the core: no door can forget it, or let more through than another.
+// The limit of a grant is kept by the core: no door can forget it, or let more through than
+// another.
 func TestPublisherKeepsToItsGrant(t *testing.T) {
 	r := newTestRelay(t, Config{})
 	p, err := r.Publish(Name{"live", "s"}, PublishOptions{Grant: Grant{PublishKbps: 8}}) // 10,000 bytes at once

@@ -7,8 +7,9 @@
 // takes them.
 //
 // It is one package of many files because a message's way is one: in by publisher.go and append.go
-// (timeline, gop, ring), out by fanout.go (shard, plan, turn) or, to those who are behind, by catchup.go. Beside
-// it stand who may publish (takeover, access), what newcomers choose (option, clock) and what operators see.
+// (timeline, gop, ring), out by fanout.go (shard, plan, turn) or, to those who are behind, by
+// catchup.go. Beside it stand who may publish (takeover, access), what newcomers choose (option,
+// clock) and what operators see.
 package relay
 
 import (
@@ -95,7 +96,8 @@ const (
 // Relay holds the streams of one node.
 //
 // Lock order: Relay.mu, Stream.mu, Subscriber.mu; shard.mu, ledger.mu, demand.mu and hookQueue.mu
-// are innermost, the last under demand.mu too. Under none of them is anything written, waited for or called back.
+// are innermost, the last under demand.mu too. Under none of them is anything written, waited for
+// or called back.
 type Relay struct {
 	config atomic.Pointer[Config] // never written to: replaced by SetConfig
 	hooks  *hookQueue
@@ -156,10 +158,10 @@ func (r *Relay) SetConfig(c Config) {
 	r.config.Store(&c)
 }
 
-// Publish makes the caller the stream's publisher. While another publishes it, the grant's
-// takeover policy decides: in its place, with every subscriber kept, or [ErrBusy]. While it waits for
-// its lost publisher, that one (the same user and room) has the subscribers back. Anybody else
-// whom the policy permits, and the same user from another room, begins without them.
+// Publish makes the caller the stream's publisher. While another publishes it, the grant's takeover
+// policy decides: in its place, with every subscriber kept, or [ErrBusy]. While it waits for its
+// lost publisher, that one (the same user and room) has the subscribers back. Anybody else whom the
+// policy permits, and the same user from another room, begins without them.
 func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,8 +202,9 @@ func (r *Relay) streamLocked(n Name) *Stream {
 }
 
 // Subscribe waits until the stream is live and its tracks are known, and adds a subscriber to it.
-// It fails with [ErrNotFound] after Config.PlayWait, with [ErrLimit] when the stream or its
-// app has all the viewers it may have, and when ctx ends. Where nobody publishes the stream, Config.Source is asked for it.
+// It fails with [ErrNotFound] after Config.PlayWait, with [ErrLimit] when the stream or its app has
+// all the viewers it may have, and when ctx ends. Where nobody publishes the stream, Config.Source
+// is asked for it.
 func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Subscriber, error) {
 	r.demand.enter(n)
 	s, err := r.subscribe(ctx, n, o)

@@ -400,7 +400,8 @@ func TestSubscriberSkipsToKeyframe(t *testing.T) {
 	last := fmt.Sprintf("%x", interframe(100))
 	await(t, "the live edge", func() bool { all := sink.messages(t); return all[len(all)-1].payload == last })
 	all := sink.messages(t)[5:]
-	// At most one message was under way when the socket blocked; then the new header and the newest keyframe.
+	// At most one message was under way when the socket blocked; then the new header and the newest
+	// keyframe.
 	i := slices.IndexFunc(all, func(g got) bool { return g.payload == fmt.Sprintf("%x", videoHeader(2)) })
 	if i < 0 || i > 2 {
 		t.Fatalf("new sequence header at %d of %v", i, all)

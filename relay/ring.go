@@ -3,8 +3,8 @@ package relay
 import "sync/atomic"
 
 // ringLimits are the caps of a stream's ring. They hold also for a stream that never sends a
-// keyframe: then only the backlog is kept. Wire forms that players needed, beside the one that is made in a message's own
-// bytes, come on top.
+// keyframe: then only the backlog is kept. Wire forms that players needed, beside the one that is
+// made in a message's own bytes, come on top.
 type ringLimits struct {
 	messages int
 	bytes    int   // see Message.cost
@@ -81,9 +81,9 @@ func (r *ring) grow(old []atomic.Pointer[Message], head uint64) []atomic.Pointer
 	return slots
 }
 
-// evict drops what is older than the position keep and than the DTS since, and
-// whatever is over the caps once the message m is added. Nobody refers to frames before the position
-// free any more: list gets them. It returns the oldest position kept.
+// evict drops what is older than the position keep and than the DTS since, and whatever is over the
+// caps once the message m is added. Nobody refers to frames before the position free any more: list
+// gets them. It returns the oldest position kept.
 func (r *ring) evict(m *Message, keep uint64, since int64, free uint64, list *freelist) uint64 {
 	slots := *r.slots.Load()
 	for head := r.head.Load(); r.tail < head; r.tail++ {
@@ -103,7 +103,8 @@ func (r *ring) evict(m *Message, keep uint64, since int64, free uint64, list *fr
 	return r.tail
 }
 
-// cut drops what is older than the DTS since, to free its memory. It returns the oldest position kept.
+// cut drops what is older than the DTS since, to free its memory. It returns the oldest position
+// kept.
 func (r *ring) cut(since int64) uint64 {
 	slots := *r.slots.Load()
 	for head := r.head.Load(); r.tail < head; r.tail++ {

@@ -29,7 +29,8 @@ func (s *memorySender) Send(due []socket.Delivery) {
 	}
 }
 
-// Memory of which the kernel does not say that it is done with it is never used again, and its player is ended.
+// Memory of which the kernel does not say that it is done with it is never used again, and its
+// player is ended.
 func TestLostDeliveryIsNotUsedAgain(t *testing.T) {
 	sender := new(memorySender)
 	r, p := live(t, Config{Sender: func() socket.Sender { return sender }})

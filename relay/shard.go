@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// shardSubscribers is for how many subscribers a stream takes another shard. One core writes a message to 512 sockets in
-// about 2 ms. For fewer, waking another core costs more than those who would wait gain.
+// shardSubscribers is for how many subscribers a stream takes another shard. One core writes a
+// message to 512 sockets in about 2 ms. For fewer, waking another core costs more than those who
+// would wait gain.
 const shardSubscribers = 512
 
-// flushSubscribers is the same with a flush_interval: a core writes a 100 ms batch to as many in some 10 ms, and nobody minds those.
+// flushSubscribers is the same with a flush_interval: a core writes a 100 ms batch to as many in
+// some 10 ms, and nobody minds those.
 const flushSubscribers = 2048
 
 // maxShards returns how many shards a stream may come to use: one a core.
@@ -53,7 +55,8 @@ func newShard(st *Stream) *shard {
 	return sh
 }
 
-// leastShardLocked returns the shard that has the fewest subscribers, of as many as their number is worth.
+// leastShardLocked returns the shard that has the fewest subscribers, of as many as their number is
+// worth.
 func (st *Stream) leastShardLocked() *shard {
 	of := shardSubscribers
 	if st.relay.config.Load().FlushInterval > 0 {

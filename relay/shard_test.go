@@ -40,7 +40,8 @@ func fullShard(t *testing.T, n int, sink func() socket.Sink) (*Publisher, *shard
 	return p, sh
 }
 
-// Whoever takes the place of one that leaves in the middle of a pass gets what the pass delivers, at once.
+// Whoever takes the place of one that leaves in the middle of a pass gets what the pass delivers,
+// at once.
 func TestLeavingInAPassMissesNobody(t *testing.T) {
 	const n = 3*dueAtOnce + 10
 	for _, leaving := range [][]int{{0}, {dueAtOnce - 1}, {1, 2, 3, dueAtOnce, n - 1}, {n - 1, n - 2}} {

@@ -10,7 +10,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// smallStreams publishes streams with a few players each; turn makes their fan-outs, unless it is nil.
+// smallStreams publishes streams with a few players each; turn makes their fan-outs, unless it is
+// nil.
 func smallStreams(t testing.TB, r *Relay, turn *Turn, streams, players int) []*Publisher {
 	t.Helper()
 	all := make([]*Publisher, streams)
@@ -68,8 +69,8 @@ func TestManyStreamsLeaveNoGarbage(t *testing.T) {
 	}
 }
 
-// What a delivery costs where a message goes to three players, beside one where it goes to 3000: the way in, to the ring and
-// back, is shared by three.
+// What a delivery costs where a message goes to three players, beside one where it goes to 3000:
+// the way in, to the ring and back, is shared by three.
 func BenchmarkSmallStreams(b *testing.B) {
 	for _, c := range []struct {
 		name             string
@@ -105,7 +106,8 @@ func BenchmarkSmallStreams(b *testing.B) {
 	}
 }
 
-// Streams that are idle, and their players, have no goroutine in the media core: a thousand are like one.
+// Streams that are idle, and their players, have no goroutine in the media core: a thousand are
+// like one.
 func TestIdleStreamsHaveNoGoroutine(t *testing.T) {
 	r := newTestRelay(t, Config{})
 	before := runtime.NumGoroutine() // the relay's one watch among them

@@ -2,11 +2,11 @@ package relay
 
 import "sync"
 
-// Source is who may have a stream that nobody publishes here, such as the other nodes of a cluster. Its
-// methods are called one at a time and in order, never on a media goroutine.
+// Source is who may have a stream that nobody publishes here, such as the other nodes of a cluster.
+// Its methods are called one at a time and in order, never on a media goroutine.
 type Source interface {
-	// Wanted says that somebody here plays the stream, or waits for it, and that it has no publisher. Until
-	// Unwanted the source may publish it here, as a [Copy], as often as it has to.
+	// Wanted says that somebody here plays the stream, or waits for it, and that it has no
+	// publisher. Until Unwanted the source may publish it here, as a [Copy], as often as it has to.
 	Wanted(Name)
 	// Unwanted says that nobody plays the stream any more, or that it is published here itself.
 	Unwanted(Name)

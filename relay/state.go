@@ -40,7 +40,8 @@ type PublisherState struct {
 	Since     time.Time      `json:"since" doc:"When this connection began to publish"`
 }
 
-// TrackState describes what the audio or the video carried lately; of several tracks, the main one, and the bitrate of all.
+// TrackState describes what the audio or the video carried lately; of several tracks, the main one,
+// and the bitrate of all.
 type TrackState struct {
 	Codec     string  `json:"codec" example:"avc1"` // FourCC; "" while there is no such track
 	Width     int     `json:"width,omitempty" doc:"Of video, where it is known"`

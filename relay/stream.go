@@ -35,7 +35,8 @@ type Stream struct {
 	ring    *ring
 	gop     *gop
 
-	// Those that were ever needed, at least one: each message looks at all of them, and most streams are small.
+	// Those that were ever needed, at least one: each message looks at all of them, and most
+	// streams are small.
 	shards atomic.Pointer[[]*shard] // replaced with mu held
 
 	ready chan struct{}         // closed when its tracks are known
@@ -130,8 +131,8 @@ func (st *Stream) isReady() bool {
 	}
 }
 
-// join waits for the stream to be ready, if the caller came early, and subscribes. It returns neither a
-// subscriber nor an error when the stream ended meanwhile.
+// join waits for the stream to be ready, if the caller came early, and subscribes. It returns
+// neither a subscriber nor an error when the stream ended meanwhile.
 func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o SubscribeOptions, early bool) (*Subscriber, error) {
 	if early {
 		select {
@@ -162,8 +163,8 @@ func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o Subscrib
 	return s, err
 }
 
-// subscribe adds a subscriber. It returns nil when
-// the stream has ended, except for one that waited for it: a short stream is due to it all the same.
+// subscribe adds a subscriber. It returns nil when the stream has ended, except for one that waited
+// for it: a short stream is due to it all the same.
 func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error) {
 	home := st.home() // has the subscribers of what is derived of it, too
 	home.mu.Lock()
@@ -206,8 +207,8 @@ func (st *Stream) newSubscriberLocked(o SubscribeOptions, early bool) *Subscribe
 	return s
 }
 
-// edge returns where newcomers enter the stream, and its next position, as they are at one moment: a header is behind neither
-// or in one of them.
+// edge returns where newcomers enter the stream, and its next position, as they are at one moment:
+// a header is behind neither or in one of them.
 func (st *Stream) edge() (*entry, uint64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -233,7 +234,8 @@ func (st *Stream) remove(s *Subscriber) {
 	st.relay.demand.leave(st.name)
 }
 
-// sessions returns the publisher, present or waited for, if it matches, and the subscribers that do.
+// sessions returns the publisher, present or waited for, if it matches, and the subscribers that
+// do.
 func (st *Stream) sessions(match func(Session) bool) (*Publisher, []*Subscriber) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -61,7 +61,8 @@ type Subscriber struct {
 	wishes
 }
 
-// flow is what each delivery looks at, side by side: with many players most of its time is their way from memory.
+// flow is what each delivery looks at, side by side: with many players most of its time is their
+// way from memory.
 type flow struct {
 	shard    *shard        // static
 	cursor   uint64        // of the owner
@@ -72,7 +73,8 @@ type flow struct {
 	pictured bool          // it was sent a picture; of the owner
 }
 
-// pursuit is how a subscriber that is behind comes up to date. Of the owner, but for what is atomic.
+// pursuit is how a subscriber that is behind comes up to date. Of the owner, but for what is
+// atomic.
 type pursuit struct {
 	squeeze squeeze  // while the cursor is before its end
 	pending [][]byte // to be written before the cursor's message
@@ -104,8 +106,8 @@ func (s *Subscriber) Kinds() (audio, video bool) {
 	return e.audio && s.options.Options.Audio, e.video && s.options.Options.Video
 }
 
-// Clock returns the newest DTS of the stream, on its own clock: with it, who has [GapsOwn] finds the 64 bits of the first
-// timestamp, which is less than 2^31 ms away.
+// Clock returns the newest DTS of the stream, on its own clock: with it, who has [GapsOwn] finds
+// the 64 bits of the first timestamp, which is less than 2^31 ms away.
 func (s *Subscriber) Clock() int64 {
 	s.stream.mu.Lock()
 	defer s.stream.mu.Unlock()
@@ -142,8 +144,8 @@ func (s *Subscriber) Control(b []byte) error {
 	return nil
 }
 
-// SetReceive turns audio and video off and on again (RTMP receiveAudio,
-// receiveVideo and pause). Video comes back at once, with the last keyframe and all since squeezed up to now as in
+// SetReceive turns audio and video off and on again (RTMP receiveAudio, receiveVideo and pause).
+// Video comes back at once, with the last keyframe and all since squeezed up to now as in
 // [StartFast], or where they are gone with the next keyframe.
 func (s *Subscriber) SetReceive(audio, video bool) {
 	s.mu.Lock()
@@ -152,9 +154,9 @@ func (s *Subscriber) SetReceive(audio, video bool) {
 	s.poke()
 }
 
-// Restart has video begin again at the last keyframe, with all since squeezed up to now, or where they are gone at
-// the next one, for a decoder that has lost its way (RFC 4585 §6.3.1, picture loss). Frames that come again have the DTS
-// of the newest.
+// Restart has video begin again at the last keyframe, with all since squeezed up to now, or where
+// they are gone at the next one, for a decoder that has lost its way (RFC 4585 §6.3.1, picture
+// loss). Frames that come again have the DTS of the newest.
 func (s *Subscriber) Restart() {
 	s.mu.Lock()
 	s.restart = true

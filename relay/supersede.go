@@ -1,7 +1,8 @@
 package relay
 
-// Supersede ends the publisher of a stream here, with [ErrReplaced], because the stream has another origin now. Its subscribers
-// stay, as with a lost publisher, for the [Copy] that comes in its place. False: none publishes it here but, perhaps, a copy.
+// Supersede ends the publisher of a stream here, with [ErrReplaced], because the stream has another
+// origin now. Its subscribers stay, as with a lost publisher, for the [Copy] that comes in its
+// place. False: none publishes it here but, perhaps, a copy.
 func (r *Relay) Supersede(n Name) bool {
 	r.mu.Lock()
 	st := r.streams[n]

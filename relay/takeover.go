@@ -45,8 +45,8 @@ func (st *Stream) succeedLocked(p *Publisher) succession {
 	return inPlace
 }
 
-// publishLocked makes p the stream's publisher, in place of another if it may. It returns p's stream:
-// st, or a new one of the same name. The caller holds relay.mu too.
+// publishLocked makes p the stream's publisher, in place of another if it may. It returns p's
+// stream: st, or a new one of the same name. The caller holds relay.mu too.
 func (st *Stream) publishLocked(p *Publisher, now time.Time) (*Stream, error) {
 	how := st.succeedLocked(p)
 	if how == refused {
@@ -102,8 +102,9 @@ func (st *Stream) takeLocked(p *Publisher, now time.Time) {
 	}
 }
 
-// loseLocked has the stream wait for its lost publisher, with its subscribers: for the window, which
-// a return without media does not prolong. False: there is nothing to wait for, or no more time.
+// loseLocked has the stream wait for its lost publisher, with its subscribers: for the window,
+// which a return without media does not prolong. False: there is nothing to wait for, or no more
+// time.
 func (st *Stream) loseLocked(now time.Time) bool {
 	window := st.relay.config.Load().ResumeWindow
 	if window <= 0 || !st.ran {

@@ -245,7 +245,8 @@ func TestTakeoverWithoutMediaKeepsTheWindow(t *testing.T) {
 	})
 }
 
-// A stream that waits for its lost publisher can be ended: by its name, its epoch, or what is banned.
+// A stream that waits for its lost publisher can be ended: by its name, its epoch, or what is
+// banned.
 func TestStreamInItsWindowIsEnded(t *testing.T) {
 	for name, end := range map[string]func(*Relay) bool{
 		"kick": func(r *Relay) bool { return r.Kick(testName) },

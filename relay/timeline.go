@@ -6,7 +6,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// What a track's clock may do between two messages, in ms; beyond it, it has started again or jumped.
+// What a track's clock may do between two messages, in ms; beyond it, it has started again or
+// jumped.
 const (
 	clockBack   = 500    // back: muxers put tracks in order, not the frames of one
 	clockAhead  = 1000   // forward, beyond what passed meanwhile
@@ -27,11 +28,12 @@ const (
 // timeline maps the 32-bit clocks of a stream's publishers, one after another, to
 // the stream's one 64-bit clock. It goes on without a leap, whatever a publisher's clock does.
 //
-// A run of a clock that goes on evenly is a line: one offset, which all tracks share that are on it, so that they stay
-// in sync; no message is ever shifted alone, and a clock that wraps (RTMP 1.0 §5.3.1.3: timestamps are
-// modulo 2^32) runs on. A clock that starts again or jumps is a new line, begun by the track that shows it first,
-// where that track would have gone on. The others are on the old line until their own messages fit the new one
-// and not the old one, however many messages later. One that never follows has a clock of its own.
+// A run of a clock that goes on evenly is a line: one offset, which all tracks share that are on
+// it, so that they stay in sync; no message is ever shifted alone, and a clock that wraps (RTMP 1.0
+// §5.3.1.3: timestamps are modulo 2^32) runs on. A clock that starts again or jumps is a new line,
+// begun by the track that shows it first, where that track would have gone on. The others are on
+// the old line until their own messages fit the new one and not the old one, however many messages
+// later. One that never follows has a clock of its own.
 //
 // The first publisher's own timestamps are kept, so that what goes out is what came in,
 // unless they start in the upper half of 32 bits, where many players' signed
@@ -133,8 +135,8 @@ func (t *timeline) start(timestamp uint32, now time.Time) *clockLine {
 	return l
 }
 
-// again returns the DTS of a frame of the picture that is sent once more: just behind the newest, of another publisher just before
-// its first.
+// again returns the DTS of a frame of the picture that is sent once more: just behind the newest,
+// of another publisher just before its first.
 func (t *timeline) again() int64 {
 	k := &t.tracks[1][0]
 	k.dts++
@@ -145,8 +147,8 @@ func (t *timeline) again() int64 {
 	return k.dts
 }
 
-// line returns the line that a message of the track belongs to: its own if it fits, else another that fits better
-// than any, else a new one.
+// line returns the line that a message of the track belongs to: its own if it fits, else another
+// that fits better than any, else a new one.
 func (t *timeline) line(k *clockTrack, timestamp uint32, now time.Time) *clockLine {
 	expected := t.newest + sinceMS(t.arrival, now)
 	low, high := t.newest-lateTrack, expected+earlyTrack

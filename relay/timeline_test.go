@@ -126,8 +126,9 @@ func TestTimelineFiftyDays(t *testing.T) {
 	}
 }
 
-// A live publisher of 25 frames and 50 sounds a second whose clock starts again, jumps and wraps at any time, its sound
-// late by up to seconds: no track of the viewer's ever goes back, or forward by more than what passed and a little.
+// A live publisher of 25 frames and 50 sounds a second whose clock starts again, jumps and wraps at
+// any time, its sound late by up to seconds: no track of the viewer's ever goes back, or forward by
+// more than what passed and a little.
 func TestTimelineNeverLeaps(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 0))

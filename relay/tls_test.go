@@ -21,8 +21,8 @@ func tlsPair(t *testing.T, config *tls.Config) (server, client *tls.Conn) {
 	return sockettest.TLS(t, s, c, config, 0)
 }
 
-// Players over TLS get everything, and those of them that take nothing hold up neither them nor the plain ones, who have
-// each frame while the others are stuck.
+// Players over TLS get everything, and those of them that take nothing hold up neither them nor the
+// plain ones, who have each frame while the others are stuck.
 func TestTLSPlayersDisturbNobody(t *testing.T) {
 	config := sockettest.SelfSigned(t)
 	r := newTestRelay(t, Config{Backlog: time.Hour, WriteTimeout: time.Hour})

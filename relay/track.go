@@ -15,7 +15,8 @@ type Track struct {
 	Config []byte    // the payload of its sequence header; nil: it has none. Not to be changed
 }
 
-// Tracks returns the tracks that the subscriber gets, in its form: audio first, each kind by number.
+// Tracks returns the tracks that the subscriber gets, in its form: audio first, each kind by
+// number.
 func (s *Subscriber) Tracks() []Track {
 	o, st := &s.options.Options, s.stream
 	st.mu.Lock()

@@ -1,7 +1,7 @@
 package relay
 
-// Turn is where publishers that share an event loop leave the fan-outs of small streams: one system call then
-// serves many of them. It is owned by the loop's goroutine.
+// Turn is where publishers that share an event loop leave the fan-outs of small streams: one system
+// call then serves many of them. It is owned by the loop's goroutine.
 type Turn struct {
 	relay  *Relay // static
 	runner runner

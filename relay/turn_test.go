@@ -12,8 +12,8 @@ import (
 	"liverelay/relay/socket/sockettest"
 )
 
-// gathered publishes streams whose fan-outs one Turn makes, each with players on real sockets. Read returns what
-// every player of every stream got, once their streams have ended.
+// gathered publishes streams whose fan-outs one Turn makes, each with players on real sockets. Read
+// returns what every player of every stream got, once their streams have ended.
 type gathered struct {
 	publishers []*Publisher
 	wait       sync.WaitGroup
@@ -85,7 +85,8 @@ func (a *gathered) compare(t *testing.T, frames int) {
 	}
 }
 
-// What several streams wrote goes out with Flush, all of it and in order, also to players that take it slowly.
+// What several streams wrote goes out with Flush, all of it and in order, also to players that take
+// it slowly.
 func TestTurnDeliversManyStreams(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		t.Run(fmt.Sprintf("plain=%t", plain), func(t *testing.T) {
@@ -142,7 +143,8 @@ func gatheredStream(t *testing.T) (*Relay, *Turn, *Publisher) {
 	return r, turn, p
 }
 
-// A player that goes while its stream waits for Flush is gone with it, and Close does not wait for ever.
+// A player that goes while its stream waits for Flush is gone with it, and Close does not wait for
+// ever.
 func TestGatherWhilePlayersLeave(t *testing.T) {
 	r, turn, p := gatheredStream(t)
 	all := manySubscribers(t, r, 8, func() socket.Sink { return new(countingSink) })

@@ -22,7 +22,8 @@ type usageKey struct {
 	action     Action
 }
 
-// maxUsage is of how many users usage is kept between two readings; that of others is a user without a name's.
+// maxUsage is of how many users usage is kept between two readings; that of others is a user
+// without a name's.
 const maxUsage = 100_000
 
 // ledger gathers usage until it is read.
@@ -88,7 +89,8 @@ func (p *Publisher) billLocked(now time.Time) {
 	p.stream.relay.ledger.add(usageKey{p.stream.name, g.User, g.Room, ActionPublish}, bytes, d)
 }
 
-// Usage returns what was published and played since the last call. Nothing is in two of its answers.
+// Usage returns what was published and played since the last call. Nothing is in two of its
+// answers.
 func (r *Relay) Usage() []Usage {
 	now := time.Now()
 	for _, st := range r.all() {

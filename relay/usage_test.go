@@ -8,7 +8,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// TestUsageIsEveryByteAndSecondOnce: over several readings, a takeover, players that come and go, and the end.
+// TestUsageIsEveryByteAndSecondOnce: over several readings, a takeover, players that come and go,
+// and the end.
 func TestUsageIsEveryByteAndSecondOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New(Config{})
