@@ -92,7 +92,8 @@ func (s *Server) only(role Role, next http.Handler) http.Handler {
 	}))
 }
 
-// actor finds whose token it is. All are compared, hashed, so that it takes as long whatever the token is.
+// actor finds whose token it is. All are compared, hashed, so that it takes as long whatever the
+// token is.
 func (s *Server) actor(token string) (found actor, ok bool) {
 	got := sha256.Sum256([]byte(token))
 	tokens := *s.tokens.Load()
@@ -136,7 +137,8 @@ func (s *Server) sameSite(next http.Handler) http.Handler {
 	})
 }
 
-// probes may be asked for by any name: load balancers and scrapers have their own for a node, and the answers are no secret.
+// probes may be asked for by any name: load balancers and scrapers have their own for a node, and
+// the answers are no secret.
 var probes = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
 
 // ownHost says whether the request was made to a name that the listener goes by.
@@ -169,7 +171,8 @@ func sameOrigin(origin, host string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && strings.EqualFold(u.Host, host)
 }
 
-// Limits of wrong tokens: so many at once from one address, then one a second. A right one is never held up.
+// Limits of wrong tokens: so many at once from one address, then one a second. A right one is never
+// held up.
 const (
 	wrongBurst   = 50
 	wrongSources = 4096 // addresses that are told apart
@@ -231,7 +234,8 @@ func (s source) fill(now time.Time) float64 {
 	return min(wrongBurst, s.left+max(0, now.Sub(s.at).Seconds()))
 }
 
-// remoteAddr is whose request it is: of IPv6 the network, for one host has as many addresses as it likes.
+// remoteAddr is whose request it is: of IPv6 the network, for one host has as many addresses as it
+// likes.
 func remoteAddr(r *http.Request) netip.Addr {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestPagesOfOtherSitesAreRefused: a right token does not help a page of another site, nor one whose name points here.
+// TestPagesOfOtherSitesAreRefused: a right token does not help a page of another site, nor one
+// whose name points here.
 func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 	c := start(t, newFake(), nil)
 	_, port, _ := strings.Cut(strings.TrimPrefix(c.base, "http://"), ":")

@@ -6,8 +6,8 @@
 // Bearer …", whose [Role] says what it may do; the profiles one of an admin. Errors are
 // problem+json (RFC 9457). Pages of other sites are refused, right token or not.
 //
-// There is a file for each resource: what it wants of the package that owns the thing, and its operations. OpenAPI
-// (/api/openapi.json) is made from them.
+// There is a file for each resource: what it wants of the package that owns the thing, and its
+// operations. OpenAPI (/api/openapi.json) is made from them.
 package admin
 
 import (
@@ -127,8 +127,8 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Close waits for running requests for a moment, then cuts them: one that is never finished, or a profile
-// of a minute, holds up no stop.
+// Close waits for running requests for a moment, then cuts them: one that is never finished, or a
+// profile of a minute, holds up no stop.
 func (s *Server) Close(ctx context.Context) error {
 	s.close()
 	ctx, cancel := context.WithTimeout(ctx, goodbye)

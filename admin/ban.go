@@ -23,7 +23,8 @@ type Bans interface {
 	Lift(context.Context, auth.Key) error
 }
 
-// Forbidden names what a ban is about: one of a stream, a user, a room, a user in one room, an address, a signed address, a session.
+// Forbidden names what a ban is about: one of a stream, a user, a room, a user in one room, an
+// address, a signed address, a session.
 type Forbidden struct {
 	App     string `json:"app,omitempty" maxLength:"256" doc:"The app; none: an address in all apps" example:"live"`
 	Stream  string `json:"stream,omitempty" maxLength:"256"`
@@ -126,8 +127,8 @@ type BanQuery struct {
 	Page
 }
 
-// wants says whether the list is to have a kind. Revocations, of which there is one for each member that leaves, only
-// where they are asked for.
+// wants says whether the list is to have a kind. Revocations, of which there is one for each member
+// that leaves, only where they are asked for.
 func (q *BanQuery) wants(k auth.Kind) bool {
 	if q.Kind == "" {
 		return k != auth.KindGrant && k != auth.KindSession

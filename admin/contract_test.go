@@ -187,8 +187,8 @@ func (d *document) conform(t *testing.T, s schema, v any, at string) {
 	}
 }
 
-// TestOperationsStayAsTheyWere fails when an operation, a parameter or a property changes: those who use the API
-// are told in CHANGELOG.md, and the list is made anew with -update.
+// TestOperationsStayAsTheyWere fails when an operation, a parameter or a property changes: those
+// who use the API are told in CHANGELOG.md, and the list is made anew with -update.
 func TestOperationsStayAsTheyWere(t *testing.T) {
 	doc := read(t, start(t, newFake(), nil))
 	var lines []string

@@ -11,8 +11,8 @@ import (
 type Control interface {
 	Drain()   // take no new work, until Undrain
 	Undrain() // take new work again
-	// Reload reads the configuration again, and changes all that can be changed while the node runs, or nothing.
-	// Its error names the wrong key.
+	// Reload reads the configuration again, and changes all that can be changed while the node
+	// runs, or nothing. Its error names the wrong key.
 	Reload() (Reloaded, error)
 }
 

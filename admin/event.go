@@ -36,7 +36,8 @@ type Event struct {
 // keptEvents is how many a node remembers.
 const keptEvents = 4096
 
-// Events is what happened lately, for any number of readers. None of them is waited for: one that is too slow misses some, and is told.
+// Events is what happened lately, for any number of readers. None of them is waited for: one that
+// is too slow misses some, and is told.
 type Events struct {
 	node string
 
@@ -61,8 +62,8 @@ func (e *Events) Tell(ev Event) {
 	e.fresh = make(chan struct{})
 }
 
-// After returns the events after an id, at most so many, oldest first; how many were forgotten before them; and a channel that is closed
-// when there are more.
+// After returns the events after an id, at most so many, oldest first; how many were forgotten
+// before them; and a channel that is closed when there are more.
 func (e *Events) After(id uint64, most int) (list []Event, lost uint64, fresh <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

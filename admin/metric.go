@@ -11,13 +11,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Measured is a part of the server that has metrics: it adds each sample by its name, what it means, its value, and
-// labels with their values in turn. A name that ends in _total only grows. No label holds a stream's, user's or room's name: their
-// number has no bound, and a time series each would fill the memory of both sides.
+// Measured is a part of the server that has metrics: it adds each sample by its name, what it
+// means, its value, and labels with their values in turn. A name that ends in _total only grows. No
+// label holds a stream's, user's or room's name: their number has no bound, and a time series each
+// would fill the memory of both sides.
 type Measured func(add func(name, help string, value float64, labels ...string))
 
-// Durations is a part that has histograms: upper bounds in seconds, counts of each bucket and of what lies above the last, and
-// the sum.
+// Durations is a part that has histograms: upper bounds in seconds, counts of each bucket and of
+// what lies above the last, and the sum.
 type Durations func(add func(name, help string, bounds []float64, counts []uint64, sum float64))
 
 // metrics returns the handler of /metrics.

@@ -9,7 +9,8 @@ import (
 // Peers are the other nodes of the service. What a node knows of itself alone is asked of all of
 // them, so that every node's API is true for the whole service.
 type Peers interface {
-	// Ask has every other node answer, until ctx ends: it returns what they said, and which of them said nothing.
+	// Ask has every other node answer, until ctx ends: it returns what they said, and which of them
+	// said nothing.
 	Ask(ctx context.Context, q Query) (answers []Answer, missing []string)
 }
 
@@ -36,7 +37,8 @@ func (s *Server) Answer(ctx context.Context, q Query) (any, error) {
 	return answer(ctx, q), nil
 }
 
-// everywhere asks all nodes, this one first, and returns their answers with the ids of those who gave none.
+// everywhere asks all nodes, this one first, and returns their answers with the ids of those who
+// gave none.
 func everywhere[T any](ctx context.Context, s *Server, q Query) (all []T, missing []string) {
 	here, _ := s.answers[q.What](ctx, q).(T)
 	all = []T{here}

@@ -359,7 +359,8 @@ func (p *twoNodes) Ask(ctx context.Context, q Query) ([]Answer, []string) {
 	return []Answer{{"n2", body}}, nil
 }
 
-// TestEveryNodeAnswersForTheService: what another node has is listed and kicked from here, and who does not answer is named.
+// TestEveryNodeAnswersForTheService: what another node has is listed and kicked from here, and who
+// does not answer is named.
 func TestEveryNodeAnswersForTheService(t *testing.T) {
 	far := newFake()
 	far.streams = []relay.StreamState{demoStream("live", "demo"), demoStream("live", "far")}

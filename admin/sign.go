@@ -11,7 +11,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Signer makes addresses and tokens with the apps' secrets. Its errors are what is wrong with a wish, and hold no secret.
+// Signer makes addresses and tokens with the apps' secrets. Its errors are what is wrong with a
+// wish, and hold no secret.
 type Signer interface {
 	SignURL(URLWish) (SignedURL, error)
 	MakeToken(TokenWish) (string, error)

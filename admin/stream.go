@@ -124,7 +124,8 @@ func (s *Server) allStreams(ctx context.Context, q Query) ([]Stream, []string) {
 	return merged, missing
 }
 
-// join adds what another node has of the stream. The one with the publisher of the newest epoch is the origin.
+// join adds what another node has of the stream. The one with the publisher of the newest epoch is
+// the origin.
 func (st *Stream) join(other *Stream) {
 	out, carriers := st.BytesOut+other.BytesOut, slices.Concat(st.Carriers, other.Carriers)
 	viewers := st.Viewers + other.Viewers

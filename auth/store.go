@@ -114,9 +114,9 @@ type Store interface {
 	// Spend marks a value that is good once as used, until then, and tells whether it
 	// was not used before. ErrFull: it cannot be remembered.
 	Spend(ctx context.Context, once string, until time.Time) (bool, error)
-	// Watch calls fn once with KindResync, for what it came too late for, and then for
-	// each new entry, in order, until ctx ends. It returns
-	// when fn is not called any more. See Authorizer.Watch, which ends live sessions.
+	// Watch calls fn once with KindResync, for what it came too late for, and then for each new
+	// entry, in order, until ctx ends. It returns when fn is not called any more. See
+	// Authorizer.Watch, which ends live sessions.
 	Watch(ctx context.Context, fn func(Entry)) error
 }
 

@@ -33,7 +33,8 @@ const (
 	Draining State = "draining" // takes nothing new, and will go
 )
 
-// Claim is a node's word that it has the publisher of a stream. Of two, the one with the higher epoch is right.
+// Claim is a node's word that it has the publisher of a stream. Of two, the one with the higher
+// epoch is right.
 type Claim struct {
 	relay.Name
 	Node  string `json:"node"`
@@ -42,23 +43,24 @@ type Claim struct {
 	Room  string `json:"room,omitempty"`
 }
 
-// Directory is where nodes find each other and their streams. Implementations: [Memory], and package redis. Every method
-// is bounded in time by its context, may be repeated when its outcome is not known, and is safe for concurrent use.
-// What is told once is kept for the ttl. No ttl is a promise, for clocks jump and stores lose writes: whoever has something tells
-// it again long before, and is right whatever the directory says.
+// Directory is where nodes find each other and their streams. Implementations: [Memory], and
+// package redis. Every method is bounded in time by its context, may be repeated when its outcome
+// is not known, and is safe for concurrent use. What is told once is kept for the ttl. No ttl is a
+// promise, for clocks jump and stores lose writes: whoever has something tells it again long
+// before, and is right whatever the directory says.
 type Directory interface {
-	// Register keeps a node's record and returns those of all nodes. It fails with ErrSameID while another run with
-	// the node's id is there at another address.
+	// Register keeps a node's record and returns those of all nodes. It fails with ErrSameID while
+	// another run with the node's id is there at another address.
 	Register(ctx context.Context, n Info, ttl time.Duration) ([]Info, error)
 	// Nodes returns the records of all nodes.
 	Nodes(ctx context.Context) ([]Info, error)
 	// Leave takes the record away, if it is that run's.
 	Leave(ctx context.Context, n Info) error
-	// Claim notes a new origin: with the epoch that it asks for, or, when the directory knows of the same or a later one, with the
-	// next. The same claim again has the same answer.
+	// Claim notes a new origin: with the epoch that it asks for, or, when the directory knows of
+	// the same or a later one, with the next. The same claim again has the same answer.
 	Claim(ctx context.Context, c Claim, ttl time.Duration) (Claim, error)
-	// Renew prolongs what a node has claimed, and claims again what the directory does not have any more. It returns for each what stands
-	// now: one with a higher epoch, of another node, has won.
+	// Renew prolongs what a node has claimed, and claims again what the directory does not have any
+	// more. It returns for each what stands now: one with a higher epoch, of another node, has won.
 	Renew(ctx context.Context, held []Claim, ttl time.Duration) ([]Claim, error)
 	// Release takes a claim away, if it is still that one.
 	Release(ctx context.Context, c Claim) error

@@ -20,7 +20,8 @@ import (
 	"liverelay/relay/flv"
 )
 
-// Protocol is what other nodes play by, and copies are published by: the label in metrics and in relay.Session.
+// Protocol is what other nodes play by, and copies are published by: the label in metrics and in
+// relay.Session.
 const Protocol = "node"
 
 // The headers of a pulled stream.
@@ -36,8 +37,8 @@ const (
 	yieldTime  = 2 * time.Second // for a publisher to begin
 )
 
-// edge is a stream that players of this node want, and that is published elsewhere: from the first player until Config.Linger
-// after the last there is at most one pull of it.
+// edge is a stream that players of this node want, and that is published elsewhere: from the first
+// player until Config.Linger after the last there is at most one pull of it.
 type edge struct {
 	// static
 	node   *Node
@@ -304,8 +305,8 @@ func (e *edge) pull(from place) error {
 	return cause(ctx, copyTags(p, tags, clock, &heard))
 }
 
-// copyTags gives a publisher what comes, until it fails. The stream's own clock goes on from clock: a tag has its
-// lower 32 bits. heard is when the newest came.
+// copyTags gives a publisher what comes, until it fails. The stream's own clock goes on from clock:
+// a tag has its lower 32 bits. heard is when the newest came.
 func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *atomic.Int64) error {
 	for {
 		tag, err := tags.ReadTag()
@@ -347,8 +348,8 @@ func (e *edge) watch(ctx context.Context, cancel context.CancelCauseFunc, epoch 
 	}
 }
 
-// servePull plays a stream of this node to another one. Only an origin, and a copy of the origin's own, is pulled: so no stream comes back to
-// where it has been.
+// servePull plays a stream of this node to another one. Only an origin, and a copy of the origin's
+// own, is pulled: so no stream comes back to where it has been.
 func (n *Node) servePull(w http.ResponseWriter, r *http.Request, from Info) {
 	q := r.URL.Query()
 	name := relay.Name{App: q.Get("app"), Stream: q.Get("stream")}
@@ -386,7 +387,8 @@ func (n *Node) serveAsk(w http.ResponseWriter, r *http.Request, _ Info) {
 	_, _ = w.Write(b)
 }
 
-// Ask asks all other nodes, at the same time, until ctx ends. It returns the answers by node, and who did not answer.
+// Ask asks all other nodes, at the same time, until ctx ends. It returns the answers by node, and
+// who did not answer.
 func (n *Node) Ask(ctx context.Context, question []byte) (answers map[string][]byte, missing []string) {
 	var mu sync.Mutex
 	var all sync.WaitGroup

@@ -141,7 +141,8 @@ func (n *Node) link(ctx context.Context, id, address string) {
 	}
 }
 
-// overdue says whether nothing was heard of a node for so long that it will not come back under this address.
+// overdue says whether nothing was heard of a node for so long that it will not come back under
+// this address.
 func (n *Node) overdue(id string) bool {
 	n.table.mu.Lock()
 	defer n.table.mu.Unlock()

@@ -99,8 +99,8 @@ func New(cfg Config) *Node {
 	return n
 }
 
-// Start makes the node known by the addresses of its node listener and its HTTP door, and has it serve the relay, whose source it
-// is. Before it, nothing may be served.
+// Start makes the node known by the addresses of its node listener and its HTTP door, and has it
+// serve the relay, whose source it is. Before it, nothing may be served.
 func (n *Node) Start(r *relay.Relay, address, http string) {
 	n.relay, n.cfg.Info.Address, n.cfg.Info.HTTP = r, address, http
 	n.spawn(n.register)
@@ -116,7 +116,8 @@ func (n *Node) spawn(f func()) {
 	}
 }
 
-// Close says goodbye, ends all copies and returns when nothing of the node runs any more, or when ctx ends.
+// Close says goodbye, ends all copies and returns when nothing of the node runs any more, or when
+// ctx ends.
 func (n *Node) Close(ctx context.Context) error {
 	n.spawning.Lock()
 	n.cancel()
@@ -202,7 +203,8 @@ func (n *Node) Stats() Stats {
 	return s
 }
 
-// register keeps the node in the directory, learns from it who else is there, and renews what is published here.
+// register keeps the node in the directory, learns from it who else is there, and renews what is
+// published here.
 func (n *Node) register() {
 	said := ""
 	for n.ctx.Err() == nil {

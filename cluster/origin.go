@@ -16,7 +16,8 @@ type claim struct {
 	noted bool // the directory has it
 }
 
-// returnTime is how long a node says that a stream has moved, for those who have not heard of it from its new origin.
+// returnTime is how long a node says that a stream has moved, for those who have not heard of it
+// from its new origin.
 const returnTime = 30 * time.Second
 
 func boot() string { return strings.ToLower(rand.Text()[:10]) }
@@ -47,7 +48,8 @@ func (n *Node) Published(e relay.StreamEvent) {
 	}
 }
 
-// note has the directory know of a new publisher. Should it know of a later epoch, ours becomes the next.
+// note has the directory know of a new publisher. Should it know of a later epoch, ours becomes the
+// next.
 func (n *Node) note(c *claim) {
 	n.mu.Lock()
 	asked := c.Claim
@@ -77,7 +79,8 @@ func (n *Node) note(c *claim) {
 	})
 }
 
-// Unpublished is told when a stream that was published here has ended for good, or is another's from now on.
+// Unpublished is told when a stream that was published here has ended for good, or is another's
+// from now on.
 func (n *Node) Unpublished(e relay.StreamEvent) {
 	if st, ok := n.relay.Stream(e.Name); ok && st.Live && st.Epoch > e.Epoch {
 		return // the next publisher of this node has taken it over
@@ -108,8 +111,9 @@ func (n *Node) release(name relay.Name) {
 	})
 }
 
-// supersede gives up a publisher here: the stream has another origin now, of a later epoch. Its players stay, here and on the nodes
-// that have copies, which may hear of the other origin only after us.
+// supersede gives up a publisher here: the stream has another origin now, of a later epoch. Its
+// players stay, here and on the nodes that have copies, which may hear of the other origin only
+// after us.
 func (n *Node) supersede(own fact, epoch uint64) {
 	if now, ok := n.table.has(own.Name); !ok || now != own {
 		return
@@ -206,8 +210,8 @@ func (n *Node) look() {
 	}
 }
 
-// Admit says whether a publisher may begin here, for all that is known of the stream at other nodes, by the same rules as if
-// they were one: the error wraps [relay.ErrBusy].
+// Admit says whether a publisher may begin here, for all that is known of the stream at other
+// nodes, by the same rules as if they were one: the error wraps [relay.ErrBusy].
 func (n *Node) Admit(name relay.Name, g relay.Grant) error {
 	origin, ok := n.table.origin(name)
 	own, here := n.table.has(name)

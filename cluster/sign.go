@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// The headers of a request between nodes. The signature is over all others, the request line and the address it goes to.
+// The headers of a request between nodes. The signature is over all others, the request line and
+// the address it goes to.
 const (
 	headerFrom      = "Liverelay-Node"      // Info of the node that asks
 	headerTo        = "Liverelay-To"        // the address that it meant to ask
@@ -25,7 +26,8 @@ const (
 )
 
 const (
-	// maxSkew is how old a request may be, or how far in the future: clocks of nodes may be half a minute apart.
+	// maxSkew is how old a request may be, or how far in the future: clocks of nodes may be half a
+	// minute apart.
 	maxSkew = time.Minute
 	// maxNonces bounds what is remembered of the requests of the last two maxSkew.
 	maxNonces = 1 << 16
@@ -79,7 +81,8 @@ func (s *signer) sign(r *http.Request, from Info, to string) (nonce string, err 
 	return nonce, nil
 }
 
-// verify says who asks, if the request is signed, fresh, new and meant for the node with this address.
+// verify says who asks, if the request is signed, fresh, new and meant for the node with this
+// address.
 func (s *signer) verify(r *http.Request, own string) (from Info, nonce string, err error) {
 	text, to, stamp := r.Header.Get(headerFrom), r.Header.Get(headerTo), r.Header.Get(headerStamp)
 	signature := r.Header.Get(headerSignature)

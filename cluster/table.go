@@ -10,7 +10,8 @@ import (
 	"liverelay/relay"
 )
 
-// maxAhead is how far an epoch may lie before the clock, in ms: it began as one, of a node whose clock may be wrong.
+// maxAhead is how far an epoch may lie before the clock, in ms: it began as one, of a node whose
+// clock may be wrong.
 const maxAhead = 24 * 60 * 60 * 1000
 
 // fact is what a node says of one stream that it has.
@@ -97,7 +98,8 @@ func (t *table) take(f *feed, most int) (facts []fact, more bool) {
 	return facts, false
 }
 
-// set changes what this node has of a stream: change gets what it had, or the zero fact, and returns what it has now; Gone: nothing.
+// set changes what this node has of a stream: change gets what it had, or the zero fact, and
+// returns what it has now; Gone: nothing.
 func (t *table) set(name relay.Name, change func(old fact, had bool) fact) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -149,8 +151,8 @@ type later struct {
 	epoch uint64 // of the other
 }
 
-// hear takes what a node says of its streams. It returns what of ours has another origin by it, and how many
-// facts cannot be true.
+// hear takes what a node says of its streams. It returns what of ours has another origin by it, and
+// how many facts cannot be true.
 func (t *table) hear(id string, begins, complete bool, facts []fact, now time.Time) (superseded []later, lies int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -236,7 +238,8 @@ func (t *table) impostor(n, self Info) bool {
 	return p != nil && p.alive && p.info.Boot != n.Boot && p.info.Address != n.Address
 }
 
-// watch returns a channel that is closed at the next change of what is known of a stream. The caller gives it back.
+// watch returns a channel that is closed at the next change of what is known of a stream. The
+// caller gives it back.
 func (t *table) watch(name relay.Name) (changed <-chan struct{}, back func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -268,7 +271,8 @@ type place struct {
 	alive bool
 }
 
-// origin returns the node that has the publisher of a stream, of several the one with the highest epoch; false: none but, perhaps, this one.
+// origin returns the node that has the publisher of a stream, of several the one with the highest
+// epoch; false: none but, perhaps, this one.
 func (t *table) origin(name relay.Name) (place, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -285,8 +289,9 @@ func (t *table) originLocked(name relay.Name) (best place, ok bool) {
 	return best, ok
 }
 
-// nearest returns where a copy of a stream is best taken: from a node of our zone that has a copy of the origin's own, if the origin is in another
-// zone or has as many edges as it should; else from the origin.
+// nearest returns where a copy of a stream is best taken: from a node of our zone that has a copy
+// of the origin's own, if the origin is in another zone or has as many edges as it should; else
+// from the origin.
 func (t *table) nearest(name relay.Name, zone string, maxEdges int) (place, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -314,7 +319,8 @@ func (t *table) nearest(name relay.Name, zone string, maxEdges int) (place, bool
 	return origin, true
 }
 
-// moved says whether a node has shown a later epoch: as a copy, or because it has given up its publisher.
+// moved says whether a node has shown a later epoch: as a copy, or because it has given up its
+// publisher.
 func (t *table) moved(name relay.Name, epoch uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -246,7 +246,10 @@ func (b *Bans) tidy(ctx context.Context) error {
 	return b.keep(ctx, lack{over: v.over})
 }
 
-// hear takes a message of another node, or this one: "<change before> <change> <node> <ms now>\n<value>".
+// hear takes a message of another node, or this one:
+//
+//	<change before> <change> <node> <ms now>\n<value>
+//
 // It returns false for one that does not follow what the copy has.
 func (b *Bans) hear(payload string) bool {
 	head, value, _ := strings.Cut(payload, "\n")

@@ -87,7 +87,8 @@ func TestKickThatEmptiesTheRoom(t *testing.T) {
 	}
 }
 
-// TestCloseOfALargeRoom: its end is more than a notice holds, and more than the log of a room keeps.
+// TestCloseOfALargeRoom: its end is more than a notice holds, and more than the log of a room
+// keeps.
 func TestCloseOfALargeRoom(t *testing.T) {
 	server := redistest.Start(t)
 	store := newRedis(t, server)
@@ -131,7 +132,8 @@ func TestKickOfAMemberWhoseNodeIsGone(t *testing.T) {
 }
 
 // TestTakenForDeadInARoomThatEnds: a node that was silent for too long comes back to a room that
-// has ended with its member. Nobody has thrown him out: he begins it anew, and is told what it is now.
+// has ended with its member. Nobody has thrown him out: he begins it anew, and is told what it is
+// now.
 func TestTakenForDeadInARoomThatEnds(t *testing.T) {
 	server := redistest.Start(t)
 	short := func(c *roomtest.Config) {
@@ -294,8 +296,8 @@ func TestThrownOutDevices(t *testing.T) {
 	}
 }
 
-// TestThrownOutWhileAway: a member whose connection was lost is thrown out, and does not come back by
-// a resume, at any node.
+// TestThrownOutWhileAway: a member whose connection was lost is thrown out, and does not come back
+// by a resume, at any node.
 func TestThrownOutWhileAway(t *testing.T) {
 	server := redistest.Start(t)
 	a, b := startGuarded(t, server, nil), startGuarded(t, server, nil)
@@ -324,8 +326,8 @@ func TestThrownOutWhileAway(t *testing.T) {
 	}
 }
 
-// TestPlayersOfThoseWhoLeft: with a member goes what it plays, at whatever node: at once when it logs out
-// or is replaced, after the grace when it was lost and does not come back.
+// TestPlayersOfThoseWhoLeft: with a member goes what it plays, at whatever node: at once when it
+// logs out or is replaced, after the grace when it was lost and does not come back.
 func TestPlayersOfThoseWhoLeft(t *testing.T) {
 	for _, how := range []string{"logout", "replaced", "lost"} {
 		t.Run(how, func(t *testing.T) {
@@ -361,8 +363,8 @@ func TestPlayersOfThoseWhoLeft(t *testing.T) {
 	}
 }
 
-// TestAddressesOfOneStream: all push addresses of a stream that a member has are one grant, so that none
-// outlives the stream; those of the next are another.
+// TestAddressesOfOneStream: all push addresses of a stream that a member has are one grant, so that
+// none outlives the stream; those of the next are another.
 func TestAddressesOfOneStream(t *testing.T) {
 	a := startGuarded(t, redistest.Start(t), nil)
 	bob := enter(t, a.Node, "bob")

@@ -123,7 +123,8 @@ func (r *Client) hash(ctx context.Context, key string) (map[string]string, error
 	return nil, fmt.Errorf("%s changed while it was read", key)
 }
 
-// keys are a room's three keys, in the order of the scripts' KEYS; keysOf has the one of an incarnation behind them.
+// keys are a room's three keys, in the order of the scripts' KEYS; keysOf has the one of an
+// incarnation behind them.
 func (r *Client) keys(key room.Key) []string {
 	tag := "{" + r.prefix + ":" + key.App + "/" + key.Room + "}"
 	return []string{tag + ":room", tag + ":log", tag + ":lease"}

@@ -29,7 +29,8 @@ func (r *Room) assertClaims(st *state) {
 	}
 }
 
-// claimed notes whether a stream of a room is live on this node, and, if so wanted, has the store know.
+// claimed notes whether a stream of a room is live on this node, and, if so wanted, has the store
+// know.
 func (s *Service) claimed(c Claim, live, tell bool) {
 	s.mu.Lock()
 	if live {
@@ -77,8 +78,8 @@ func (s *Service) keepClaims() {
 	}
 }
 
-// renewClaims claims streams for their rooms. One that another room has by now, for both were quick or
-// the store had lost it, ends here.
+// renewClaims claims streams for their rooms. One that another room has by now, for both were quick
+// or the store had lost it, ends here.
 func (s *Service) renewClaims(claims []Claim) {
 	ctx, cancel := s.storeTime()
 	defer cancel()

@@ -101,8 +101,8 @@ func (m *Memory) endLocked(key Key, incarnation string) *memoryRoom {
 	return nil
 }
 
-// dropLocked ends a room by a commit. Where there are other nodes, one that has missed it is told for
-// as long as Redis keeps a
+// dropLocked ends a room by a commit. Where there are other nodes, one that has missed it is told
+// for as long as Redis keeps it, memoryLast.
 func (m *Memory) dropLocked(key Key, r *memoryRoom, c *Commit) {
 	delete(m.rooms, key)
 	now := m.now()

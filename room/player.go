@@ -26,7 +26,8 @@ type PlayersRef struct {
 	Session         string // as in PlayerEvent; empty: of every session, and a device's
 }
 
-// PlayerStarted is told when a player gets its stream, PlayerEnded when it has gone. Neither blocks.
+// PlayerStarted is told when a player gets its stream, PlayerEnded when it has gone. Neither
+// blocks.
 func (s *Service) PlayerStarted(ev PlayerEvent) { s.playerEvent(ev, true) }
 
 // PlayerEnded is told when a player has gone.
@@ -103,15 +104,16 @@ func (r *Room) tellPlayer(ev PlayerEvent, playing bool) {
 	}
 }
 
-// strand notes that a user plays here by the address of a session, and is not in the room: he may be on
-// his way back, for the grace.
+// strand notes that a user plays here by the address of a session, and is not in the room: he may
+// be on his way back, for the grace.
 func (r *Room) strand(user string) {
 	if _, known := r.own.stranded[user]; !known {
 		r.own.stranded[user] = r.svc.now()
 	}
 }
 
-// left ends what a member who has left plays here: at once, or, when it was only lost, after the grace.
+// left ends what a member who has left plays here: at once, or, when it was only lost, after the
+// grace.
 func (r *Room) left(ch *Change) {
 	user := ch.Member.User.ID
 	switch {
@@ -123,8 +125,8 @@ func (r *Room) left(ch *Change) {
 	}
 }
 
-// came ends what is still played here by a session that the user's new one has replaced, unless it is
-// of the same client.
+// came ends what is still played here by a session that the user's new one has replaced, unless it
+// is of the same client.
 func (r *Room) came(m *Member) {
 	delete(r.own.stranded, m.User.ID)
 	r.endPlayers(m.User.ID, ReasonRelogin, func(session string) bool {
@@ -160,9 +162,9 @@ func (s *Service) endPlayers(ref PlayersRef, why Reason) {
 	}
 }
 
-// putOut ends all that a user who was thrown out (empty: everybody, for the room was closed) publishes
-// and plays here, also as a device and from sessions that the room does not know any more, and
-// makes the addresses worthless that it came by.
+// putOut ends all that a user who was thrown out (empty: everybody, for the room was closed)
+// publishes and plays here, also as a device and from sessions that the room does not know any
+// more, and makes the addresses worthless that it came by.
 func (r *Room) putOut(user string, why Reason) {
 	revoked := map[auth.Key]bool{}
 	revoke := func(session, grant string) {
@@ -195,7 +197,8 @@ func (r *Room) putOut(user string, why Reason) {
 	}
 }
 
-// here reports whether a user is in the room by media connections to this node that no session asked for.
+// here reports whether a user is in the room by media connections to this node that no session
+// asked for.
 func (r *Room) here(user string) bool {
 	for _, m := range r.own.media {
 		if m.User == user && m.Session == "" && !m.ended {

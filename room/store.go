@@ -113,8 +113,8 @@ type Store interface {
 	Commit(ctx context.Context, key Key, c *Commit) (fence int64, err error)
 	// Renew prolongs a node's leases, and says where the rooms are.
 	Renew(ctx context.Context, node string, ttl time.Duration, h []Holding) ([]LeaseState, error)
-	// Claim gives streams to rooms for the ttl, but for those that another room has, and returns which
-	// has each. With ttl 0 it gives nothing and only says ("": none).
+	// Claim gives streams to rooms for the ttl, but for those that another room has, and returns
+	// which has each. With ttl 0 it gives nothing and only says ("": none).
 	Claim(ctx context.Context, claims []Claim, ttl time.Duration) (rooms []string, err error)
 	// Unclaim gives up a claim, if the room still has it.
 	Unclaim(ctx context.Context, c Claim) error

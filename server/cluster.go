@@ -70,7 +70,8 @@ func (s *Server) clustered(h relay.Hooks) relay.Hooks {
 	return h
 }
 
-// refuses says that nothing new may come: the node drains, and there is no other to be played from and moved to.
+// refuses says that nothing new may come: the node drains, and there is no other to be played from
+// and moved to.
 func (s *Server) refuses() bool {
 	if !s.draining.Load() {
 		return false
@@ -82,7 +83,8 @@ func (s *Server) refuses() bool {
 	return !ok
 }
 
-// elsewhere sends players by HTTP to another node while this one drains. Who does not follow, or asks for a WebSocket, is served.
+// elsewhere sends players by HTTP to another node while this one drains. Who does not follow, or
+// asks for a WebSocket, is served.
 func (s *Server) elsewhere(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.node != nil && s.draining.Load() && r.Method == http.MethodGet && r.Header.Get("Upgrade") == "" {

@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// Where a container's own limit stands (cgroups, versions 2 and 1); a process in a group below has at most as much.
+// Where a container's own limit stands (cgroups, versions 2 and 1); a process in a group below has
+// at most as much.
 var memoryFiles = []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}
 
 // memoryLimit returns how much memory the machine, or the container, has, in bytes; 0: unknown.

@@ -6,7 +6,8 @@ import (
 	"liverelay/config"
 )
 
-// Where nothing is set, streams have a part of the machine's memory, and never less than one may take.
+// Where nothing is set, streams have a part of the machine's memory, and never less than one may
+// take.
 func TestRingMemory(t *testing.T) {
 	cfg := config.Default()
 	machine := memoryLimit()

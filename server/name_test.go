@@ -9,7 +9,8 @@ import (
 	"liverelay/relay"
 )
 
-// The media core and auth are leaves that do not know each other, and each checks names: by one rule.
+// The media core and auth are leaves that do not know each other, and each checks names: by one
+// rule.
 func TestNamesAreCheckedAlike(t *testing.T) {
 	names := []string{"", ".", "..", "...", "a.b", "-", "_", strings.Repeat("x", 256), strings.Repeat("x", 257), "é", "房间", "a\x00", "a%2f"}
 	for c := range 256 {

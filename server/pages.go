@@ -35,7 +35,8 @@ func (s *Server) demoLogin() (web.Login, error) {
 	return web.Login{App: app.Name, AppID: app.ID, Room: demoRoom, User: user, Token: token}, nil
 }
 
-// PlayPage is the address of the page that plays a stream of the first app, with its token; "": there is no such page.
+// PlayPage is the address of the page that plays a stream of the first app, with its token; "":
+// there is no such page.
 func (s *Server) PlayPage(stream string, ttl time.Duration) string {
 	cfg := s.Config()
 	base, query, _ := strings.Cut(s.URL("flv", stream, auth.ActionPlay, ttl), "?")

@@ -39,10 +39,10 @@ type reloader struct {
 // errNoReload is the answer of a server that was given no way to load.
 var errNoReload = errors.New("the configuration cannot be loaded again")
 
-// Reload loads the configuration again and puts in force all that can change while the
-// server runs, or, where anything is wrong, nothing; the error names the wrong key and holds no secret.
-// No connection ends by it: what was permitted stays so, and what comes is decided by the new one.
-// It may be called at any time, by several at once.
+// Reload loads the configuration again and puts in force all that can change while the server runs,
+// or, where anything is wrong, nothing; the error names the wrong key and holds no secret. No
+// connection ends by it: what was permitted stays so, and what comes is decided by the new one. It
+// may be called at any time, by several at once.
 func (s *Server) Reload(context.Context) (Result, error) {
 	s.reloader.mu.Lock()
 	defer s.reloader.mu.Unlock()
@@ -148,7 +148,8 @@ func gateLimits(cfg *config.Config) door.Limits {
 }
 
 // watchInterval is how often the file is looked at. It is read, not asked for its time: a
-// container's file may be a link to a directory that is exchanged, on a file system without notices.
+// container's file may be a link to a directory that is exchanged, on a file system without
+// notices.
 const watchInterval = 2 * time.Second
 
 // watchFile reloads whenever the file's content is another, until ctx ends. A file that is away

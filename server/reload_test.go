@@ -120,7 +120,8 @@ node: {advertise: media.example}
 	if code, body := r.post("reload", "another"); code != 200 || !strings.Contains(body, `"changed":[]`) || !strings.Contains(body, `"relay.flush_interval"`) {
 		t.Errorf("once more: %d %s", code, body)
 	}
-	// The limit of viewers and the wait for a stream hold for those who come; the one who plays stays.
+	// The limit of viewers and the wait for a stream hold for those who come; the one who plays
+	// stays.
 	base := "http://" + r.Config().HTTP.Listen
 	if resp, body := get(t, base+"/live/plain.flv", ""); resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a second viewer: %d %s", resp.StatusCode, body)
@@ -231,7 +232,8 @@ func TestReloadAllWaysAtOnce(t *testing.T) {
 	}
 }
 
-// A node that drains takes nobody in, says so to load balancers, and lets run what runs; until it is undrained.
+// A node that drains takes nobody in, says so to load balancers, and lets run what runs; until it
+// is undrained.
 func TestDrainAndUndrain(t *testing.T) {
 	r := startFromFile(t)
 	_, publisher := openPublish(t, r.Server)

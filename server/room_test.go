@@ -137,7 +137,8 @@ func testRooms(t *testing.T, redis []string) {
 	// The address ends with the publishing, also for one who is still sending.
 	ann.ask(`{"id":3,"type":"stopPublish","stream":"s1"}`)
 	bob.await(is("streamUpdate", "update", "DELETE"))
-	// What is logged of it does not accuse an operator: the room's word, or the revocation, comes first.
+	// What is logged of it does not accuse an operator: the room's word, or the revocation, comes
+	// first.
 	wait.For(t, "the end in the log", func() bool { return strings.Contains(log.String(), "msg=\"publisher ended\"") })
 	if log := log.String(); !strings.Contains(log, "stopped in its room") && !strings.Contains(log, "address revoked") || strings.Contains(log, relay.ErrKicked.Error()) {
 		t.Errorf("logged: %s", log)

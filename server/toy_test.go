@@ -16,8 +16,8 @@ import (
 	"liverelay/test/wait"
 )
 
-// toy is a whole new protocol, made by the steps of ARCHITECTURE, "Add a protocol": a line of text for each
-// message, at /{app}/{stream}.txt.
+// toy is a whole new protocol, made by the steps of ARCHITECTURE, "Add a protocol": a line of text
+// for each message, at /{app}/{stream}.txt.
 type toy struct {
 	relay     *relay.Relay
 	settings  *door.Settings
@@ -55,7 +55,8 @@ func (t *toy) Close(context.Context) error {
 	return nil
 }
 
-// Step 2: from a request to a subscriber. Names, grants, refusals and counters are the same at every door.
+// Step 2: from a request to a subscriber. Names, grants, refusals and counters are the same at
+// every door.
 func (t *toy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := t.play(w, r); err != nil {
 		o := door.OutcomeOf(err)
@@ -108,8 +109,8 @@ func (t *toy) play(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// A new protocol is a package and one entry: it plays what others publish, refuses as they do, is counted, and
-// is closed with the server.
+// A new protocol is a package and one entry: it plays what others publish, refuses as they do, is
+// counted, and is closed with the server.
 func TestToyDoor(t *testing.T) {
 	cfg := oneApp()
 	cfg.Apps[0].Publish, cfg.Apps[0].Play = "open", "open"

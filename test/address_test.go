@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Real encoders given addresses as people type them: each splits app, name and query in its own way.
+// Real encoders given addresses as people type them: each splits app, name and query in its own
+// way.
 func TestAddressesOfRealEncoders(t *testing.T) {
 	need(t, "ffmpeg")
 	n := start(t, "")

@@ -100,7 +100,8 @@ type adminPlayers struct {
 	}
 }
 
-// TestAdminShowsKicksAndBansWhatIsThere: a stream with players of two protocols, as an operator sees it, and what becomes of them.
+// TestAdminShowsKicksAndBansWhatIsThere: a stream with players of two protocols, as an operator
+// sees it, and what becomes of them.
 func TestAdminShowsKicksAndBansWhatIsThere(t *testing.T) {
 	need(t, "ffmpeg")
 	n := start(t, "")
@@ -313,7 +314,8 @@ func main() {
 }
 `
 
-// TestAdminClientMadeFromTheDocument generates a client from what the node serves, and has it list, kick and ban.
+// TestAdminClientMadeFromTheDocument generates a client from what the node serves, and has it list,
+// kick and ban.
 func TestAdminClientMadeFromTheDocument(t *testing.T) {
 	need(t, "ffmpeg", "go")
 	const generator = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"

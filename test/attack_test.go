@@ -138,7 +138,8 @@ func attacks() []attack {
 	}
 }
 
-// No attack opens a stream, by any door, for either action; those with a genuine grant get in all the while.
+// No attack opens a stream, by any door, for either action; those with a genuine grant get in all
+// the while.
 func TestAttacksAreRefused(t *testing.T) {
 	n := start(t, "relay: {play_wait: 1s}")
 	genuine, err := rtmp.DialPublish(context.Background(), n.url("--app", "live", "--stream", "cam", "--publish"), rtmp.ClientConfig{})

@@ -342,7 +342,8 @@ func TestClusterOriginIsFrozen(t *testing.T) {
 	pull(t, nodes[0].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv")).awaitTags(20)
 }
 
-// How long the first picture of a stream takes that a node does not have yet: a figure, for docs/cluster.md.
+// How long the first picture of a stream takes that a node does not have yet: a figure, for
+// docs/cluster.md.
 func TestClusterColdEdge(t *testing.T) {
 	nodes := startCluster(t, redistest.Start(t), 2)
 	const streams = 20

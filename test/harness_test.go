@@ -278,7 +278,8 @@ func output(t *testing.T, most time.Duration, name string, args ...string) strin
 	return string(out)
 }
 
-// testPicture returns ffmpeg's arguments for a moving picture with a sound, seconds long (0: endless).
+// testPicture returns ffmpeg's arguments for a moving picture with a sound, seconds long (0:
+// endless).
 func testPicture(seconds int) []string {
 	args := []string{"-hide_banner", "-loglevel", "warning",
 		"-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30", "-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100"}

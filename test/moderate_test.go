@@ -99,8 +99,8 @@ func (c *cable) cut() {
 	c.ends = nil
 }
 
-// A publisher's connection is lost. Within the resume window its viewers are its own: nobody of another
-// room gets them, and the rooms say whose stream it is.
+// A publisher's connection is lost. Within the resume window its viewers are its own: nobody of
+// another room gets them, and the rooms say whose stream it is.
 func TestLostPublisherKeepsItsViewers(t *testing.T) {
 	n := start(t, "relay: {resume_window: 60s}")
 	ann, bob, mallory := joinRoom(t, n, "r1", "ann"), joinRoom(t, n, "r1", "bob"), joinRoom(t, n, "r2", "mallory")

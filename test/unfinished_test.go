@@ -53,8 +53,8 @@ func unfinished(t *testing.T, n *node) map[string]net.Conn {
 	return open
 }
 
-// No connection stays for ever on which a request is not finished; one that is complete but for a body that
-// nobody wants is answered.
+// No connection stays for ever on which a request is not finished; one that is complete but for a
+// body that nobody wants is answered.
 func TestUnfinishedRequestsEnd(t *testing.T) {
 	n := start(t, "")
 	type end struct {

@@ -1,5 +1,5 @@
-// Package web carries the pages: the call page at /call/ and the play page at /play/{app}/{stream}. They are built by
-// make web and embedded; a binary built without them says so.
+// Package web carries the pages: the call page at /call/ and the play page at /play/{app}/{stream}.
+// They are built by make web and embedded; a binary built without them says so.
 package web
 
 import (
@@ -204,8 +204,9 @@ func read(from fs.FS) map[string]file {
 	return files
 }
 
-// What a file may do. Pages load nothing from elsewhere but media and signalling, whose node may be another. A worker has the policy
-// of its own file: the AAC encoder compiles WebAssembly, in a worker that it makes of a blob.
+// What a file may do. Pages load nothing from elsewhere but media and signalling, whose node may be
+// another. A worker has the policy of its own file: the AAC encoder compiles WebAssembly, in a
+// worker that it makes of a blob.
 const (
 	policyPage = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; " +
 		"worker-src 'self'; connect-src 'self' ws: wss: http: https:; base-uri 'none'; form-action 'none'; frame-ancestors "

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// fakeServer fans an FLV push out to HTTP-FLV players, as the floor does. lose says which tag a player does not get.
+// fakeServer fans an FLV push out to HTTP-FLV players, as the floor does. lose says which tag a
+// player does not get.
 type fakeServer struct {
 	l    net.Listener
 	lose func(player, tag int) bool
@@ -160,7 +161,8 @@ func TestBenchWithoutServer(t *testing.T) {
 	}
 }
 
-// TestPacerKeepsWholeGOPs lets streams run without a network: what is sent is read from the other end of a pipe.
+// TestPacerKeepsWholeGOPs lets streams run without a network: what is sent is read from the other
+// end of a pipe.
 func TestPacerKeepsWholeGOPs(t *testing.T) {
 	s := startFake(t, nil)
 	var publishers []*publisher

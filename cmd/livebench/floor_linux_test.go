@@ -55,7 +55,8 @@ func startFloor(t *testing.T, args ...string) string {
 	return ""
 }
 
-// The floor must do the work that it is compared by: every frame of a stream to each of its players, and to no other.
+// The floor must do the work that it is compared by: every frame of a stream to each of its
+// players, and to no other.
 func TestFloorDeliversEveryStream(t *testing.T) {
 	for _, flush := range []string{"0", "30"} {
 		t.Run(flush+" ms", func(t *testing.T) {

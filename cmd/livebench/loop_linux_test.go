@@ -13,7 +13,8 @@ func (*deaf) open()             {}
 func (*deaf) feed([]byte) error { return nil }
 func (*deaf) beat() []byte      { return nil }
 
-// However many others have something to read, a player whose latency is measured does not wait for their turn.
+// However many others have something to read, a player whose latency is measured does not wait for
+// their turn.
 func TestMeasuredPlayersAreReadFirst(t *testing.T) {
 	l, err := makeLoop(0)
 	if err != nil {

@@ -27,7 +27,8 @@ type pacer struct {
 // framesAtOnce is how many frames are sent before players are read again.
 const framesAtOnce = 16
 
-// due is when a publisher's next frame is to go: of one kind, so each publisher has two in the heap.
+// due is when a publisher's next frame is to go: of one kind, so each publisher has two in the
+// heap.
 type due struct {
 	at    int64
 	p     *publisher

@@ -27,9 +27,9 @@ func serveCommand(ctx context.Context, c *call) error {
 	return serve(ctx, c, cfg, *file, (*call).print, nil)
 }
 
-// serve runs a server until ctx ends, a signal comes or a listener fails; SIGHUP, and another content
-// of the file that the configuration came from, reload it. banner
-// prints what the user has to know; beside, if any, runs while the server does.
+// serve runs a server until ctx ends, a signal comes or a listener fails; SIGHUP, and another
+// content of the file that the configuration came from, reload it. banner prints what the user has
+// to know; beside, if any, runs while the server does.
 func serve(ctx context.Context, c *call, cfg config.Config, file string, banner func(*call, *server.Server), beside func(context.Context, *server.Server)) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

@@ -234,7 +234,8 @@ func (c *conn) report(s *room.Session, req *request) {
 	c.answer(req.ID, &reply{}, nil)
 }
 
-// What of a client's line is a secret: in the query of an address, or bare, a Token04 or a signed URL's.
+// What of a client's line is a secret: in the query of an address, or bare, a Token04 or a signed
+// URL's.
 var (
 	secretValue = regexp.MustCompile(`(?i)(token|session|secret)=[^&\s"']*`)
 	bareToken   = regexp.MustCompile(`\b04[0-9A-Za-z+/=]{40,}|\beyJ[0-9A-Za-z_-]{20,}[0-9A-Za-z_.-]*`)

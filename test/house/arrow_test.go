@@ -10,7 +10,8 @@ import (
 
 const module = "liverelay/"
 
-// needs returns what a package needs beside the standard library, tests aside: of ours without the module's name.
+// needs returns what a package needs beside the standard library, tests aside: of ours without the
+// module's name.
 func needs(t *testing.T, pkg string) []string {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", module+pkg).Output()
@@ -77,7 +78,8 @@ func TestForbiddenImports(t *testing.T) {
 	}
 }
 
-// A third-party module is imported by one package, and stands here. What helps tests aside: its name ends in test.
+// A third-party module is imported by one package, and stands here. What helps tests aside: its
+// name ends in test.
 func TestOneImporter(t *testing.T) {
 	of := map[string]string{
 		"github.com/coder/websocket":          "room/signal",
