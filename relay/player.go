@@ -23,6 +23,34 @@ type PlayerState struct {
 	Dropped   map[string]uint64 `json:"dropped" doc:"Messages that it did not get, by reason: backlog, it was too far behind"`
 	Kbps      int               `json:"bitrate_kbps" doc:"What it takes, measured over the last seconds"`
 	Bytes     uint64            `json:"bytes" doc:"What it has taken"`
+
+	Delay      *float64 `json:"delay_ms,omitempty" doc:"How old the picture is that it shows, as it measures itself; only players that say so have one: web pages with our SDK"`
+	DelaySince string   `json:"delay_since,omitempty" enum:"publisher,ingest" doc:"From when on: from the publisher's camera, or from the relay's ingest"`
+}
+
+// ToldDelay is how old the picture is that a player shows, by its own word.
+type ToldDelay struct {
+	Ms    float64 // not negative
+	Since string  // publisher or ingest
+
+	at time.Time
+}
+
+// delayKept is how long a player's word is believed: pages repeat it each 5 s.
+const delayKept = 30 * time.Second
+
+// TellDelay keeps a player's word for operators.
+func (s *Subscriber) TellDelay(d ToldDelay) {
+	d.at = time.Now()
+	s.delay.Store(&d)
+}
+
+// toldDelay is nil where the player has said nothing of late.
+func (s *Subscriber) toldDelay() (ms *float64, since string) {
+	if d := s.delay.Load(); d != nil && time.Since(d.at) < delayKept {
+		return &d.Ms, d.Since
+	}
+	return nil, ""
 }
 
 // maxUserAgent is the most bytes that are kept of what a client says that it is.
@@ -58,12 +86,14 @@ func (st *Stream) players(to []PlayerState) []PlayerState {
 	_, subscribers := st.sessions(func(s Session) bool { return s.Action == ActionPlay })
 	for _, s := range subscribers {
 		o := &s.options
+		delay, since := s.toldDelay()
 		to = append(to, PlayerState{
 			ID: s.ID(), Name: st.name, Protocol: o.Protocol, Remote: o.Remote,
 			User: o.Grant.User, Room: o.Grant.Room, UserAgent: o.UserAgent, Since: s.since,
 			Behind:  s.backlog(),
 			Dropped: map[string]uint64{"backlog": s.skipped.Load()},
 			Kbps:    int(s.rate.kbps.Load()), Bytes: s.taken.Load(),
+			Delay: delay, DelaySince: since,
 		})
 	}
 	return to

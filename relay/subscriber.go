@@ -55,7 +55,8 @@ type Subscriber struct {
 	joining atomic.Bool // in the inbox for the shard to take over
 	closing atomic.Bool // to be released by whoever owns it
 
-	clockEnd atomic.Int64 // DTS at which the player's clock is at its end; 0: it has none yet
+	delay    atomic.Pointer[ToldDelay] // nil: it has said none
+	clockEnd atomic.Int64              // DTS at which the player's clock is at its end; 0: it has none yet
 
 	mu sync.Mutex
 	wishes

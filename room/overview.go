@@ -27,10 +27,13 @@ type Report struct {
 	Video   json.RawMessage `json:"video,omitempty" doc:"Quality, as the client measures it"`
 	Audio   json.RawMessage `json:"audio,omitempty"`
 	Net     json.RawMessage `json:"net,omitempty"`
+
+	Delay      *float64 `json:"delay_ms,omitempty" doc:"How old the picture is that it shows; only web pages measure it"`
+	DelaySince string   `json:"delay_since,omitempty" enum:"publisher,ingest" doc:"From when on: from the publisher's camera, or from the relay's ingest"`
 }
 
-// Report keeps what the client's components say, for operators. quality: Video, Audio
-// and Net are news, else State, Code and Message.
+// Report keeps what the client's components say, for operators. quality: Video, Audio,
+// Net and Delay are news, else State, Code and Message.
 func (s *Session) Report(r Report, quality bool) {
 	k := reportKey{r.Stream, r.Action}
 	s.mu.Lock()
@@ -43,6 +46,7 @@ func (s *Session) Report(r Report, quality bool) {
 		r.State, r.Code, r.Message = old.State, old.Code, old.Message
 	} else {
 		r.Video, r.Audio, r.Net = old.Video, old.Audio, old.Net
+		r.Delay, r.DelaySince = old.Delay, old.DelaySince
 	}
 	r.Time = s.room.svc.now()
 	if s.reports == nil {

@@ -59,6 +59,7 @@ func FuzzIngest(f *testing.F) {
 	f.Add(append(append(masked(ws.OpBinary, false, file[:9]), masked(ws.OpPing, true, []byte("x"))...), masked(ws.OpContinuation, true, file[9:])...))
 	f.Add(append(masked(ws.OpBinary, true, file), masked(ws.OpClose, true, ws.NewCloseFrameBody(1000, "bye"))...))
 	f.Add(masked(ws.OpText, true, []byte("heartbeat")))
+	f.Add(masked(ws.OpText, true, []byte(`{"type":"delay","ms":143.5,"since":"publisher"}`)))
 	f.Add([]byte{0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 'F', 'L', 'V'})
 	f.Add([]byte{0x82, 0xfe, 0xff, 0xff, 0, 0, 0, 0, 'F', 'L', 'V', 1, 5, 0, 0, 0, 9, 0, 0, 0, 0, 9, 0xff, 0xff, 0xff})
 	f.Add([]byte{0x88, 0x81, 0, 0, 0, 0, 3})
@@ -76,7 +77,11 @@ func FuzzIngest(f *testing.F) {
 		}
 		checkEnd(t, err)
 
-		player := &frameReader{r: bytes.NewReader(wire), pong: pong, skip: maxPlayText}
+		player := &frameReader{r: bytes.NewReader(wire), pong: pong, skip: maxPlayText, text: func(text []byte) {
+			if told, ok := parseDelay(text); ok && (told.Ms < 0 || told.Ms > maxDelay || told.Since == "") {
+				t.Fatalf("%q: %+v", text, told)
+			}
+		}}
 		for err = nil; err == nil; {
 			err = player.next()
 		}

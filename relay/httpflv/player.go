@@ -196,7 +196,7 @@ func (p *player) hear(b []byte) error {
 			return nil
 		}
 		p.ahead = &aheadReader{r: p.conn}
-		p.frames = &frameReader{r: p.ahead, pong: p.pong, skip: maxPlayText}
+		p.frames = &frameReader{r: p.ahead, pong: p.pong, skip: maxPlayText, text: p.word}
 	}
 	for p.ahead.b = b; len(p.ahead.b) > 0; {
 		if err := p.frames.next(); err != nil {

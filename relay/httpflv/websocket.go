@@ -98,8 +98,9 @@ type frameReader struct {
 	r    io.Reader
 	pong func(frame []byte) error // called with a compiled frame
 	// skip, if positive, makes Read pass over data frames of any kind up to
-	// that size: a player has nothing to say.
+	// that size: a player has little to say.
 	skip int64
+	text func([]byte) // if skip: called with each whole text that is short; valid during the call
 
 	header ws.Header // of the data frame under way
 	left   int64     // its unread bytes
@@ -165,6 +166,16 @@ func (f *frameReader) next() error {
 func (f *frameReader) pass() error {
 	if f.left > f.skip {
 		return fmt.Errorf("%w: %d bytes from a player", errTooBig, f.left)
+	}
+	if h := f.header; f.text != nil && h.OpCode == ws.OpText && h.Fin && f.left <= ws.MaxControlFramePayloadSize {
+		p := f.buf[:f.left]
+		if _, err := io.ReadFull(f.r, p); err != nil {
+			return err
+		}
+		f.left = 0
+		ws.Cipher(p, h.Mask, 0)
+		f.text(p)
+		return nil
 	}
 	for f.left > 0 {
 		n, err := f.r.Read(f.buf[:min(f.left, int64(len(f.buf)))])

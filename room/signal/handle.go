@@ -216,6 +216,9 @@ func (c *conn) report(s *room.Session, req *request) {
 			err = checkQuality(raw)
 		}
 	}
+	if err == nil {
+		err = checkDelay(req.Delay, req.Since)
+	}
 	if err == nil && (len(req.State) > 32 || len(req.Message) > 256) {
 		err = room.Refuse(room.CodeParam, "state, message: too long")
 	}
@@ -227,9 +230,13 @@ func (c *conn) report(s *room.Session, req *request) {
 	if req.Type == "publisherState" || req.Role == "publish" {
 		action = auth.ActionPublish
 	}
+	if req.Delay == nil {
+		req.Since = ""
+	}
 	s.Report(room.Report{
 		Stream: req.Stream, Action: action,
-		State: req.State, Code: req.Code, Message: req.Message, Video: req.Video, Audio: req.Audio, Net: req.Net,
+		State: req.State, Code: req.Code, Message: req.Message,
+		Video: req.Video, Audio: req.Audio, Net: req.Net, Delay: req.Delay, DelaySince: req.Since,
 	}, req.Type == "quality")
 	c.answer(req.ID, &reply{}, nil)
 }

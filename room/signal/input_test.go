@@ -354,13 +354,23 @@ func TestReportsAreKept(t *testing.T) {
 	c := login(t, n, "ann")
 	must(t, c, "publisherState", M{"stream": "a", "state": "NO_PUBLISH", "code": -1307, "message": "net"})
 	must(t, c, "quality", M{"stream": "a", "role": "publish", "video": M{"videoBitrate": 800, "videoWidth": "360"}})
+	must(t, c, "quality", M{"stream": "b", "role": "play", "delay": 143.5, "delaySince": "publisher"})
 	must(t, c, "playerState", M{"stream": "b", "state": "PLAYING", "code": 2004})
+	for _, bad := range []M{{"delay": -1, "delaySince": "ingest"}, {"delay": 1e9, "delaySince": "ingest"}, {"delay": 1}, {"delay": "1"}} {
+		bad["stream"] = "b"
+		if got := code(do(t, c, "quality", bad)); got != room.CodeParam {
+			t.Errorf("%v: code %d", bad, got)
+		}
+	}
 	d, ok, err := n.Service.Detail(roomtest.AppName, "r1")
 	if err != nil || !ok || len(d.Members) != 1 || len(d.Members[0].Reports) != 2 || !d.Members[0].Connected {
 		t.Fatalf("%+v, %v, %v", d, ok, err)
 	}
 	for _, rep := range d.Members[0].Reports {
 		if rep.Action == "publish" && (rep.Code != -1307 || string(rep.Video) != `{"videoBitrate":800,"videoWidth":"360"}`) {
+			t.Errorf("%+v", rep)
+		}
+		if rep.Action == "play" && (rep.Delay == nil || *rep.Delay != 143.5 || rep.DelaySince != "publisher" || rep.Code != 2004) {
 			t.Errorf("%+v", rep)
 		}
 	}

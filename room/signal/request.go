@@ -39,6 +39,8 @@ type request struct {
 	Video json.RawMessage `json:"video"`
 	Audio json.RawMessage `json:"audio"`
 	Net   json.RawMessage `json:"net"`
+	Delay *float64        `json:"delay"`
+	Since string          `json:"delaySince"`
 
 	Level string   `json:"level"`
 	Lines []string `json:"lines"`
@@ -96,6 +98,17 @@ func isObject(data []byte) bool {
 		}
 	}
 	return false
+}
+
+// maxDelay is the most that a client is believed, ms: an hour.
+const maxDelay = 3_600_000
+
+// checkDelay takes a measured delay, or none.
+func checkDelay(ms *float64, since string) *room.Error {
+	if ms == nil || *ms >= 0 && *ms <= maxDelay && (since == "publisher" || since == "ingest") {
+		return nil
+	}
+	return room.Refuse(room.CodeParam, "delay: 0 to %d ms, delaySince: publisher or ingest", maxDelay)
 }
 
 // checkQuality takes objects of at most 16 plain members; clients send numbers,

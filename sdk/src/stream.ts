@@ -223,7 +223,9 @@ export class Streams {
     if (before !== undefined && at - before < reportInterval) return;
     this.reported.set(key, at);
     const net = { netSpeed: asNumber(report.netSpeed), netJitter: asNumber(report.netJitter), videoGOP: asNumber(report.videoGOP) };
-    this.host.session.report(room, "quality", { stream: streamID, role, ...stats, net });
+    // Only web pages measure it.
+    const delay = typeof report.delay === "number" ? { delay: Math.round(report.delay), delaySince: report.delaySince } : {};
+    this.host.session.report(room, "quality", { stream: streamID, role, ...stats, net, ...delay });
   }
 
   private async ask(room: Room, type: string, fields: Frame, wanted: Media, still: () => boolean): Promise<URLs> {

@@ -174,6 +174,14 @@ describe("B4: quality", () => {
     ann.engine.updatePlayerNetStatus("s1", { detail: { info } });
     await pass();
     expect(server.asked("quality")).toHaveLength(3);
+    expect(server.asked("quality")[2]).not.toHaveProperty("delay");
+  });
+
+  it("a page that measures its delay tells it to the operators", async () => {
+    await settle(ann.engine.startPlayingStream("s1"));
+    ann.engine.updatePlayerNetStatus("s1", { detail: { info: { ...info, delay: 142.6, delaySince: "publisher" } } });
+    await pass();
+    expect(server.asked("quality")[0]).toMatchObject({ role: "play", delay: 143, delaySince: "publisher" });
   });
 
   it("volume comes back as an event", () => {

@@ -41,6 +41,8 @@ describe("play page", { skip: reason || false, timeout: 600_000 }, () => {
       await live(page);
       await moves(page);
       await until("a delay", async () => (await number(page, "Delay")) > 0);
+      const told = await until("the operator is told", async () => (await (await relay.admin("GET", "players?stream=plain")).json()).players.find((p) => p.delay_ms > 0));
+      assert.equal(told.delay_since, "ingest");
       await page.click("text=Turn sound on");
       await until("sound", async () => (await number(page, "Loudness")) > -50);
       await moves(page);

@@ -44,6 +44,11 @@ export class Feed {
     this.socket.onclose = (event) => this.end({ code: event.code, text: event.reason, opened: this.opened });
   }
 
+  /** Tells the relay, for operators, how old the picture is that is seen (ms). */
+  tell(delay: number, since: "publisher" | "ingest"): void {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ type: "delay", ms: Math.round(delay), since }));
+  }
+
   /** Closes; nothing is told any more. */
   close(): void {
     this.done = true;

@@ -20,6 +20,7 @@ const look = 1500; // for a stream that is not there
 const tries = [300, 1000, 2000, 4000, 8000]; // after connections that broke
 const askAgain = 5000; // for the ingest's stamp
 const askSeldom = 30000; // where the stream has stamps
+const tellEach = 5000; // how old the picture is, to the relay
 
 /** A player on a page. */
 export class WebPlayer {
@@ -38,6 +39,7 @@ export class WebPlayer {
   private pulsed = performance.now();
   private asked = 0;
   private asking = false;
+  private told = 0;
   private failures = 0;
   private connects = 0;
   private bytes = 0; // of earlier feeds
@@ -321,7 +323,15 @@ export class WebPlayer {
         this.say("playing", this.silent ? "codec-audio" : undefined);
       }
     } else if (quiet >= silence && !this.asking) void this.explain(quiet);
+    if (now - this.told > tellEach && this.event.state === "playing") this.tell(now);
     if (now - this.asked > (this.delay.stamped ? askSeldom : askAgain) && !this.asking && !document.hidden) void this.ask();
+  }
+
+  private tell(now: number): void {
+    const seen = this.delay.of(this.engine?.measure().seen);
+    if (!seen) return;
+    this.told = now;
+    this.feed?.tell(seen.delay, seen.since);
   }
 
   private learn(answer: Probe): void {

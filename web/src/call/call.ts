@@ -480,7 +480,7 @@ export class Call {
       if (!remote.player) continue;
       const s = (remote.stats = remote.player.stats());
       if (remote.state.state === "playing") {
-        this.engine?.updatePlayerNetStatus(remote.streamID, { detail: { info: { videoBitrate: s.kbps, videoFPS: Math.round(s.fps), videoWidth: s.width, videoHeight: s.height, netSpeed: s.kbps, netJitter: 0 } } });
+        this.engine?.updatePlayerNetStatus(remote.streamID, { detail: { info: { videoBitrate: s.kbps, videoFPS: Math.round(s.fps), videoWidth: s.width, videoHeight: s.height, netSpeed: s.kbps, netJitter: 0, delay: s.delay, delaySince: s.delaySince } } });
       }
     }
     if (this.phase === "room") this.changed();
