@@ -2,6 +2,7 @@ package relay
 
 import (
 	"math"
+	"unique"
 
 	"liverelay/relay/flv"
 	"liverelay/relay/socket"
@@ -103,7 +104,7 @@ func (s *Subscriber) attend() {
 	if receive != nil {
 		s.setReceive(receive)
 	}
-	if restart && s.variant.video {
+	if restart && s.selection.Value().video {
 		s.restartVideo()
 	}
 }
@@ -112,7 +113,7 @@ func (s *Subscriber) attend() {
 func (s *Subscriber) restartVideo() {
 	e, _ := s.stream.edge()
 	s.queueHeaders(e, false)
-	s.variant.gate = gateVideo
+	s.gate = gateVideo
 	if newest := s.stream.ring.last(); newest != nil && e.cached && e.keyframe < s.cursor {
 		s.rewind(e, newest.DTS)
 	}
@@ -121,28 +122,29 @@ func (s *Subscriber) restartVideo() {
 // setReceive turns tracks off and on again. Of one that was off the player may have missed a
 // header; video comes back with the GOP so far, as start=fast has it, or when a decoder can begin.
 func (s *Subscriber) setReceive(r *receive) {
-	o, was := s.options.Options, s.variant
-	s.variant.audio = o.Audio && r.audio
-	s.variant.video = o.Video && r.video
-	if was.audio && !s.variant.audio || was.video && !s.variant.video {
+	o, was := s.options.Options, s.selection.Value()
+	now := was
+	now.audio, now.video = o.Audio && r.audio, o.Video && r.video
+	s.selection = unique.Make(now)
+	if was.audio && !now.audio || was.video && !now.video {
 		s.offFrom = min(s.offFrom, s.cursor)
 	}
-	if newest := s.stream.ring.last(); was.video && !s.variant.video && newest != nil {
+	if newest := s.stream.ring.last(); was.video && !now.video && newest != nil {
 		s.offDTS = newest.DTS - newest.gap // or less
 	}
-	back := s.variant.video && !was.video
-	if !back && (was.audio || !s.variant.audio) {
+	back := now.video && !was.video
+	if !back && (was.audio || !now.audio) {
 		return
 	}
 	e, _ := s.stream.edge()
 	if e.changedAt >= s.offFrom {
 		s.queueHeaders(e, false)
 	}
-	if s.variant.audio == o.Audio && s.variant.video == o.Video {
+	if now.audio == o.Audio && now.video == o.Video {
 		s.offFrom = math.MaxUint64
 	}
 	if back {
-		s.variant.gate = gateVideo
+		s.gate = gateVideo
 		if e.cached && e.keyframe < s.cursor {
 			s.rewind(e, s.offDTS)
 		}
@@ -152,7 +154,8 @@ func (s *Subscriber) setReceive(r *receive) {
 // begin places the cursor as the start mode wants it, and queues the headers.
 func (s *Subscriber) begin() {
 	o := s.options.Options
-	s.variant = variant{format: s.options.Format, clock: playerClock{closed: o.Gaps == GapsClosed}, form: o.Form, audio: o.Audio, video: o.Video, gate: gateVideo}
+	s.selection = unique.Make(selection{s.options.Format, playerClock{closed: o.Gaps == GapsClosed}, o.Form, o.Audio, o.Video})
+	s.gate = gateVideo
 	ring := s.stream.ring
 	var e *entry
 	e, s.cursor = s.stream.edge()
@@ -172,7 +175,7 @@ func (s *Subscriber) begin() {
 		}
 	default:
 		s.cursor = e.keyframe
-		s.variant.gate = gateOpen
+		s.gate = gateOpen
 	}
 	s.startClock()
 	s.queueHeaders(e, true)
@@ -187,8 +190,10 @@ func (s *Subscriber) startClock() {
 	if m == nil || s.options.Options.Gaps == GapsOwn {
 		return
 	}
-	s.variant.clock = s.variant.clock.since(m)
-	s.clockEnd.Store(s.variant.clock.end(m))
+	c := s.selection.Value()
+	c.clock = c.clock.since(m)
+	s.selection = unique.Make(c)
+	s.clockEnd.Store(c.clock.end(m))
 }
 
 // squeeze is the video of a GOP on its way to one player, with timestamps of the player's own.
@@ -210,7 +215,7 @@ func (s *Subscriber) rewind(e *entry, floor int64) bool {
 		if m == nil { // evicted meanwhile
 			return false
 		}
-		if m.Kind == flv.Video && m.inForm(s.variant.form) != nil {
+		if m.Kind == flv.Video && m.inForm(s.selection.Value().form) != nil {
 			frames, edge, gap = frames+1, m.DTS, m.gap
 		}
 	}
@@ -219,7 +224,7 @@ func (s *Subscriber) rewind(e *entry, floor int64) bool {
 	}
 	s.squeeze = squeeze{until: s.cursor, next: max(edge-frames+1, min(floor+gap, edge)), edge: edge, gap: gap}
 	s.cursor = e.keyframe
-	s.variant.gate = gateOpen
+	s.gate = gateOpen
 	return true
 }
 
@@ -229,7 +234,7 @@ func (s *Subscriber) queueSqueezed(m *Message) {
 	if m.Kind != flv.Video {
 		return
 	}
-	if m = m.inForm(s.variant.form); m == nil {
+	if m = m.inForm(s.selection.Value().form); m == nil {
 		return
 	}
 	q := &s.squeeze
@@ -258,11 +263,12 @@ func (s *Subscriber) queueHeaders(e *entry, newcomer bool) {
 
 // queue adds m to what is to be written if s is due it.
 func (s *Subscriber) queue(m *Message) {
-	if !s.variant.passes(m) {
+	c := s.selection.Value()
+	if !c.passes(m, &s.gate) {
 		return
 	}
-	if m = m.inForm(s.variant.form); m != nil {
-		s.pending = append(s.pending, m.wire(s.variant.format, s.variant.clock.shift(m)))
+	if m = m.inForm(c.form); m != nil {
+		s.pending = append(s.pending, m.wire(c.format, c.clock.shift(m)))
 	}
 }
 
@@ -296,15 +302,15 @@ func (s *Subscriber) collect(head uint64) {
 func (s *Subscriber) skip(lost bool) {
 	e, head := s.stream.edge()
 	from := s.cursor
-	switch video := s.variant.video && e.video; {
+	switch video := s.selection.Value().video && e.video; {
 	case video && e.cached && e.keyframe > from:
 		s.cursor = e.keyframe
-		s.variant.gate = gateOpen
+		s.gate = gateOpen
 	case video && !lost:
 		return
 	default:
 		s.cursor = head
-		s.variant.gate = max(s.variant.gate, gateVideo)
+		s.gate = max(s.gate, gateVideo)
 	}
 	s.stream.relay.dropped[dropBacklog].Add(s.cursor - from)
 	s.skipped.Add(s.cursor - from)

@@ -197,14 +197,14 @@ func (sh *shard) collect(r *runner) {
 			sh.next++
 			continue
 		}
-		p := r.plans.plan(sh, &s.variant, s.cursor)
+		p := r.plans.plan(sh, variant{s.selection, s.gate}, s.cursor)
 		if p == nil { // the ring has moved on: it is behind
 			sh.leave(sh.next)
 			s.fallBehind(nil)
 			continue
 		}
 		if p.batch.Size == 0 {
-			s.cursor, s.variant = p.to, p.next
+			s.cursor, s.gate = p.to, p.gate
 			continue // perhaps it is due more behind it
 		}
 		r.due = append(r.due, socket.Delivery{Sink: s.sink, Batch: &p.batch})
@@ -230,7 +230,7 @@ func (r *runner) deliver() {
 
 // settle does what follows from how a delivery went.
 func (sh *shard) settle(s *Subscriber, p *plan, d *socket.Delivery) {
-	s.cursor, s.variant = p.to, p.next
+	s.cursor, s.gate = p.to, p.gate
 	p.bytes += uint64(d.N)
 	s.saw(d.N)
 	switch {
@@ -238,10 +238,10 @@ func (sh *shard) settle(s *Subscriber, p *plan, d *socket.Delivery) {
 		if d.Err == socket.ErrLent {
 			sh.stream.lend(p)
 		}
-		sh.leave(s.index)
+		sh.leave(int(s.index))
 		s.release(d.Err)
 	case d.N < d.Batch.Size:
-		sh.leave(s.index)
+		sh.leave(int(s.index))
 		s.fallBehind(d.Batch.Rest(d.N))
 	default:
 		p.messages += uint64(len(d.Batch.Bufs))

@@ -1,19 +1,28 @@
 package relay
 
 import (
+	"unique"
+
 	"liverelay/relay/flv"
 	"liverelay/relay/socket"
 )
 
-// variant is what decides which bytes a subscriber is due at a position. All
-// subscribers of one variant at one position share one batch.
+// variant decides which bytes a subscriber is due at a position: all subscribers of one variant at
+// one position share one batch. Each delivery compares it, so it holds no more than which
+// selection is the subscriber's.
 type variant struct {
+	selection unique.Handle[selection]
+	gate      gate
+}
+
+// selection is what a subscriber takes of its stream, and how. It seldom changes, and is there once
+// for all who have the same.
+type selection struct {
 	format *Format
 	clock  playerClock
 	form   flv.Form
 	audio  bool
 	video  bool
-	gate   gate
 }
 
 // gate holds video back until a decoder can begin; audio never waits for it.
@@ -30,7 +39,7 @@ type plan struct {
 	variant variant
 	from    uint64
 	to      uint64
-	next    variant // the variant afterwards: the gate may have opened
+	gate    gate // afterwards: it may have opened
 	batch   socket.Batch
 
 	lent bool // for good, to a kernel that may still read it
@@ -56,9 +65,9 @@ func (pl *planner) expect(shards int) { pl.most = max(pl.most, idlePlans*shards)
 
 // plan returns the batch for a variant of the shard's subscribers from a position on, or nil if the
 // ring no longer holds it. The pass goes from shard to shard.
-func (pl *planner) plan(sh *shard, c *variant, from uint64) *plan {
+func (pl *planner) plan(sh *shard, v variant, from uint64) *plan {
 	for i := len(pl.plans) - 1; i >= 0 && pl.plans[i].shard == sh; i-- {
-		if p := pl.plans[i]; p.from == from && p.variant == *c {
+		if p := pl.plans[i]; p.from == from && p.variant == v {
 			return p
 		}
 	}
@@ -66,14 +75,15 @@ func (pl *planner) plan(sh *shard, c *variant, from uint64) *plan {
 	if !ok {
 		p = new(plan)
 	}
-	*p = plan{shard: sh, variant: *c, from: from, to: min(sh.head, from+socket.MaxBuffers), next: *c, batch: p.batch}
+	*p = plan{shard: sh, variant: v, from: from, to: min(sh.head, from+socket.MaxBuffers), gate: v.gate, batch: p.batch}
+	c := v.selection.Value()
 	for position := from; position < p.to; position++ {
 		m := sh.stream.ring.get(position)
 		if m == nil {
 			pl.forget(p)
 			return nil
 		}
-		if !p.next.passes(m) {
+		if !c.passes(m, &p.gate) {
 			continue
 		}
 		if m = m.inForm(c.form); m != nil {
@@ -88,7 +98,7 @@ func (pl *planner) plan(sh *shard, c *variant, from uint64) *plan {
 // account counts what the pass delivered, and forgets its plans.
 func (pl *planner) account() {
 	for i, p := range pl.plans {
-		p.shard.stream.count(p.variant.format, p.messages, p.bytes)
+		p.shard.stream.count(p.variant.selection.Value().format, p.messages, p.bytes)
 		pl.forget(p)
 		pl.plans[i] = nil
 	}
@@ -104,8 +114,8 @@ func (pl *planner) forget(p *plan) {
 	}
 }
 
-// passes says whether a subscriber of the variant is due m, and opens the gate.
-func (c *variant) passes(m *Message) bool {
+// passes says whether a subscriber with the selection is due m, and opens its gate.
+func (c *selection) passes(m *Message, g *gate) bool {
 	switch {
 	case m.Kind == flv.Script:
 		return true
@@ -114,10 +124,10 @@ func (c *variant) passes(m *Message) bool {
 	case !c.video:
 		return false
 	case m.again:
-		return c.clock.closed && c.gate == gateOpen
+		return c.clock.closed && *g == gateOpen
 	case m.startsGOP() || m.endless:
-		c.gate = gateOpen
+		*g = gateOpen
 		return true
 	}
-	return c.gate == gateOpen || isHeader(m)
+	return *g == gateOpen || isHeader(m)
 }

@@ -182,7 +182,7 @@ func (r *rate) measure(taken uint64) {
 // saw counts what the subscriber was sent, and its first picture. Its owner calls it.
 func (s *Subscriber) saw(n int) {
 	s.taken.Add(uint64(n))
-	if !s.pictured && s.variant.video && s.variant.gate == gateOpen {
+	if !s.pictured && s.gate == gateOpen && s.selection.Value().video {
 		s.pictured = true
 		s.stream.relay.firstKeyframe.Observe(time.Since(s.since))
 	}

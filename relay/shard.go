@@ -99,16 +99,16 @@ func (sh *shard) admit() {
 			// With a goroutine of its own, which looks for itself.
 		case s.closing.Load():
 			if s.index >= 0 {
-				sh.leave(s.index)
+				sh.leave(int(s.index))
 			}
 			s.release(nil)
 		case s.wantsAttention():
 			if s.index >= 0 {
-				sh.leave(s.index)
+				sh.leave(int(s.index))
 			}
 			s.fallBehind(nil)
 		case s.index < 0:
-			s.index = len(sh.subscribers)
+			s.index = int32(len(sh.subscribers))
 			sh.subscribers = append(sh.subscribers, s)
 			sh.reached.Store(min(sh.reached.Load(), s.cursor))
 			s.setBehind(false)
@@ -124,7 +124,7 @@ func (sh *shard) leave(i int) {
 	sh.subscribers[i].index = -1
 	if i != last {
 		sh.subscribers[i] = sh.subscribers[last]
-		sh.subscribers[i].index = i
+		sh.subscribers[i].index = int32(i)
 		sh.again = sh.again || i < sh.next && sh.next <= last // this pass has gone by its new place already
 	}
 	sh.subscribers[last] = nil
@@ -135,7 +135,7 @@ func (sh *shard) leave(i int) {
 func (sh *shard) end(err error) {
 	for len(sh.subscribers) > 0 {
 		s := sh.subscribers[len(sh.subscribers)-1]
-		sh.leave(s.index)
+		sh.leave(int(s.index))
 		s.release(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"liverelay/relay/flv"
 	"liverelay/relay/socket"
@@ -65,13 +66,14 @@ type Subscriber struct {
 // flow is what each delivery looks at, side by side: with many players most of its time is their
 // way from memory.
 type flow struct {
-	shard    *shard        // static
-	cursor   uint64        // of the owner
-	variant  variant       // of the owner
-	index    int           // in the shard; -1: not there. Of the shard's runner
-	sink     socket.Sink   // of the owner
-	taken    atomic.Uint64 // bytes that it was sent
-	pictured bool          // it was sent a picture; of the owner
+	shard     *shard                   // static
+	cursor    uint64                   // of the owner
+	selection unique.Handle[selection] // of the owner
+	sink      socket.Sink              // of the owner
+	taken     atomic.Uint64            // bytes that it was sent
+	gate      gate                     // of the owner
+	pictured  bool                     // it was sent a picture; of the owner
+	index     int32                    // in the shard; -1: not there. Of the shard's runner
 }
 
 // pursuit is how a subscriber that is behind comes up to date. Of the owner, but for what is
