@@ -48,10 +48,7 @@ func (s *session) publish(c command) error {
 		return s.refuse(c.name, err)
 	}
 	s.user = grant.User
-	s.mu.Lock()
-	s.epoch++
-	epoch := s.epoch
-	s.mu.Unlock()
+	course := s.course // run alone changes it
 	publisher, err := s.server.Relay.Publish(name, relay.PublishOptions{
 		Grant:    grant,
 		Protocol: s.protocol,
@@ -59,11 +56,14 @@ func (s *session) publish(c command) error {
 
 		UserAgent: s.agent,
 
-		OnEnd: func(why error) { s.end(epoch, why) },
+		OnEnd: func(why error) { s.end(course, why) },
 	})
 	if err != nil {
 		return s.refuse(c.name, err)
 	}
+	s.mu.Lock()
+	course.GoLive()
+	s.mu.Unlock()
 	s.ingest = &ingest{server: s.server, name: name, publisher: publisher, began: time.Now()}
 	s.server.stats.Publishers.Add(1)
 	s.server.stats.Result("publish")
@@ -85,7 +85,9 @@ func (s *session) unpublish(o *output) {
 		return
 	}
 	s.mu.Lock()
-	s.epoch++ // the relay's end of the old one must not end what comes
+	if s.course.Phase() < door.Leaving { // the relay's end of this publication must not end the next
+		s.course = &door.Course{}
+	}
 	s.mu.Unlock()
 	s.ingest.close(true)
 	s.life(door.RolePublisher, s.ingest.began).End(true, door.ResultEnded, errEnded)

@@ -68,9 +68,8 @@ type session struct {
 	heartbeat door.Heartbeat
 
 	// guarded by mu
-	mu    sync.Mutex
-	why   error // why the relay or the server ends it
-	epoch int   // of the publication: an older one's end means nothing
+	mu     sync.Mutex
+	course *door.Course // of the publication, or of the wait for the next: never nil
 }
 
 // connected is what the peer said in connect.
@@ -84,7 +83,7 @@ type connected struct {
 
 func newSession(s *Server, conn net.Conn) *session {
 	remote, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-	session := &session{server: s, conn: conn, remote: remote, protocol: ProtocolRTMP, opened: time.Now()}
+	session := &session{server: s, conn: conn, remote: remote, protocol: ProtocolRTMP, opened: time.Now(), course: &door.Course{}}
 	if _, ok := conn.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
 		session.protocol = ProtocolRTMPS
 	}
@@ -102,9 +101,9 @@ func (s *session) run() {
 		s.server.wg.Done() // the player has entered in our place
 		return
 	}
-	if why := s.reason(); why != nil {
-		err = why
-	}
+	s.mu.Lock()
+	err = s.course.End(err)
+	s.mu.Unlock()
 	publishing := s.phase == phasePublish
 	if s.ingest != nil {
 		s.ingest.close(false)
@@ -174,8 +173,8 @@ func (s *session) enter(p phase, timeout time.Duration) {
 func (s *session) deadline(timeout time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.why != nil {
-		return // it is over, and the deadline with it
+	if s.course.Phase() >= door.Leaving {
+		return // and has the deadline for that
 	}
 	var t time.Time
 	if timeout > 0 {
@@ -241,22 +240,23 @@ func closeWrite(conn net.Conn) {
 func (s *session) reason() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.why
+	return s.course.Why()
 }
 
-// end ends the session from another goroutine: run notices at once and says
-// farewell. An epoch of 0 ends it whatever it does.
-func (s *session) end(epoch int, why error) {
+// end ends the session from another goroutine, if it is still in a publication's course (nil: in
+// whichever): run notices at once and says farewell.
+func (s *session) end(course *door.Course, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.why != nil || epoch != 0 && epoch != s.epoch {
+	if course != nil && course != s.course {
 		return
 	}
-	s.why = why
-	_ = s.conn.SetReadDeadline(time.Unix(1, 0))
+	if s.course.Leave(why) < door.Leaving {
+		_ = s.conn.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
-func (s *session) shutdown() { s.end(0, relay.ErrClosed) }
+func (s *session) shutdown() { s.end(nil, relay.ErrClosed) }
 
 func (s *session) abort() { _ = s.conn.Close() }
 
