@@ -309,7 +309,7 @@ func (e *edge) pull(from place) error {
 // a tag has its lower 32 bits. heard is when the newest came.
 func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *atomic.Int64) error {
 	for {
-		tag, err := tags.ReadTag()
+		tag, buffer, err := p.ReadTag(tags)
 		if err != nil {
 			return err
 		}
@@ -318,7 +318,7 @@ func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *atomic.I
 		if tag.Kind != flv.Script {
 			clock = dts
 		}
-		if err := p.WriteCopy(tag.Kind, dts, tag.Payload); err != nil {
+		if err := p.WriteCopyBuffer(tag.Kind, dts, buffer); err != nil {
 			return err
 		}
 	}

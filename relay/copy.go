@@ -40,6 +40,11 @@ func (p *Publisher) WriteCopy(kind flv.Kind, dts int64, payload []byte) error {
 	return p.write(kind, dts, payload, nil)
 }
 
+// WriteCopyBuffer is WriteCopy for a payload as [Publisher.WriteBuffer] takes it.
+func (p *Publisher) WriteCopyBuffer(kind flv.Kind, dts int64, buffer []byte) error {
+	return p.write(kind, dts, payloadIn(buffer), buffer)
+}
+
 // beginCopy starts the clock of a copy; again: of one that was there before.
 func (t *timeline) beginCopy(again bool) {
 	t.fresh, t.comes = true, again

@@ -291,6 +291,53 @@ func TestFlowLeavesNoGarbage(t *testing.T) {
 	}
 }
 
+// endlessFLV is an FLV stream of numbered frames without an end.
+type endlessFLV struct {
+	n                int
+	frame, tag, rest []byte
+}
+
+func (e *endlessFLV) Read(b []byte) (int, error) {
+	if len(e.rest) == 0 {
+		head := numberedInter
+		if e.n%numberedGOP == 0 {
+			head = numberedKey
+		}
+		e.frame = append(append(e.frame[:0], head...), byte(e.n), 1, 2, 3)
+		e.tag = flv.AppendTag(e.tag[:0], flv.Video, uint32(e.n*numberedStep), e.frame)
+		e.rest = e.tag
+		e.n++
+	}
+	n := copy(b, e.rest)
+	e.rest = e.rest[n:]
+	return n, nil
+}
+
+// A publisher of FLV leaves as little: each tag is read into the memory of one that left the ring.
+func TestTagsLeaveNoGarbage(t *testing.T) {
+	r := newTestRelay(t, Config{RingTime: time.Second})
+	p := mustPublish(t, r, "")
+	tags := flv.NewReader(new(endlessFLV), 1000)
+	pass := func() {
+		tag, buffer, err := p.ReadTag(tags)
+		if err == nil {
+			if want := byte(tag.Timestamp / numberedStep); tag.Payload[5] != want || buffer[Headroom+5] != want {
+				t.Fatalf("frame %d reads % x, in the buffer % x", want, tag.Payload, buffer)
+			}
+			err = p.WriteBuffer(tag.Kind, tag.Timestamp, buffer)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 500 {
+		pass()
+	}
+	if allocs := testing.AllocsPerRun(500, pass); allocs != 0 {
+		t.Errorf("%v allocations for a message", allocs)
+	}
+}
+
 func TestSpareIsBounded(t *testing.T) {
 	s := freelist{most: maxFreeBytes}
 	for n := 1; n < 40<<10; n++ {

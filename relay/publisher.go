@@ -62,8 +62,22 @@ func (p *Publisher) Buffer(n int) []byte {
 // WriteBuffer is Write for a payload that has [Headroom] and [Tailroom] bytes around it, which
 // belong to the relay too.
 func (p *Publisher) WriteBuffer(kind flv.Kind, timestamp uint32, buffer []byte) error {
+	return p.write(kind, int64(timestamp), payloadIn(buffer), buffer)
+}
+
+// ReadTag reads a tag whose payload stands in a buffer for [Publisher.WriteBuffer].
+func (p *Publisher) ReadTag(tags *flv.Reader) (tag flv.Tag, buffer []byte, err error) {
+	tag, err = tags.ReadTagInto(func(n int) []byte {
+		buffer = p.Buffer(n)
+		return payloadIn(buffer)
+	})
+	return tag, buffer, err
+}
+
+// payloadIn is what a buffer has between its headroom and its tailroom.
+func payloadIn(buffer []byte) []byte {
 	end := len(buffer) - Tailroom
-	return p.write(kind, int64(timestamp), buffer[Headroom:end:end], buffer)
+	return buffer[Headroom:end:end]
 }
 
 func (p *Publisher) write(kind flv.Kind, timestamp int64, payload, buffer []byte) error {

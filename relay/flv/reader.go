@@ -60,6 +60,12 @@ func (r *Reader) ReadHeader() (audio, video bool, err error) {
 // there: the PreviousTagSize behind it is read (and, as some muxers write
 // nonsense there, not judged) with the next one.
 func (r *Reader) ReadTag() (Tag, error) {
+	return r.ReadTagInto(func(n int) []byte { return make([]byte, n) })
+}
+
+// ReadTagInto is ReadTag with the payload in memory of the caller's: buffer returns it, n bytes,
+// once the tag's size is known and found to be within the limit.
+func (r *Reader) ReadTagInto(buffer func(n int) []byte) (Tag, error) {
 	if r.pending {
 		switch n, err := io.ReadFull(r.r, r.buf[:4]); {
 		case err == io.EOF && n == 0:
@@ -89,7 +95,7 @@ func (r *Reader) ReadTag() (Tag, error) {
 	t := Tag{
 		Kind:      k,
 		Timestamp: uint32(b[7])<<24 | uint32(b[4])<<16 | uint32(b[5])<<8 | uint32(b[6]),
-		Payload:   make([]byte, n),
+		Payload:   buffer(n),
 	}
 	if _, err := io.ReadFull(r.r, t.Payload); err != nil {
 		return Tag{}, fmt.Errorf("read FLV tag: %w", midTag(err))

@@ -133,32 +133,30 @@ func (p *publisher) ingest(a relay.Access) error {
 	p.h.stats.Result("publish")
 	p.life().Start()
 	p.word.due = time.Now().Add(wordInterval)
-	return copyTags(tags, func(tag flv.Tag) error {
-		switch tag.Kind {
-		case flv.Audio, flv.Video, flv.Script:
-			p.word.arrived(tag.Kind, tag.Timestamp)
-			return out.Write(tag.Kind, tag.Timestamp, tag.Payload)
+	for {
+		if err := p.copyTag(tags); err != nil {
+			return err
 		}
-		return out.Spend(len(tag.Payload)) // AMF3 data, which nobody sends
-	})
+	}
+}
+
+// copyTag hands the next tag to the relay.
+func (p *publisher) copyTag(tags *flv.Reader) error {
+	tag, buffer, err := p.relay.ReadTag(tags)
+	if err != nil {
+		return err
+	}
+	switch tag.Kind {
+	case flv.Audio, flv.Video, flv.Script:
+		p.word.arrived(tag.Kind, tag.Timestamp)
+		return p.relay.WriteBuffer(tag.Kind, tag.Timestamp, buffer)
+	}
+	return p.relay.Spend(len(tag.Payload)) // AMF3 data, which nobody sends
 }
 
 // life is what the log says of the publisher.
 func (p *publisher) life() door.Life {
 	return door.Life{Log: p.h.log, Role: door.RolePublisher, Stream: p.name.String(), User: p.grant.User, Remote: p.remote, Protocol: ProtocolWS, Began: p.started, Session: p.grant.Session}
-}
-
-// copyTags hands over tag by tag. It never returns nil.
-func copyTags(tags *flv.Reader, write func(flv.Tag) error) error {
-	for {
-		tag, err := tags.ReadTag()
-		if err != nil {
-			return err
-		}
-		if err := write(tag); err != nil {
-			return err
-		}
-	}
 }
 
 // Read reads from the connection for frames. While nothing comes it pings, so that a peer
