@@ -47,6 +47,26 @@ type actor struct {
 // covers says whether the actor may see and change an app; "" stands for what belongs to the node.
 func (a *actor) covers(app string) bool { return len(a.apps) == 0 || slices.Contains(a.apps, app) }
 
+// Actor is who asks, as the API shows it.
+type Actor struct {
+	Name    string   `json:"name" doc:"Of the token"`
+	Role    Role     `json:"role" enum:"viewer,operator,admin"`
+	Apps    []string `json:"apps" nullable:"false" doc:"The only ones that the token is for; none: all, and what belongs to no app"`
+	Node    string   `json:"node" doc:"The node that answers"`
+	Version string   `json:"version" doc:"Of the node"`
+}
+
+type actorReply struct{ Body Actor }
+
+func (s *Server) access() {
+	register(s, operation{
+		method: http.MethodGet, path: "me", id: "who-am-i", tag: "access", summary: "Show what the token may do",
+	}, func(ctx context.Context, _ *struct{}) (*actorReply, error) {
+		who := actorOf(ctx)
+		return &actorReply{Actor{who.name, who.role, append([]string{}, who.apps...), s.cfg.Node, s.cfg.Version}}, nil
+	})
+}
+
 type actorKey struct{}
 
 func actorOf(ctx context.Context) *actor {

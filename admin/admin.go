@@ -75,6 +75,7 @@ type Server struct {
 	since   time.Time
 	answers map[string]func(context.Context, Query) any
 	audit   auditLog
+	history history
 	wrong   throttle
 	done    chan struct{} // closed when it closes
 	close   func()

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write testdata/operations.txt anew")
+var update = flag.Bool("update", false, "write testdata/ anew")
 
 // document is what a client needs of /api/openapi.json.
 type document struct {
@@ -221,14 +222,7 @@ func TestOperationsStayAsTheyWere(t *testing.T) {
 	slices.Sort(lines)
 	got := strings.Join(lines, "\n") + "\n"
 	const file = "testdata/operations.txt"
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write(t, file, got)
 	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -242,5 +236,33 @@ func TestOperationsStayAsTheyWere(t *testing.T) {
 		if !strings.Contains(got, line) {
 			t.Errorf("gone or changed: %s", line)
 		}
+	}
+}
+
+// write writes a file of testdata anew, where the flag wants it.
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if !*update {
+		return
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDocumentIsKept: the console's client is generated from testdata/openapi.json (web/package.json), so it is what the
+// server says, always.
+func TestDocumentIsKept(t *testing.T) {
+	c := start(t, newFake(), nil)
+	_, body, _ := c.ask("GET", "/api/openapi.json", "", nil, nil)
+	var b bytes.Buffer
+	if err := json.Indent(&b, []byte(body), "", " "); err != nil {
+		t.Fatal(err)
+	}
+	const file = "testdata/openapi.json"
+	got := strings.TrimSpace(b.String()) + "\n"
+	write(t, file, got)
+	if kept, err := os.ReadFile(file); err != nil || string(kept) != got {
+		t.Errorf("%s is not what the server says now (%v): go test ./admin -update", file, err)
 	}
 }

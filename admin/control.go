@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -29,11 +30,11 @@ func (s *Server) controls() {
 		return
 	}
 	register(s, operation{
-		method: http.MethodPost, path: "drain", id: "drain", tag: "nodes", status: http.StatusNoContent,
-		summary: "Drain this node", description: "It takes no new work and moves what it has, until undrain or its end. The process stays.",
+		method: http.MethodPost, path: "drain", id: "drain", tag: "nodes", status: http.StatusNoContent, errors: []int{http.StatusNotFound},
+		summary: "Drain a node", description: "It takes no new work and moves what it has, until undrain or its end. The process stays.",
 	}, s.control("drain", func() { s.cfg.Control.Drain() }))
 	register(s, operation{
-		method: http.MethodPost, path: "undrain", id: "undrain", tag: "nodes", status: http.StatusNoContent,
+		method: http.MethodPost, path: "undrain", id: "undrain", tag: "nodes", status: http.StatusNoContent, errors: []int{http.StatusNotFound},
 		summary: "Take new work again",
 	}, s.control("undrain", func() { s.cfg.Control.Undrain() }))
 	register(s, operation{
@@ -42,15 +43,35 @@ func (s *Server) controls() {
 	}, s.reload)
 }
 
-// control is an operation without an answer, for those who may change what belongs to no app.
-func (s *Server) control(what string, do func()) func(context.Context, *ReasonQuery) (*struct{}, error) {
-	return func(ctx context.Context, q *ReasonQuery) (*struct{}, error) {
+// NodeQuery names the node that is to change.
+type NodeQuery struct {
+	Node string `query:"node" maxLength:"256" doc:"Its id; none: the node that is asked"`
+	ReasonQuery
+}
+
+// control is an operation without an answer on one node, for those who may change what belongs to no app.
+func (s *Server) control(what string, do func()) func(context.Context, *NodeQuery) (*struct{}, error) {
+	s.answers[what] = func(_ context.Context, q Query) any {
+		if q.ID != s.cfg.Node {
+			return false
+		}
+		do()
+		s.cfg.Events.Tell(Event{Type: what, Detail: q.Reason})
+		return true
+	}
+	return func(ctx context.Context, q *NodeQuery) (*struct{}, error) {
+		node := cmp.Or(q.Node, s.cfg.Node)
+		changeOf(ctx).concerns("", node, q.Reason)
 		if err := permit(ctx, ""); err != nil {
 			return nil, err
 		}
-		changeOf(ctx).concerns("", s.cfg.Node, q.Reason)
-		do()
-		s.cfg.Events.Tell(Event{Type: what, Detail: q.Reason})
+		order := Query{What: what, ID: node, Reason: q.Reason}
+		if done, _ := s.answers[what](ctx, order).(bool); done { // without waiting for the others
+			return nil, nil
+		}
+		if !anywhere(ctx, s, order) {
+			return nil, huma.Error404NotFound("no such node, or it does not answer")
+		}
 		return nil, nil
 	}
 }

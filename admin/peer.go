@@ -20,6 +20,9 @@ type Query struct {
 	App    string `json:"app,omitempty"`
 	Stream string `json:"stream,omitempty"`
 	ID     string `json:"id,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	From   int64  `json:"from,omitempty"` // seconds since 1970
+	Step   int    `json:"step,omitempty"` // samples in one of the answer
 }
 
 // Answer is what one node said.

@@ -245,6 +245,7 @@ func (s *Server) Start() {
 		})
 	}
 	s.running.Go(func() { s.usage.Run(ctx) })
+	s.running.Go(func() { s.admin.Run(ctx) })
 	if s.reloader.file != "" && s.reloader.load != nil {
 		s.running.Go(func() { s.watchFile(ctx) })
 	}
