@@ -272,9 +272,10 @@ func (sh *shard) finish() bool {
 // sampleEvery is of how many messages one is timed, from its arrival until a shard has written it.
 const sampleEvery = 16
 
-// sample measures how long the newest message took, now and then.
+// sample measures how long the newest message took, now and then. One that was reached before has
+// been timed, or had nobody to go to, and its memory may be another message's already.
 func (sh *shard) sample() {
-	if sh.head < sh.sampled || len(sh.subscribers) == 0 {
+	if sh.head < sh.sampled || sh.head <= sh.reached.Load() || len(sh.subscribers) == 0 {
 		return
 	}
 	sh.sampled = sh.head + sampleEvery

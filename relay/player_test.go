@@ -233,3 +233,37 @@ func normal(t *testing.T, p *Publisher, i, n int) {
 	mustWrite(t, p, flv.Video, uint32(i*40), frame)
 	mustWrite(t, p, flv.Audio, uint32(i*40), append(audioFrame(i), make([]byte, 100)...))
 }
+
+// TestFanOutIsTimedOfNewMessagesOnly has a shard run because a player goes, long after the newest message:
+// that message says nothing of the fan-out, and its memory may be used again already.
+func TestFanOutIsTimedOfNewMessagesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New(Config{})
+		defer r.Close(t.Context())
+		p := mustPublish(t, r, "u")
+		begin(t, p, 0)
+		mustWrite(t, p, flv.Video, 0, keyframe(0))
+		join := func() *Subscriber {
+			s, err := r.Subscribe(t.Context(), testName, SubscribeOptions{Format: testFormat, Options: av})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Start(newMemorySink())
+			synctest.Wait()
+			return s
+		}
+		join().Close()
+		join()
+		time.Sleep(3 * time.Second)
+		join().Close()
+		synctest.Wait()
+		if _, counts, sum := r.fanOut.Read(); sumOf(counts) != 0 {
+			t.Errorf("%d messages were timed, %.1f s in all", sumOf(counts), sum)
+		}
+		mustWrite(t, p, flv.Video, 40, interframe(1))
+		synctest.Wait()
+		if _, counts, sum := r.fanOut.Read(); sumOf(counts) != 1 || sum > 0 {
+			t.Errorf("%d messages were timed, %.1f s in all", sumOf(counts), sum)
+		}
+	})
+}
