@@ -50,7 +50,11 @@ func (st *Stream) appendLocked(m *Message, timestamp int64, now time.Time) bool 
 		}
 	}
 	st.gop.commit(e)
+	codec := st.meter.codecs[0]
 	st.meter.count(m, now)
+	if m.Kind == flv.Audio && (m.Header.SequenceHeader && !repeated || codec != st.meter.codecs[0]) {
+		st.audioChangedLocked(codec)
+	}
 	if !st.readyClosed {
 		st.checkReadyLocked(m, e)
 	}

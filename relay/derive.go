@@ -2,8 +2,10 @@ package relay
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +20,10 @@ type Transcoder interface {
 	Audio(dts int64, payload []byte) ([]AudioMessage, error)
 	Close()
 }
+
+// NewTranscoder makes one, or says why it cannot be. from.Codec is 0 while no audio has come: it may
+// come in any.
+type NewTranscoder func(from Track, to flv.Codec) (Transcoder, error)
 
 // AudioMessage is one that a [Transcoder] made.
 type AudioMessage struct {
@@ -43,6 +49,12 @@ type derivation struct {
 	interrupt func()
 }
 
+// bridge is what a stream's audio is turned into, and what it cannot be. Guarded by Stream.mu.
+type bridge struct {
+	derivations map[flv.Codec]*derivation // by the codec of their audio; nil: none yet
+	undone      map[flv.Codec]error       // by the codec: why not
+}
+
 // derivedQueue is how many messages may wait to be transcoded; more, and the derived stream is
 // behind like a player.
 const derivedQueue = 256
@@ -62,31 +74,93 @@ func (st *Stream) home() *Stream {
 	return st
 }
 
-// inCodec returns the stream with its audio in a codec, derived now if need be: itself where it is
-// so, where the codec is 0 or its own not known, and where nobody can transcode. Another one is to
-// be left again.
-func (st *Stream) inCodec(codec flv.Codec) (*Stream, error) {
-	transcode := st.relay.config.Load().Transcode
-	if codec == 0 || transcode == nil || st.derived != nil {
-		return st, nil
+// needLocked is the codec that a subscriber's audio must be turned into; 0: it takes the stream's
+// own. One that names no codec takes Opus in AAC, as every player knows that, if it can be.
+func (st *Stream) needLocked(o *SubscribeOptions) flv.Codec {
+	from := st.meter.codecs[0]
+	switch {
+	case !o.Options.Audio || st.derived != nil || from != 0 && from == o.AudioCodec:
+		return 0
+	case o.AudioCodec != 0:
+		return o.AudioCodec
+	case from != flv.CodecOpus || o.Options.Form.Opus || st.undone[flv.CodecAAC] != nil:
+		return 0
+	case st.relay.config.Load().Transcode == nil:
+		return 0
 	}
+	return flv.CodecAAC
+}
+
+// inNeed returns the stream that a subscriber takes: st itself, or one with other audio, derived
+// now if need be, which is to be left again. While no audio has come, a derived stream is ready for
+// any.
+func (st *Stream) inNeed(o *SubscribeOptions) (*Stream, error) {
+	transcode := st.relay.config.Load().Transcode
 	st.mu.Lock()
-	from, d := st.meter.codecs[0], st.derivations[codec]
-	if d != nil {
+	codec := st.needLocked(o)
+	d, undone, from := st.derivations[codec], st.undone[codec], st.mainAudioLocked()
+	if codec != 0 && d != nil {
 		d.players++
 	}
 	st.mu.Unlock()
 	switch {
+	case codec == 0:
+		return st, nil
 	case d != nil:
 		return d.stream, nil
-	case from == 0 || from == codec:
+	case undone == nil && transcode == nil:
+		undone = errors.New("nothing transcodes")
+	}
+	var coder Transcoder
+	if undone == nil {
+		coder, undone = transcode(from, codec)
+	}
+	if undone != nil && o.AudioCodec != 0 {
+		return nil, fmt.Errorf("audio of %v, %v, in %v: %w: %w", st.name, from.Codec, codec, ErrCodec, undone)
+	}
+	if undone != nil {
+		st.mu.Lock()
+		st.undoneLocked(codec, undone)
+		st.mu.Unlock()
 		return st, nil
 	}
-	coder, err := transcode(from, codec)
-	if err != nil {
-		return nil, fmt.Errorf("audio of %v in %v: %w", st.name, codec, err)
-	}
 	return st.derive(codec, coder), nil
+}
+
+// mainAudioLocked is the main track of the audio, as far as the stream has shown it.
+func (st *Stream) mainAudioLocked() Track {
+	t := Track{Kind: flv.Audio, Codec: st.meter.codecs[0]}
+	for _, h := range st.gop.entry.Load().headers {
+		if h.Kind == flv.Audio && h.Header.SequenceHeader && h.Header.Track == 0 {
+			t.Config = slices.Clone(h.Payload)
+		}
+	}
+	return t
+}
+
+// undoneLocked remembers that the audio cannot be turned into a codec, until its configuration
+// changes.
+func (st *Stream) undoneLocked(codec flv.Codec, err error) {
+	if st.undone == nil {
+		st.undone = map[flv.Codec]error{}
+	}
+	st.undone[codec] = err
+}
+
+// audioChangedLocked is called for a configuration of the audio, and when its codec is another than
+// before. Who is on the stream itself and cannot take the new one is sent away: it has another
+// stream when it comes again. Who was there before any audio came stays, for most play on without
+// sound.
+func (st *Stream) audioChangedLocked(before flv.Codec) {
+	st.undone = nil
+	if before == 0 || before == st.meter.codecs[0] {
+		return
+	}
+	for s := range st.subscribers {
+		if s.stream == st && st.needLocked(&s.options) != 0 {
+			go s.end(ErrCodec) // not under the lock
+		}
+	}
 }
 
 // derive makes the stream with coder's audio, unless another was quicker or st has ended.
@@ -115,6 +189,7 @@ func (st *Stream) derive(codec flv.Codec, coder Transcoder) *Stream {
 		return st
 	}
 	if isNew {
+		r.derived.Add(1)
 		d.source.Start(d)
 	}
 	return d.stream
@@ -138,6 +213,17 @@ func newDerivation(of *Stream, codec flv.Codec, coder Transcoder) *derivation {
 	return d
 }
 
+// derivatives returns what is derived of st now.
+func (st *Stream) derivatives() []*Stream {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var all []*Stream
+	for _, d := range st.derivations {
+		all = append(all, d.stream)
+	}
+	return all
+}
+
 // leave is called by each of its players that goes. The last one ends it.
 func (d *derivation) leave() {
 	d.of.mu.Lock()
@@ -159,15 +245,20 @@ func (d *derivation) run() {
 	d.interrupt()
 	if err != nil {
 		d.of.relay.config.Load().Log.Warn("audio cannot be transcoded", "stream", d.of.name.String(), "codec", d.codec.String(), "error", err)
+		d.of.relay.underivable.Add(1)
 		d.source.end(ErrUnpublished)
 		<-d.over
 	}
 	d.of.mu.Lock()
+	if err != nil {
+		d.of.undoneLocked(d.codec, err)
+	}
 	if d.of.derivations[d.codec] == d {
 		delete(d.of.derivations, d.codec)
 	}
 	d.of.mu.Unlock()
 	d.publisher.close(ErrUnpublished)
+	d.of.relay.derived.Add(-1)
 }
 
 func (d *derivation) copy() error {
@@ -196,6 +287,9 @@ func (d *derivation) copy() error {
 // message publishes one, or what its audio becomes.
 func (d *derivation) message(b []byte) error {
 	kind, dts, payload := flv.Kind(b[0]), int64(binary.BigEndian.Uint64(b[1:])), b[9:]
+	if kind == flv.Script {
+		flv.SetAudioCodec(payload, d.codec)
+	}
 	if kind != flv.Audio {
 		return d.publisher.WriteCopy(kind, dts, payload)
 	}
@@ -203,6 +297,7 @@ func (d *derivation) message(b []byte) error {
 	if err != nil {
 		return err
 	}
+	d.of.relay.transcoded.Add(uint64(len(made)))
 	for _, m := range made {
 		if err := d.publisher.WriteCopy(flv.Audio, m.DTS, m.Payload); err != nil {
 			return err

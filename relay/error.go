@@ -23,6 +23,7 @@ var (
 	ErrIdle        = errors.New("no media for too long")
 	ErrStalled     = socket.ErrStalled // write_timeout
 	ErrOverflow    = errors.New("too many control messages queued")
+	ErrCodec       = errors.New("audio in a codec that the player does not take")
 	ErrClock       = errors.New("a clock of 31 bits is at its end") // after 12 days and more of one play
 	ErrClosed      = errors.New("relay is shutting down")
 )

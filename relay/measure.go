@@ -46,6 +46,9 @@ func (r *Relay) Measure(add func(name, help string, value float64, labels ...str
 	kept, cuts := r.Kept()
 	add("ring_bytes", "Memory in which streams keep their last keyframe and all since.", float64(kept))
 	add("ring_cuts_total", "Streams cut to their newest second, to fit relay.ring_memory.", float64(cuts))
+	add("derived_streams", "Streams whose audio is turned into another codec now.", float64(r.derived.Load()))
+	add("transcoded_messages_total", "Messages of audio made for derived streams.", float64(r.transcoded.Load()))
+	add("transcode_failures_total", "Derived streams that ended because their audio could not be read.", float64(r.underivable.Load()))
 	add("takeovers_total", "Publishers that took the place of a running one.", float64(r.takeovers.Load()))
 	add("hooks_dropped_total", "Events that were not told of, because who hears them was too slow.", float64(r.hooks.missed()))
 }

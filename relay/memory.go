@@ -14,6 +14,9 @@ func (r *Relay) bound(streams []*Stream) {
 		st    *Stream
 		bytes int64
 	}
+	for _, st := range streams {
+		streams = append(streams, st.derivatives()...)
+	}
 	total, rings := int64(0), make([]kept, len(streams))
 	for i, st := range streams {
 		rings[i] = kept{st, st.kept()}

@@ -22,29 +22,28 @@ import (
 	"sync/atomic"
 	"time"
 
-	"liverelay/relay/flv"
 	"liverelay/relay/socket"
 )
 
 // Config configures a [Relay]. A zero duration takes the default in
 // brackets; a negative one stands for none.
 type Config struct {
-	Backlog          time.Duration                                // media time a player may be behind before it jumps [2s]
-	FlushInterval    time.Duration                                // gather messages for so long before writing them [none]
-	IdleTimeout      time.Duration                                // end a publisher that is silent for so long [60s]
-	IdleAfter        time.Duration                                // call it idle after so long [5s]
-	ResumeWindow     time.Duration                                // wait for a lost publisher, with its players [20s]
-	PlayWait         time.Duration                                // let a player wait for its stream [10s]
-	WriteTimeout     time.Duration                                // end a player that takes nothing for so long [10s]
-	RingTime         time.Duration                                // media kept of one GOP, for newcomers [30s]
-	RingBytes        int                                          // memory for what one stream keeps; 0: 64 MiB
-	RingMessages     int                                          // messages that one stream keeps; 0: 16384
-	RingMemory       int64                                        // bytes for what all streams keep together (see bound); 0: no limit
-	ViewersPerStream int                                          // most subscribers of a stream; 0: no limit
-	ViewersPerApp    int                                          // most subscribers of an app's streams together; 0: no limit
-	Sender           func() socket.Sender                         // makes what writes many deliveries at once; nil: [socket.NewSender]
-	Source           Source                                       // of streams that nobody publishes here; nil: none
-	Transcode        func(from, to flv.Codec) (Transcoder, error) // makes what turns audio into another codec; nil: nothing does
+	Backlog          time.Duration        // media time a player may be behind before it jumps [2s]
+	FlushInterval    time.Duration        // gather messages for so long before writing them [none]
+	IdleTimeout      time.Duration        // end a publisher that is silent for so long [60s]
+	IdleAfter        time.Duration        // call it idle after so long [5s]
+	ResumeWindow     time.Duration        // wait for a lost publisher, with its players [20s]
+	PlayWait         time.Duration        // let a player wait for its stream [10s]
+	WriteTimeout     time.Duration        // end a player that takes nothing for so long [10s]
+	RingTime         time.Duration        // media kept of one GOP, for newcomers [30s]
+	RingBytes        int                  // memory for what one stream keeps; 0: 64 MiB
+	RingMessages     int                  // messages that one stream keeps; 0: 16384
+	RingMemory       int64                // bytes for what all streams keep together (see bound); 0: no limit
+	ViewersPerStream int                  // most subscribers of a stream; 0: no limit
+	ViewersPerApp    int                  // most subscribers of an app's streams together; 0: no limit
+	Sender           func() socket.Sender // makes what writes many deliveries at once; nil: [socket.NewSender]
+	Source           Source               // of streams that nobody publishes here; nil: none
+	Transcode        NewTranscoder        // nil: audio stays as it is published
 	Hooks            Hooks
 	Log              *slog.Logger // nil: none
 }
@@ -110,7 +109,10 @@ type Relay struct {
 	ledger       ledger
 	counts
 
-	deriving sync.WaitGroup // goroutines of derived streams
+	deriving    sync.WaitGroup // goroutines of derived streams
+	derived     atomic.Int32   // streams
+	transcoded  atomic.Uint64  // messages made
+	underivable atomic.Uint64  // derived streams that ended by their coder's error
 
 	stop    chan struct{}
 	stopped chan struct{} // the ticker has ended

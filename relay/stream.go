@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"liverelay/relay/flv"
 )
 
 const (
@@ -51,11 +49,11 @@ type Stream struct {
 	mu sync.Mutex
 	tenure
 	newest
-	subscribers map[*Subscriber]struct{}  // of what is derived of it, too
-	derivations map[flv.Codec]*derivation // by the codec of their audio; nil: none yet
-	meter       meter
-	quality     quality
-	freelist    freelist
+	subscribers map[*Subscriber]struct{} // of what is derived of it, too
+	bridge
+	meter    meter
+	quality  quality
+	freelist freelist
 }
 
 // audience counts a stream's subscribers.
@@ -149,7 +147,7 @@ func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o Subscrib
 			return nil, ErrClosed
 		}
 	}
-	in, err := st.inCodec(o.AudioCodec)
+	in, err := st.inNeed(&o)
 	if err != nil || in == st {
 		if err != nil {
 			return nil, err
@@ -174,6 +172,9 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 		defer st.mu.Unlock()
 	}
 	if st.ended.Load() != nil && !early {
+		return nil, nil
+	}
+	if st.ended.Load() == nil && st.needLocked(&o) != 0 { // its audio changed since the caller looked
 		return nil, nil
 	}
 	if most := st.relay.config.Load().ViewersPerStream; most > 0 && len(home.subscribers) >= most {

@@ -22,10 +22,12 @@ type SubscribeOptions struct {
 	Format  *Format     // the door's wire form
 	Options PlayOptions // what the player chose
 
-	AudioCodec flv.Codec // that the player needs, where Config.Transcode can make it; 0: any
+	// AudioCodec is the only one that the player takes: made by Config.Transcode where the audio is in
+	// another, and [ErrCodec] where it cannot be. 0: as Options.Form has it.
+	AudioCodec flv.Codec
 
 	// OnEnd is called at most once, on its own goroutine, when the relay ends
-	// the subscription: ErrUnpublished, ErrStalled, ErrKicked, ErrExpired, ErrClosed or
+	// the subscription: ErrUnpublished, ErrCodec, ErrStalled, ErrKicked, ErrExpired, ErrClosed or
 	// the sink's error. The relay does not touch the sink from then on. It is
 	// not called once Close was.
 	OnEnd func(error)

@@ -42,6 +42,7 @@ var outcomes = []Outcome{
 	{relay.ErrLimit, 503, "limit", "limit reached"},
 	{relay.ErrRate, 503, "rate", "publishes faster than permitted"},
 	{relay.ErrClosed, 503, "closed", "server is shutting down"},
+	{relay.ErrCodec, 422, "codec", "audio in a codec that the player does not take"},
 	{relay.ErrClock, 503, "clock", "play again: 31 bits of clock are over"},
 	{relay.ErrKicked, 403, "kicked", "ended by the server"},
 	{relay.ErrIdle, 408, "idle", "no media for too long"},

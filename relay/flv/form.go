@@ -20,15 +20,17 @@ type Form struct {
 	ModEx  bool // with ModEx in front of a packet
 	AVC    bool // 'avc1' where it was published so
 	Audio  bool // 'mp4a' and '.mp3' where they were published so, and an Opus start without its header
+	Opus   bool // Opus where it was published so; else AAC, where the relay can make it
 	Beside bool // packets that are no media: all colours, channel layouts, commands, those of later specifications
 }
 
 // AsPublished is the form in which nothing is changed or left out.
-var AsPublished = Form{Tracks: true, ModEx: true, AVC: true, Audio: true, Beside: true}
+var AsPublished = Form{Tracks: true, ModEx: true, AVC: true, Audio: true, Opus: true, Beside: true}
 
 // Reduce returns f without what makes no difference to a message with the given header, so that
 // equal results mean equal bytes; false: every player gets the message as it is.
 func (f Form) Reduce(k Kind, h Header) (Form, bool) {
+	f.Opus = false // which stream it is that the player takes, and no matter of a message
 	switch k {
 	case Script:
 		f.ModEx, f.Beside = false, false

@@ -206,6 +206,25 @@ func TestMakeLive(t *testing.T) {
 	}
 }
 
+func TestSetAudioCodec(t *testing.T) {
+	number := func(name, value string) string { return name + "00" + value }
+	codec, width := "000c 617564696f636f6465636964", number("0005 7769647468", "4084000000000000")
+	in := metadata("08 00000002", width, number(codec, "41d3dc1d5cc00000"), "0001 61 03 "+number(codec, "41d3dc1d5cc00000")+" 000009")
+	for c, want := range map[Codec]string{CodecAAC: "4024000000000000", CodecOpus: "41d3dc1d5cc00000"} {
+		p := unhex(in)
+		SetAudioCodec(p, c)
+		if inner := number(codec, "41d3dc1d5cc00000"); !bytes.Equal(p, unhex(metadata("08 00000002", width, number(codec, want), "0001 61 03 "+inner+" 000009"))) {
+			t.Errorf("%v: % x", c, p)
+		}
+	}
+	for _, other := range []string{"", in[:60], metadata("03", codec+"01 01")} {
+		p := unhex(other)
+		if SetAudioCodec(p, CodecAAC); !bytes.Equal(p, unhex(other)) {
+			t.Errorf("%s became % x", other, p)
+		}
+	}
+}
+
 func FuzzForm(f *testing.F) {
 	for _, g := range goldenForm {
 		f.Add(byte(0), byte(g.kind), unhex(g.in))
@@ -215,8 +234,9 @@ func FuzzForm(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, form, kind byte, p []byte) {
 		bit := func(n int) bool { return form>>n&1 == 1 }
-		checkForm(t, Form{HEVCForm(form & 3 % 3), bit(2), bit(3), bit(4), bit(5), bit(6)}, Kind(kind), p)
+		checkForm(t, Form{HEVCForm(form & 3 % 3), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)}, Kind(kind), p)
 		MakeLive(bytes.Clone(p))
+		SetAudioCodec(bytes.Clone(p), CodecAAC)
 	})
 }
 

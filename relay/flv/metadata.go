@@ -24,6 +24,29 @@ func MakeLive(payload []byte) {
 	}
 }
 
+// SetAudioCodec has an onMetaData message that names the codec of the audio name c instead, in place:
+// by its FourCC (E-RTMP v2, "Enhancing onMetaData"), AAC by its legacy id.
+func SetAudioCodec(payload []byte, c Codec) {
+	id := uint32(c)
+	if c == CodecAAC {
+		id = legacyAAC >> 4
+	}
+	a, ok := openMetadata(payload)
+	for ok {
+		var name []byte
+		if name, ok = a.next(); !ok {
+			return
+		}
+		value, number := a.number()
+		switch {
+		case number && string(name) == "audiocodecid":
+			binary.BigEndian.PutUint64(value, math.Float64bits(float64(id)))
+		case !number:
+			ok = a.skip(amfDepth)
+		}
+	}
+}
+
 // openMetadata goes in front of the first property of an onMetaData message.
 func openMetadata(payload []byte) (amf, bool) {
 	h := parseScript(payload)

@@ -59,6 +59,7 @@ var codes = map[error]ws.StatusCode{
 	door.ErrAuthorizer:   statusTryAgainLater,
 	door.ErrDraining:     statusTryAgainLater,
 	relay.ErrClosed:      ws.StatusGoingAway,
+	relay.ErrCodec:       statusServiceRestart,
 	relay.ErrClock:       statusServiceRestart,
 	relay.ErrStalled:     noFarewell,
 	relay.ErrOverflow:    noFarewell,

@@ -234,6 +234,7 @@ func announced(request map[string]any) flv.Form {
 	}
 	f.AVC = knows(video, "*") || knows(video, "avc1")
 	f.Audio = knows(audio, "*") || knows(audio, "mp4a")
+	f.Opus = knows(audio, "*") || knows(audio, "Opus")
 	f.Beside = len(list) > 0 || len(video) > 0 || len(audio) > 0
 	caps, _ := request["capsEx"].(float64)
 	f.Tracks = flagsOf(caps)&capsMultitrack != 0

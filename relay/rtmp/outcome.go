@@ -73,6 +73,7 @@ var codes = []reply{
 	{relay.ErrLimit, codePublishDenied, codePlayFailed},
 	{relay.ErrNotFound, codePublishDenied, codePlayNotFound},
 	{relay.ErrUnpublished, codeUnpublish, codePlayUnpublished},
+	{relay.ErrCodec, "", codePlayStop},
 	{relay.ErrClock, "", codePlayStop},
 	{relay.ErrKicked, codePublishDenied, codePlayFailed},
 	{relay.ErrIdle, codePublishIdle, codePlayFailed},
