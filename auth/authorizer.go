@@ -23,7 +23,7 @@ type Request struct {
 type Options struct {
 	Apps  []App
 	Store Store // nil: a Memory
-	Hook  *Hook // needed when an app's policy names it
+	Hook  Hook  // needed when an app's policy names it
 }
 
 // Stats counts decisions.
@@ -46,7 +46,7 @@ type Authorizer struct {
 // rules are what decides beside the store; replaced all at once.
 type rules struct {
 	apps map[string]App
-	hook *Hook // nil: none
+	hook Hook // nil: none
 }
 
 // New makes an Authorizer; its errors name what is wrong with the configuration.
@@ -63,7 +63,7 @@ func New(o Options) (*Authorizer, error) {
 
 // Configure replaces all apps and the hook at once, or nothing when one of them is wrong. New
 // accesses are decided by the new ones.
-func (a *Authorizer) Configure(apps []App, hook *Hook) error {
+func (a *Authorizer) Configure(apps []App, hook Hook) error {
 	byName, ids := make(map[string]App, len(apps)), make(map[uint32]bool, len(apps))
 	for _, app := range apps {
 		if err := app.Check(); err != nil {
@@ -132,7 +132,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) (Grant, error) {
 		return Grant{}, refuse(ReasonInternal)
 	}
 	user, room := g.User, g.Room
-	if g, err = hook.decide(ctx, r, g, verified, app, now); err != nil {
+	if g, err = askHook(ctx, hook, r, g, verified, app, now); err != nil {
 		return Grant{}, err
 	}
 	if g.User != user || g.Room != room { // the hook named somebody: is he banned?

@@ -9,12 +9,12 @@ import (
 
 // What every policy asks for. The zero value is the strictest.
 func TestPolicies(t *testing.T) {
-	yes := hookServer(t, reply(`{"allow":true,"user":"h"}`))
-	no := hookServer(t, reply(`{"allow":false}`))
+	yes := says(`{"allow":true,"user":"h"}`)
+	no := says(`{"allow":false}`)
 	for _, c := range []struct {
 		policy Policy
 		token  string // "", "good" or "bad"
-		hook   string
+		hook   Hook
 		reason Reason
 		user   string // who gets in
 	}{
@@ -43,7 +43,7 @@ func TestPolicies(t *testing.T) {
 			if action == ActionPlay {
 				publish, play = play, publish
 			}
-			a := hooked(t, publish, play, HookOptions{URL: c.hook})
+			a := hooked(t, publish, play, c.hook)
 			r := Request{App: "live", Stream: "s1", Action: action, Remote: victim, Query: url.Values{}}
 			switch c.token {
 			case "good":
@@ -67,7 +67,7 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestOpenAppStillBans(t *testing.T) {
-	a := hooked(t, PolicyOpen, PolicyOpen, HookOptions{URL: "http://127.0.0.1:1/"})
+	a := hooked(t, PolicyOpen, PolicyOpen, says(""))
 	a.now = time.Now
 	a.store.Ban(t.Context(), Entry{Key: Key{Kind: KindIP, Value: victim.Addr().String()}, Until: time.Now().Add(time.Hour), Reason: ""})
 	_, err := a.Authorize(t.Context(), Request{App: "live", Stream: "s1", Action: ActionPlay, Remote: victim})

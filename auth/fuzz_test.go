@@ -93,8 +93,8 @@ func FuzzHookReply(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := decodeReply(b)
-		if err != nil || p.check(attackNow) != nil || !*p.Allow {
+		p, err := ParseHookReply(b)
+		if err != nil || p.Check(attackNow) != nil || !*p.Allow {
 			return
 		}
 		before := Grant{User: "u1", Room: "r1", PublishKbps: 500, SessionEnd: attackNow.Add(time.Hour)}

@@ -3,41 +3,33 @@ package auth
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
-	"sync/atomic"
 	"time"
 )
 
-// Limits of the conversation with a hook.
-const (
-	maxHookQuery = 4 << 10 // bytes of the viewer's query that are passed on
-	maxHookReply = 16 << 10
-	maxHookCache = 5 * time.Minute
-	maxHookQueue = 1024 // accesses that wait for a free slot
-)
+// maxHookQuery is how many bytes of the viewer's query a hook is told.
+const maxHookQuery = 4 << 10
 
-// HookOptions say how to ask the operator's own server.
-type HookOptions struct {
-	URL            string        // http or https
-	Secret         string        // signs the requests; "": the app's first secret does
-	Timeout        time.Duration // for the whole conversation, waiting for a slot included; 0: 2 s
-	AllowOnFailure bool          // no answer permits (hook) or leaves it to the token (token+hook)
-	Concurrency    int           // requests at a time; 0: 64
-	CacheSize      int           // replies kept as long as they allow; 0: 10 000
+// Hook is somebody else who decides on accesses of apps whose policy says so, as package auth/hook
+// has it by HTTP.
+type Hook interface {
+	// Ask returns a reply that [HookReply.Check] permits at the request's time. The app's secret
+	// signs, where the hook has none of its own; the hook gives the request its ID. An error that wraps [ErrNoAnswer] says that there
+	// was none, any other what was wrong with it. It waits no longer than the hook's timeout.
+	Ask(ctx context.Context, q HookRequest, secret string) (HookReply, error)
+	// Stats returns the counters.
+	Stats() HookStats
 }
 
-// HookRequest is the JSON that is posted.
+// ErrNoAnswer says that a hook did not answer.
+var ErrNoAnswer = errors.New("no answer")
+
+// HookRequest is what a hook is asked, and the JSON that is posted.
 type HookRequest struct {
 	ID       string              `json:"id"`   // of this request
 	Time     int64               `json:"time"` // Unix seconds
@@ -53,7 +45,7 @@ type HookRequest struct {
 	Query    map[string][]string `json:"query"` // the viewer's own; not authentic
 }
 
-// HookReply is the JSON that is expected, with status 200. Fields that are not
+// HookReply is what it answers, and the JSON that is expected. Fields that are not
 // known refuse the access: one of them may have been meant as a restriction. Of
 // numbers with a fraction the whole part counts.
 type HookReply struct {
@@ -73,93 +65,30 @@ type HookStats struct {
 	Seconds                                           float64 // that all questions took together
 }
 
-// Hook asks the operator's own server whether to permit an access. It follows
-// no redirect, reads a bounded reply and never waits longer than its timeout.
-type Hook struct {
-	opts   HookOptions // static
-	client *http.Client
-	slots  chan struct{}
-	cache  *hookCache
-
-	waiting                                           atomic.Int64
-	asked, cached, allowed, denied, failed, malformed atomic.Uint64
-	took                                              atomic.Int64 // ns
-}
-
-// NewHook makes a hook; errors name the key of config.yaml.
-func NewHook(o HookOptions) (*Hook, error) {
-	u, err := url.Parse(o.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Fragment != "" {
-		return nil, errors.New("hooks.authorize: want an http or https address") // it may hold a password: not quoted
-	}
-	if o.Timeout < 0 {
-		return nil, errors.New("hooks.timeout: must not be negative")
-	}
-	if o.Timeout == 0 {
-		o.Timeout = 2 * time.Second
-	}
-	if o.Concurrency <= 0 {
-		o.Concurrency = 64
-	}
-	if o.CacheSize <= 0 {
-		o.CacheSize = 10_000
-	}
-	return &Hook{
-		opts:  o,
-		slots: make(chan struct{}, o.Concurrency),
-		cache: newHookCache(o.CacheSize),
-		client: &http.Client{
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Transport: &http.Transport{
-				DialContext:            (&net.Dialer{Timeout: o.Timeout}).DialContext,
-				TLSHandshakeTimeout:    o.Timeout,
-				ResponseHeaderTimeout:  o.Timeout,
-				MaxConnsPerHost:        o.Concurrency,
-				MaxIdleConnsPerHost:    o.Concurrency,
-				IdleConnTimeout:        30 * time.Second,
-				MaxResponseHeaderBytes: 16 << 10,
-				DisableCompression:     true, // no small reply that grows
-			},
-		},
-	}, nil
-}
-
-// Close drops the idle connections. Running conversations end by their timeout.
-func (h *Hook) Close() { h.client.CloseIdleConnections() }
-
-// Stats returns the counters.
-func (h *Hook) Stats() HookStats {
-	return HookStats{h.asked.Load(), h.cached.Load(), h.allowed.Load(), h.denied.Load(), h.failed.Load(), h.malformed.Load(), len(h.slots), time.Duration(h.took.Load()).Seconds()}
-}
-
-// errHookFailed: no answer. What on_failure is for; everything else that is not "allow" refuses.
-var errHookFailed = errors.New("no answer")
-
-// decide asks about an access and returns the grant, tightened. In g is what a
-// token permitted; verified tells whether there was one.
-func (h *Hook) decide(ctx context.Context, r Request, g Grant, verified bool, app App, now time.Time) (Grant, error) {
+// askHook asks about an access and returns the grant, tightened. In g is what a token permitted;
+// verified tells whether there was one.
+func askHook(ctx context.Context, hook Hook, r Request, g Grant, verified bool, app App, now time.Time) (Grant, error) {
 	query, err := hookQuery(r.Query, verified)
 	if err != nil {
 		return Grant{}, err
 	}
-	q := HookRequest{Action: r.Action, App: r.App, Stream: r.Stream, Protocol: r.Protocol,
-		IP: addr(r.Remote).String(), User: g.User, Room: g.Room, Session: g.Session, Grant: g.ID, Query: query}
-	reply, err := h.ask(ctx, q, app, now)
+	secret := ""
+	if len(app.Secrets) > 0 {
+		secret = app.Secrets[0]
+	}
+	reply, err := hook.Ask(ctx, HookRequest{
+		Time:   now.Unix(),
+		Action: r.Action, App: r.App, Stream: r.Stream, Protocol: r.Protocol, IP: addr(r.Remote).String(),
+		User: g.User, Room: g.Room, Session: g.Session, Grant: g.ID, Query: query,
+	}, secret)
 	switch {
-	case errors.Is(err, errHookFailed):
-		h.failed.Add(1)
-		if h.opts.AllowOnFailure {
-			return g, nil
-		}
+	case errors.Is(err, ErrNoAnswer):
 		return Grant{}, refuseDetail(ReasonHookFailed, err.Error())
 	case err != nil:
-		h.malformed.Add(1)
 		return Grant{}, refuseDetail(ReasonHookReply, err.Error())
 	case !*reply.Allow:
-		h.denied.Add(1)
 		return Grant{}, refuseDetail(ReasonHookDenied, fmt.Sprintf("%.128q", reply.Reason))
 	}
-	h.allowed.Add(1)
 	return reply.tighten(g, verified), nil
 }
 
@@ -180,8 +109,8 @@ func (p HookReply) tighten(g Grant, verified bool) Grant {
 	return g
 }
 
-// check is the rule for a reply's content.
-func (p HookReply) check(now time.Time) error {
+// Check is the rule for a reply's content.
+func (p HookReply) Check(now time.Time) error {
 	switch {
 	case p.Allow == nil:
 		return errors.New("allow: missing")
@@ -197,85 +126,8 @@ func (p HookReply) check(now time.Time) error {
 	return nil
 }
 
-// ask returns a valid reply, errHookFailed, or what was wrong with the reply.
-func (h *Hook) ask(ctx context.Context, q HookRequest, app App, now time.Time) (HookReply, error) {
-	plain, err := json.Marshal(q) // without id and time: what the reply depends on
-	if err != nil {
-		return HookReply{}, err
-	}
-	key := sha256.Sum256(plain)
-	if reply, ok := h.cache.get(key, now); ok && reply.check(now) == nil {
-		h.cached.Add(1)
-		return reply, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, h.opts.Timeout)
-	defer cancel()
-	if h.waiting.Add(1) > maxHookQueue {
-		h.waiting.Add(-1)
-		return HookReply{}, fmt.Errorf("%w: too many accesses wait for the hook", errHookFailed)
-	}
-	select {
-	case h.slots <- struct{}{}:
-		h.waiting.Add(-1)
-		defer func() { <-h.slots }()
-	case <-ctx.Done():
-		h.waiting.Add(-1)
-		return HookReply{}, fmt.Errorf("%w: all %d requests are busy", errHookFailed, cap(h.slots))
-	}
-	h.asked.Add(1)
-	q.ID, q.Time = NewID(), now.Unix()
-	began := time.Now()
-	reply, err := h.post(ctx, q, app)
-	h.took.Add(int64(time.Since(began)))
-	if err == nil {
-		err = reply.check(now)
-	}
-	if err == nil && reply.Cache > 0 {
-		h.cache.put(key, reply, now.Add(min(time.Duration(min(reply.Cache, 3600))*time.Second, maxHookCache)), now)
-	}
-	return reply, err
-}
-
-func (h *Hook) post(ctx context.Context, q HookRequest, app App) (HookReply, error) {
-	body, err := json.Marshal(q)
-	if err != nil {
-		return HookReply{}, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.opts.URL, bytes.NewReader(body))
-	if err != nil {
-		return HookReply{}, errors.New("cannot make the request")
-	}
-	secret := h.opts.Secret
-	if secret == "" && len(app.Secrets) > 0 {
-		secret = app.Secrets[0]
-	}
-	// Nothing from outside goes into a header: names are in the body, escaped.
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "liverelay")
-	req.Header.Set(HeaderTimestamp, strconv.FormatInt(q.Time, 10))
-	req.Header.Set(HeaderSignature, SignBody(secret, q.Time, body))
-	res, err := h.client.Do(req)
-	if err != nil {
-		return HookReply{}, fmt.Errorf("%w: %s", errHookFailed, WithoutURL(err))
-	}
-	defer res.Body.Close()
-	switch {
-	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:
-		return HookReply{}, fmt.Errorf("%w: status %d", errHookFailed, res.StatusCode)
-	case res.StatusCode != http.StatusOK: // a redirect, too: it is not followed
-		return HookReply{}, fmt.Errorf("status %d, want 200", res.StatusCode)
-	}
-	b, err := io.ReadAll(io.LimitReader(res.Body, maxHookReply+1))
-	if err != nil {
-		return HookReply{}, fmt.Errorf("%w: reading the reply: %s", errHookFailed, WithoutURL(err))
-	}
-	if len(b) > maxHookReply {
-		return HookReply{}, fmt.Errorf("reply longer than %d bytes", maxHookReply)
-	}
-	return decodeReply(b)
-}
-
-func decodeReply(b []byte) (HookReply, error) {
+// ParseHookReply reads a reply. It does not [HookReply.Check] it.
+func ParseHookReply(b []byte) (HookReply, error) {
 	var reply HookReply
 	kbps, cache := int64(0), int64(0)
 	wire := struct {
@@ -306,38 +158,6 @@ func decodeReply(b []byte) (HookReply, error) {
 	return reply, nil
 }
 
-// Headers of a signed request of this server.
-const (
-	HeaderTimestamp = "X-Liverelay-Timestamp"
-	HeaderSignature = "X-Liverelay-Signature"
-)
-
-// SignBody returns the signature of a request: HMAC-SHA256 with the secret over
-// the time, a dot and the body, in hexadecimal.
-func SignBody(secret string, unix int64, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(strconv.AppendInt(nil, unix, 10))
-	mac.Write([]byte{'.'})
-	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// VerifyBody is the other side: it checks the two headers of a signed request
-// that is at most five minutes old.
-func VerifyBody(secret string, header http.Header, body []byte, now time.Time) error {
-	unix, err := strconv.ParseInt(header.Get(HeaderTimestamp), 10, 64)
-	if err != nil || !validUnix(unix) {
-		return refuse(ReasonMalformed)
-	}
-	if !hmac.Equal([]byte(SignBody(secret, unix, body)), []byte(header.Get(HeaderSignature))) {
-		return refuse(ReasonSignature)
-	}
-	if d := now.Sub(time.Unix(unix, 0)); d > 5*time.Minute || d < -5*time.Minute {
-		return refuse(ReasonExpired)
-	}
-	return nil
-}
-
 // hookQuery copies what the viewer's query says, without credentials that were verified here.
 func hookQuery(query url.Values, verified bool) (map[string][]string, error) {
 	out := make(map[string][]string, len(query))
@@ -355,14 +175,6 @@ func hookQuery(query url.Values, verified bool) (map[string][]string, error) {
 		return nil, refuse(ReasonOversized)
 	}
 	return out, nil
-}
-
-// WithoutURL is the error of a request without the address, which may hold a password: for the log.
-func WithoutURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err
-	}
-	return err
 }
 
 func addr(a netip.AddrPort) netip.Addr { return a.Addr().Unmap().WithZone("") }

@@ -77,14 +77,14 @@ func TestHookNumbersWithFraction(t *testing.T) {
 		fmt.Sprintf(`{"allow":true,"expire":%d.5,"cache":60.0,"publish_kbps":2500.9}`, end.Unix()),
 		fmt.Sprintf(`{"allow":true,"expire":%.9fe9,"publish_kbps":2.5e3}`, float64(end.Unix())/1e9),
 	} {
-		a := hooked(t, PolicyHook, "", HookOptions{URL: hookServer(t, reply("%s", body))})
+		a := hooked(t, PolicyHook, "", says(body))
 		g, err := a.Authorize(t.Context(), hookAccess)
 		if err != nil || !g.End().Equal(end) || g.PublishKbps != 2500 {
 			t.Errorf("%s: %+v %s", body, g, Explain(err))
 		}
 	}
 	for field, body := range map[string]string{"expire": `{"allow":true,"expire":"x"}`, "user": `{"allow":true,"user":1}`, "code": `{"allow":true,"code":0}`} {
-		a := hooked(t, PolicyHook, "", HookOptions{URL: hookServer(t, reply("%s", body))})
+		a := hooked(t, PolicyHook, "", says(body))
 		_, err := a.Authorize(t.Context(), hookAccess)
 		checkRefusal(t, err, ReasonHookReply)
 		if !strings.Contains(detailOf(err), field) {

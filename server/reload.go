@@ -14,6 +14,7 @@ import (
 
 	"liverelay/admin"
 	"liverelay/auth"
+	authhook "liverelay/auth/hook"
 	"liverelay/config"
 	"liverelay/relay/door"
 )
@@ -24,6 +25,12 @@ type Result struct {
 	RestartRequired []string // keys whose new value waits for another process
 }
 
+// hook decides on accesses of apps whose policy says so. It is closed when another takes its place.
+type hook interface {
+	auth.Hook
+	Close()
+}
+
 // reloader is where a server's configuration comes from, again and again.
 type reloader struct {
 	load  func() (config.Config, error) // static; nil: it cannot be had again
@@ -32,7 +39,7 @@ type reloader struct {
 
 	mu     sync.Mutex    // held while reloading; guards what follows
 	source config.Config // as it was loaded, as far as it is in force
-	hook   *auth.Hook    // nil: none
+	hook   hook          // nil: none
 	closed bool
 }
 
@@ -104,7 +111,7 @@ func (s *Server) reloadLocked() (Result, error) {
 func noToken(c *config.Config) bool { return c.Admin.Token == "" && len(c.Admin.Tokens) == 0 }
 
 // apply puts a checked configuration in force. What can fail comes first, and changes nothing then.
-func (s *Server) apply(cfg *config.Config, hook *auth.Hook) error {
+func (s *Server) apply(cfg *config.Config, hook hook) error {
 	defaults, err := doorDefaults(cfg)
 	if err != nil {
 		return err
@@ -123,11 +130,11 @@ func (s *Server) apply(cfg *config.Config, hook *auth.Hook) error {
 }
 
 // newHook makes what apps with a hook policy are decided by; nil: nothing.
-func newHook(cfg *config.Config) (*auth.Hook, error) {
+func newHook(cfg *config.Config) (hook, error) {
 	if cfg.Hooks.Authorize == "" {
 		return nil, nil
 	}
-	hook, err := auth.NewHook(auth.HookOptions{
+	client, err := authhook.New(authhook.Options{
 		URL:            cfg.Hooks.Authorize,
 		Secret:         cfg.Hooks.Secret,
 		Timeout:        cfg.Hooks.Timeout,
@@ -136,7 +143,7 @@ func newHook(cfg *config.Config) (*auth.Hook, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hooks.authorize: %w", err)
 	}
-	return hook, nil
+	return client, nil
 }
 
 func gateLimits(cfg *config.Config) door.Limits {

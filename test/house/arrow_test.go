@@ -35,6 +35,7 @@ func TestArrows(t *testing.T) {
 		"relay/socket":       {"relay/socket/uring"},
 		"relay/socket/uring": {},
 		"auth":               {"github.com/golang-jwt/jwt/v5"},
+		"auth/hook":          {"auth", "github.com/golang-jwt/jwt/v5"},
 		"room":               {"auth", "github.com/golang-jwt/jwt/v5"},
 		"room/backend":       {"room", "auth", "github.com/golang-jwt/jwt/v5"},
 		"cluster":            {"relay", "relay/flv", "relay/socket", "relay/socket/uring"},
@@ -65,10 +66,22 @@ func TestUnsafeOnlyInSockets(t *testing.T) {
 	}
 }
 
-// What a package does not import itself.
-func TestForbiddenImports(t *testing.T) {
+// What a package does not need, neither itself nor through others: rooms and who may do what are
+// decided without HTTP, and so are streams.
+func TestForbiddenNeeds(t *testing.T) {
+	for _, pkg := range []string{"room", "auth", "relay", "relay/flv", "relay/socket"} {
+		out, err := exec.Command("go", "list", "-deps", module+pkg).Output()
+		if err != nil {
+			t.Fatalf("go list %s: %v", pkg, err)
+		}
+		for _, needed := range strings.Fields(string(out)) {
+			if needed == "net/http" || strings.Contains(needed, "websocket") || strings.Contains(needed, "gobwas/ws") {
+				t.Errorf("%s needs %s", pkg, needed)
+			}
+		}
+	}
 	for pkg, not := range map[string][]string{
-		"room": {"net/http", "crypto/tls", "net"}, // auth has an HTTP client, the hook
+		"room": {"crypto/tls", "net"},
 	} {
 		for _, imported := range imports(t, pkg)[pkg] {
 			if slices.Contains(not, imported) {

@@ -1,30 +1,32 @@
-package auth
+package hook
 
 import (
 	"crypto/sha256"
 	"sync"
 	"time"
+
+	"liverelay/auth"
 )
 
-// hookCache keeps replies as long as they allow. When it is full, what has
+// cache keeps replies as long as they allow. When it is full, what has
 // expired goes, and else any entry: losing one costs a question.
-type hookCache struct {
+type cache struct {
 	max int // static
 
 	mu      sync.Mutex
-	entries map[[sha256.Size]byte]hookEntry // guarded by mu
+	entries map[[sha256.Size]byte]entry // guarded by mu
 }
 
-type hookEntry struct {
-	reply HookReply
+type entry struct {
+	reply auth.HookReply
 	until time.Time
 }
 
-func newHookCache(max int) *hookCache {
-	return &hookCache{max: max, entries: map[[sha256.Size]byte]hookEntry{}}
+func newCache(max int) *cache {
+	return &cache{max: max, entries: map[[sha256.Size]byte]entry{}}
 }
 
-func (c *hookCache) get(key [sha256.Size]byte, now time.Time) (HookReply, bool) {
+func (c *cache) get(key [sha256.Size]byte, now time.Time) (auth.HookReply, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries[key]
@@ -35,7 +37,7 @@ func (c *hookCache) get(key [sha256.Size]byte, now time.Time) (HookReply, bool) 
 	return e.reply, ok
 }
 
-func (c *hookCache) put(key [sha256.Size]byte, reply HookReply, until, now time.Time) {
+func (c *cache) put(key [sha256.Size]byte, reply auth.HookReply, until, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.entries) >= c.max {
@@ -51,6 +53,6 @@ func (c *hookCache) put(key [sha256.Size]byte, reply HookReply, until, now time.
 		}
 	}
 	if len(c.entries) < c.max {
-		c.entries[key] = hookEntry{reply, until}
+		c.entries[key] = entry{reply, until}
 	}
 }
