@@ -20,6 +20,7 @@ import (
 	"liverelay/relay/door"
 	"liverelay/relay/flv"
 	"liverelay/relay/httpflv"
+	"liverelay/test/fault"
 	"liverelay/test/wait"
 )
 
@@ -67,6 +68,35 @@ func (s *source) Unwanted(n relay.Name) { s.node.Unwanted(n) }
 // startNode starts a node with what change makes of its configuration.
 func startNode(t *testing.T, id string, d cluster.Directory, change func(*cluster.Config)) *node {
 	t.Helper()
+	return startNodeAt(t, id, d, change, func(address string) string { return address })
+}
+
+// startWired starts a node that the others reach by a wire, which can be made bad for each of them.
+func startWired(t *testing.T, id string, d cluster.Directory, change func(*cluster.Config)) (*node, *fault.Proxy) {
+	t.Helper()
+	var wire *fault.Proxy
+	n := startNodeAt(t, id, d, change, func(address string) string {
+		var err error
+		if wire, err = fault.Listen(address, nodeOf); err != nil {
+			t.Fatal(err)
+		}
+		return wire.Addr()
+	})
+	t.Cleanup(wire.Close)
+	return n, wire
+}
+
+// nodeOf reads the id of the node that asks from the head of its request.
+func nodeOf(head []byte) (string, bool) {
+	text, whole := bytes.CutSuffix(head, []byte("\r\n\r\n"))
+	_, from, _ := bytes.Cut(text, []byte(`Liverelay-Node: {"id":"`))
+	id, _, _ := bytes.Cut(from, []byte(`"`))
+	return string(id), whole
+}
+
+// startNodeAt starts a node that the others know by what advertise makes of its address.
+func startNodeAt(t *testing.T, id string, d cluster.Directory, change func(*cluster.Config), advertise func(string) string) *node {
+	t.Helper()
 	n := &node{t: t, id: id, log: &buffer{}}
 	log := slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	peers, public := listen(t), listen(t)
@@ -79,7 +109,7 @@ func startNode(t *testing.T, id string, d cluster.Directory, change func(*cluste
 	media := &httpflv.Handler{Relay: n.relay, Log: log, Authorize: func(_ context.Context, a relay.Access) (relay.Grant, error) {
 		return relay.Grant{User: a.Query.Get("user")}, nil
 	}}
-	n.info = cluster.Info{ID: id, Address: peers.Addr().String(), Version: "test"}
+	n.info = cluster.Info{ID: id, Address: advertise(peers.Addr().String()), Version: "test"}
 	cfg := cluster.Config{
 		Info: n.info, Secrets: []string{secret}, Linger: 50 * time.Millisecond, Directory: d, Log: log,
 		ServeCopy: media.ServeCopy,
@@ -453,6 +483,51 @@ func TestNearCopyComesBeforeAFarOrigin(t *testing.T) {
 	if st, _ := a.relay.Stream(demo); st.Viewers != 1 {
 		t.Errorf("the origin serves %d nodes, want the one that was first", st.Viewers)
 	}
+}
+
+// A node that cannot be reached from here is as far as one in another zone: the copy of a neighbour who reaches it is taken.
+func TestOriginNotReachedIsPlayedFromANeighbour(t *testing.T) {
+	d := cluster.NewMemory()
+	a, toA := startWired(t, "a", d, nil)
+	b, toB := startWired(t, "b", d, nil)
+	c := startNode(t, "c", d, nil)
+	linked(t, a, b, c)
+	cast(t, a, "u")
+	v := view(t, b)
+	v.sees(10)
+	view(t, c).sees(10)
+	toA.Set("b", fault.Both, fault.Fault{Stall: true})
+	toB.Set("a", fault.Both, fault.Fault{Stall: true})
+	v.sees(100)
+	if origin, carriers := b.Where(demo); origin != "a" || len(carriers) != 2 {
+		t.Errorf("b says that it is at %q, copies at %v", origin, carriers)
+	}
+	toA.Set("b", fault.Both, fault.Fault{})
+	toB.Set("a", fault.Both, fault.Fault{})
+	linked(t, a, b, c)
+	v.sees(30)
+}
+
+// An origin that answers a pull and then hangs, with its link alive, is left as soon as the publisher is elsewhere.
+func TestOriginHangsInItsAnswer(t *testing.T) {
+	d := cluster.NewMemory()
+	asked := make(chan struct{}, 100)
+	a := startNode(t, "a", d, func(c *cluster.Config) {
+		c.ServeCopy = func(w http.ResponseWriter, r *http.Request, _ relay.Name) {
+			w.Header().Set("Liverelay-Clock", "0")
+			_ = http.NewResponseController(w).Flush()
+			asked <- struct{}{}
+			<-r.Context().Done()
+		}
+	})
+	b, c := startNode(t, "b", d, nil), startNode(t, "c", d, nil)
+	linked(t, a, b, c)
+	cast(t, a, "u")
+	seen := make(chan *viewer)
+	go func() { seen <- view(t, b) }()
+	<-asked
+	cast(t, c, "u")
+	(<-seen).sees(10)
 }
 
 func TestNodesAskEachOther(t *testing.T) {

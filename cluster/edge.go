@@ -257,6 +257,11 @@ func (e *edge) pull(from place) error {
 	e.mu.Lock()
 	e.pulled, e.idle = func() { cancel(errMoved) }, idle
 	e.mu.Unlock()
+	var shown atomic.Uint64 // the epoch
+	shown.Store(from.Epoch)
+	var heard atomic.Int64 // when the newest media came
+	heard.Store(time.Now().UnixNano())
+	n.spawn(func() { e.watch(ctx, cancel, from.node.ID, &shown, &heard) }) // from the start: a node that hangs does not even answer
 	q := url.Values{"app": {e.name.App}, "stream": {e.name.Stream}, "epoch": {strconv.FormatUint(from.Epoch, 10)}}
 	body, header, err := n.get(ctx, from.node.Address, "/node/pull?"+q.Encode())
 	if err != nil {
@@ -299,9 +304,8 @@ func (e *edge) pull(from place) error {
 		n.table.set(e.name, func(f fact, had bool) fact { f.Gone = !had || !f.Origin; return f })
 		p.Close(false)
 	}()
-	var heard atomic.Int64
+	shown.Store(epoch)
 	heard.Store(time.Now().UnixNano())
-	n.spawn(func() { e.watch(ctx, cancel, epoch, from.node.ID, &heard) })
 	return cause(ctx, copyTags(p, tags, clock, &heard))
 }
 
@@ -325,7 +329,7 @@ func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *atomic.I
 }
 
 // watch ends a pull whose stream has another origin, or whose node is not there any more.
-func (e *edge) watch(ctx context.Context, cancel context.CancelCauseFunc, epoch uint64, from string, heard *atomic.Int64) {
+func (e *edge) watch(ctx context.Context, cancel context.CancelCauseFunc, from string, epoch *atomic.Uint64, heard *atomic.Int64) {
 	t := e.node.table
 	for ctx.Err() == nil {
 		changed, back := t.watch(e.name)
@@ -333,7 +337,7 @@ func (e *edge) watch(ctx context.Context, cancel context.CancelCauseFunc, epoch 
 		alive := slices.ContainsFunc(t.nodes(), func(p Peer) bool { return p.ID == from && p.Alive })
 		quiet := time.Since(time.Unix(0, heard.Load()))
 		switch {
-		case ok && origin.Epoch > epoch:
+		case ok && origin.Epoch > epoch.Load():
 			cancel(errMoved)
 		case !alive && quiet > quietAfter:
 			cancel(errQuiet)

@@ -290,8 +290,8 @@ func (t *table) originLocked(name relay.Name) (best place, ok bool) {
 }
 
 // nearest returns where a copy of a stream is best taken: from a node of our zone that has a copy
-// of the origin's own, if the origin is in another zone or has as many edges as it should; else
-// from the origin.
+// of the origin's own, if the origin is in another zone, has as many edges as it should or is not
+// reached from here; else from any such node, for the two last reasons; else from the origin.
 func (t *table) nearest(name relay.Name, zone string, maxEdges int) (place, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -308,12 +308,11 @@ func (t *table) nearest(name relay.Name, zone string, maxEdges int) (place, bool
 			}
 		}
 	}
+	spared := len(all) >= maxEdges || !origin.alive
 	switch {
-	case len(near) > 0 && origin.node.Zone != zone:
+	case len(near) > 0 && (spared || origin.node.Zone != zone):
 		return near[rand.IntN(len(near))], true
-	case len(near) > 0 && len(all) >= maxEdges:
-		return near[rand.IntN(len(near))], true
-	case len(all) >= maxEdges:
+	case len(all) > 0 && spared:
 		return all[rand.IntN(len(all))], true
 	}
 	return origin, true
