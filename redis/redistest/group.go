@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -19,10 +20,13 @@ type Group struct {
 }
 
 // StartGroup starts one; Sentinels take a server that is silent for a second for dead.
-func StartGroup(t testing.TB) *Group {
+func StartGroup(t testing.TB) *Group { return StartSkewedGroup(t, 0) }
+
+// StartSkewedGroup starts one whose replica's clock is ahead; 0: it is right.
+func StartSkewedGroup(t testing.TB, ahead time.Duration) *Group {
 	t.Helper()
 	g := &Group{Master: Start(t)}
-	g.Replica = Start(t, "--replicaof", "127.0.0.1", strconv.Itoa(g.Master.Port))
+	g.Replica = StartAhead(t, ahead, "--replicaof", "127.0.0.1", strconv.Itoa(g.Master.Port))
 	conf := fmt.Sprintf("sentinel monitor rooms 127.0.0.1 %d 2\nsentinel down-after-milliseconds rooms 1000\nsentinel failover-timeout rooms 10000\n", g.Master.Port)
 	for range 3 {
 		g.Sentinels = append(g.Sentinels, StartSentinel(t, conf))

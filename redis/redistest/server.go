@@ -19,23 +19,31 @@ import (
 // Server is a redis-server on a port of the loopback. It keeps nothing on disk
 // unless asked to.
 type Server struct {
-	Port int
-	Addr string
-	dir  string
-	conf string // of a sentinel
-	args []string
-	cmd  *exec.Cmd
-	exit chan struct{}
+	Port  int
+	Addr  string
+	dir   string
+	conf  string // of a sentinel
+	args  []string
+	ahead time.Duration
+	cmd   *exec.Cmd
+	exit  chan struct{}
 }
 
 // Start starts one, or skips the test where there is no redis-server. It ends with
 // the test. args are further options of redis-server.
-func Start(t testing.TB, args ...string) *Server {
+func Start(t testing.TB, args ...string) *Server { return StartAhead(t, 0, args...) }
+
+// StartAhead starts one whose clock is ahead of the machine's; 0: it is the machine's. It skips the test where the program
+// faketime is missing, and needed.
+func StartAhead(t testing.TB, ahead time.Duration, args ...string) *Server {
 	t.Helper()
+	if _, err := exec.LookPath("faketime"); err != nil && ahead != 0 {
+		t.Skip("faketime is not installed (Debian: apt-get install faketime): a server with another clock is not tried")
+	}
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("redis-server is not installed (Debian: apt-get install redis-server): the Redis half of this test is not run")
 	}
-	s := &Server{dir: t.TempDir(), args: args}
+	s := &Server{dir: t.TempDir(), args: args, ahead: ahead}
 	for range 5 { // another process may take the port between the two steps
 		s.Port = FreePort(t)
 		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))
@@ -88,6 +96,10 @@ func (s *Server) Up() error {
 		args = []string{s.conf, "--sentinel", "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.dir, "--loglevel", "warning"}
 	}
 	s.cmd = exec.Command("redis-server", args...)
+	if s.ahead != 0 { // its monotonic clock stays right: the event loop lives by it
+		s.cmd = exec.Command("faketime", append([]string{"-f", fmt.Sprintf("%+ds", int(s.ahead.Seconds())), "redis-server"}, args...)...)
+		s.cmd.Env = append(os.Environ(), "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1")
+	}
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		return err
