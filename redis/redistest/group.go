@@ -72,6 +72,29 @@ func (g *Group) Watched(t testing.TB) *Server {
 	return found
 }
 
+// Current returns the master that the Sentinels name now.
+func (g *Group) Current(t testing.TB) *Server {
+	t.Helper()
+	found := g.Master
+	wait.For(t, "the Sentinels name a master", func() bool {
+		for _, s := range g.Sentinels {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			client := goredis.NewSentinelClient(&goredis.Options{Addr: s.Addr})
+			addr, err := client.GetMasterAddrByName(ctx, "rooms").Result()
+			_ = client.Close()
+			cancel()
+			if err == nil && len(addr) == 2 {
+				if addr[1] == strconv.Itoa(g.Replica.Port) {
+					found = g.Replica
+				}
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
 var subscribed = regexp.MustCompile(` sub=[1-9]`)
 
 // Failover moves the master in good order, as for maintenance.

@@ -2,6 +2,7 @@
 package redistest
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
 	"net"
@@ -19,31 +20,32 @@ import (
 // Server is a redis-server on a port of the loopback. It keeps nothing on disk
 // unless asked to.
 type Server struct {
-	Port  int
-	Addr  string
-	dir   string
-	conf  string // of a sentinel
-	args  []string
-	ahead time.Duration
-	cmd   *exec.Cmd
-	exit  chan struct{}
+	Port int
+	Addr string
+	dir  string
+	conf string // of a sentinel
+	args []string
+	env  []string // nil: ours
+	cmd  *exec.Cmd
+	exit chan struct{}
 }
 
 // Start starts one, or skips the test where there is no redis-server. It ends with
 // the test. args are further options of redis-server.
 func Start(t testing.TB, args ...string) *Server { return StartAhead(t, 0, args...) }
 
-// StartAhead starts one whose clock is ahead of the machine's; 0: it is the machine's. It skips the test where the program
-// faketime is missing, and needed.
+// StartAhead starts one whose clock is ahead of the machine's; 0: it is the machine's. It skips the
+// test where another clock is wanted and no C compiler is there to make one.
 func StartAhead(t testing.TB, ahead time.Duration, args ...string) *Server {
 	t.Helper()
-	if _, err := exec.LookPath("faketime"); err != nil && ahead != 0 {
-		t.Skip("faketime is not installed (Debian: apt-get install faketime): a server with another clock is not tried")
+	var env []string
+	if ahead != 0 {
+		env = append(os.Environ(), "LD_PRELOAD="+skew(t), fmt.Sprintf("SKEW=%d", int(ahead.Seconds())))
 	}
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("redis-server is not installed (Debian: apt-get install redis-server): the Redis half of this test is not run")
 	}
-	s := &Server{dir: t.TempDir(), args: args, ahead: ahead}
+	s := &Server{dir: t.TempDir(), args: args, env: env}
 	for range 5 { // another process may take the port between the two steps
 		s.Port = FreePort(t)
 		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))
@@ -54,6 +56,23 @@ func StartAhead(t testing.TB, ahead time.Duration, args ...string) *Server {
 	}
 	t.Fatal("redis-server does not start")
 	return nil
+}
+
+//go:embed skew/skew.c
+var skewC []byte
+
+// skew makes the library that gives a program another clock.
+func skew(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	source, library := filepath.Join(dir, "skew.c"), filepath.Join(dir, "skew.so")
+	if err := os.WriteFile(source, skewC, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cc", "-shared", "-fPIC", "-O2", "-o", library, source).CombinedOutput(); err != nil {
+		t.Skipf("no C compiler: a server with another clock is not tried: %v %s", err, out)
+	}
+	return library
 }
 
 // StartSentinel starts a sentinel with these lines of configuration.
@@ -96,10 +115,7 @@ func (s *Server) Up() error {
 		args = []string{s.conf, "--sentinel", "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.dir, "--loglevel", "warning"}
 	}
 	s.cmd = exec.Command("redis-server", args...)
-	if s.ahead != 0 { // its monotonic clock stays right: the event loop lives by it
-		s.cmd = exec.Command("faketime", append([]string{"-f", fmt.Sprintf("%+ds", int(s.ahead.Seconds())), "redis-server"}, args...)...)
-		s.cmd.Env = append(os.Environ(), "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1")
-	}
+	s.cmd.Env = s.env
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		return err

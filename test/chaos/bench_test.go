@@ -24,12 +24,13 @@ const members = 3
 
 // bench is a whole service: nodes, their Redis, HAProxy in front; encoders, players and rooms that come by it.
 type bench struct {
-	t       testing.TB
-	server  *redistest.Server   // one Redis, and a wire to it for each node
-	group   *redistest.Group    // or a master, a replica and Sentinels, without wires
-	masters []*redistest.Server // or a Cluster, without wires
-	nodes   []*node
-	front   front
+	t        testing.TB
+	server   *redistest.Server   // one Redis, and a wire to it for each node
+	group    *redistest.Group    // or a master, a replica and Sentinels, without wires
+	masters  []*redistest.Server // or a Cluster, without wires
+	nodes    []*node
+	front    front
+	encoders *fault.Proxy // from publishers to HAProxy
 
 	publishers []*publisher
 	viewers    []*viewer
@@ -71,6 +72,7 @@ func start(t testing.TB, k kind) *bench {
 	}
 	b.linked()
 	b.front = startFront(t, b.nodes)
+	b.encoders = wire(t, b.front.publish, nil)
 	t.Cleanup(b.stop)
 	b.populate()
 	return b
@@ -145,7 +147,7 @@ func (b *bench) pushURL(stream int) string {
 		}
 		return address != ""
 	})
-	return at(b.t, address, b.front.publish)
+	return at(b.t, address, b.encoders.Addr())
 }
 
 // at is an address with another host.
@@ -326,7 +328,7 @@ func (b *bench) over() {
 	case b.server != nil:
 		servers = []*redistest.Server{b.server}
 	case b.group != nil:
-		servers = []*redistest.Server{b.group.Master, b.group.Replica}
+		servers = []*redistest.Server{b.group.Current(b.t)}
 	}
 	for _, s := range servers {
 		b.nothingLeft(s)

@@ -78,9 +78,7 @@ var failures = []failure{
 		b.server.Down()
 		b.hold(12 * time.Second)
 		since := time.Now()
-		for _, p := range b.publishers {
-			p.move()
-		}
+		b.encoders.Cut(fault.Everybody)
 		b.republished(since)
 	}},
 	{name: "Sentinel: master and a Sentinel frozen for 15 s", redis: sentinels, act: freezeMaster},

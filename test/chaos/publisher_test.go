@@ -29,7 +29,6 @@ type publisher struct {
 	mu       sync.Mutex
 	sessions []time.Time // when each wrote its first frame
 	errors   []string
-	current  *rtmp.Client
 }
 
 func publish(url string) *publisher {
@@ -43,15 +42,6 @@ func publish(url string) *publisher {
 func (p *publisher) end() {
 	p.stop()
 	<-p.done
-}
-
-// move ends its connection without a word; it comes back after its pause.
-func (p *publisher) move() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.current != nil {
-		_ = p.current.Close()
-	}
 }
 
 func (p *publisher) run() {
@@ -81,7 +71,6 @@ func (p *publisher) session() error {
 	p.mu.Lock()
 	p.sessions = append(p.sessions, time.Now())
 	number := uint32(len(p.sessions))
-	p.current = c
 	p.mu.Unlock()
 	if err := c.Write(flv.Video, 0, []byte{0x17, 0, 0, 0, 0, 1, 0x42, 0, 0x1e, 1}); err != nil {
 		return err
