@@ -508,6 +508,37 @@ func TestOriginNotReachedIsPlayedFromANeighbour(t *testing.T) {
 	v.sees(30)
 }
 
+// Who copies a copy asks again when the publisher comes to the node that it copies from: it has no
+// frame twice, and none of the new epoch as one of the old.
+func TestNeighbourBecomesTheOrigin(t *testing.T) {
+	d := cluster.NewMemory()
+	zone := func(z string) func(*cluster.Config) { return func(c *cluster.Config) { c.Info.Zone = z } }
+	a, b, c := startNode(t, "a", d, zone("1")), startNode(t, "b", d, zone("2")), startNode(t, "c", d, zone("2"))
+	linked(t, a, b, c)
+	cast(t, a, "u")
+	view(t, b).sees(5)
+	v := view(t, c)
+	v.sees(5)
+	if st, _ := a.relay.Stream(demo); st.Viewers != 1 {
+		t.Fatalf("the origin serves %d nodes, want the one that was first", st.Viewers)
+	}
+	cast(t, b, "u")
+	wait.For(t, "c pulls from b as the origin", func() bool { return c.Stats().Pulls["ok"] > 1 })
+	v.sees(50)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	begun := 0
+	for i, f := range v.frames[1:] {
+		before, now := binary.BigEndian.Uint32(v.frames[i].Payload[5:]), binary.BigEndian.Uint32(f.Payload[5:])
+		if now <= before {
+			begun++
+		}
+	}
+	if begun != 1 {
+		t.Errorf("frames begin anew %d times, want once", begun)
+	}
+}
+
 // An origin that answers a pull and then hangs, with its link alive, is left as soon as the publisher is elsewhere.
 func TestOriginHangsInItsAnswer(t *testing.T) {
 	d := cluster.NewMemory()

@@ -359,8 +359,10 @@ func (n *Node) servePull(w http.ResponseWriter, r *http.Request, from Info) {
 	name := relay.Name{App: q.Get("app"), Stream: q.Get("stream")}
 	epoch, _ := strconv.ParseUint(q.Get("epoch"), 10, 64)
 	own, ok := n.table.has(name)
+	st, _ := n.relay.Stream(name)
+	begins := !own.Origin && st.Live && !st.Copy // a publisher here, whose epoch nobody knows yet
 	switch {
-	case !ok || own.Epoch < epoch || own.Moved:
+	case !ok || own.Epoch < epoch || own.Moved || begins:
 		n.refused(reasonNone, from.ID, fmt.Errorf("pull of %.80q: it is not here", name.String()))
 		http.Error(w, "no such stream", http.StatusNotFound)
 		return

@@ -33,6 +33,22 @@ func (st *Stream) succeedCopyLocked(p, holder *Publisher, lost bool) succession 
 	return inPlace
 }
 
+// endCopies ends who copies the copy that was here: what comes now is of another epoch than they
+// tell of, and they ask again.
+func (st *Stream) endCopies() {
+	st.mu.Lock()
+	var copies []*Subscriber
+	for s := range st.subscribers {
+		if s.options.Options == CopyOptions {
+			copies = append(copies, s)
+		}
+	}
+	st.mu.Unlock()
+	for _, s := range copies {
+		s.end(ErrReplaced)
+	}
+}
+
 // WriteCopy is Write for a [Copy]: dts is the message's on the origin's stream, in ms, as [Message]
 // has it there, and so it is here, unless the stream had another publisher here before. What a copy
 // that comes again repeats is left out.

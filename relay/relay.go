@@ -177,13 +177,17 @@ func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 		p.allowed.kbps = o.Grant.PublishKbps
 	}
 	st.mu.Lock()
+	before := st.last
 	its, err := st.publishLocked(p, now)
 	st.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if its != st {
+	switch {
+	case its != st:
 		st.kick(false) // its subscribers are told of the end
+	case before != nil && before.options.Copy != nil && !p.follows(before):
+		st.endCopies()
 	}
 	return p, nil
 }

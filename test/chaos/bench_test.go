@@ -22,7 +22,8 @@ import (
 // members is how many there are in each room.
 const members = 3
 
-// bench is a whole service: nodes, their Redis, HAProxy in front; encoders, players and rooms that come by it.
+// bench is a whole service: nodes, their Redis, HAProxy in front; encoders, players and rooms that
+// come by it.
 type bench struct {
 	t        testing.TB
 	server   *redistest.Server   // one Redis, and a wire to it for each node
@@ -47,7 +48,8 @@ const (
 	redisCluster
 )
 
-// start runs three nodes and HAProxy, and lets everybody come: publishers to the first node, all others where HAProxy sends them.
+// start runs three nodes and HAProxy, and lets everybody come: publishers to the first node, all
+// others where HAProxy sends them.
 func start(t testing.TB, k kind) *bench {
 	t.Helper()
 	b := &bench{t: t}
@@ -108,7 +110,8 @@ func (b *bench) linked() {
 	}
 }
 
-// populate lets members enter, the first of each room publish, and players play; it waits until all of it is so.
+// populate lets members enter, the first of each room publish, and players play; it waits until all
+// of it is so.
 func (b *bench) populate() {
 	b.t.Helper()
 	for r := range *roomCount {
@@ -173,7 +176,8 @@ func (b *bench) view(user string, stream int, proto string) *viewer {
 	return watch(user, stream, address)
 }
 
-// flowing waits until every player has a frame from after a moment, of its publisher's newest session.
+// flowing waits until every player has a frame from after a moment, of its publisher's newest
+// session.
 func (b *bench) flowing(since time.Time) {
 	b.t.Helper()
 	wait.For(b.t, "all players have frames", func() bool { return b.waiting(since) == "" })
@@ -201,8 +205,8 @@ func (b *bench) republished(since time.Time) {
 	})
 }
 
-// agree changes something in each room, and waits until all of its members are there and know it, and who is there and publishes. It returns
-// how long the last room took.
+// agree changes something in each room, and waits until all of its members are there and know it,
+// and who is there and publishes. It returns how long the last room took.
 func (b *bench) agree(value string) time.Duration {
 	b.t.Helper()
 	begun := time.Now()
@@ -309,8 +313,9 @@ func (b *bench) stop() {
 	all.Wait()
 }
 
-// over ends everything in good order, and looks at what is left in Redis: of rooms that have ended what runs out by itself, and the list of bans,
-// with the addresses of members who have left for as long as these would be good.
+// over ends everything in good order, and looks at what is left in Redis: of rooms that have ended
+// what runs out by itself, and the list of bans, with the addresses of members who have left for as
+// long as these would be good.
 func (b *bench) over() {
 	b.t.Helper()
 	var all sync.WaitGroup

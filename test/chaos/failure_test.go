@@ -179,7 +179,8 @@ func (b *bench) measure(f failure) row {
 	return r
 }
 
-// TestFailures has the service go on through each failure. What it measures it logs, and writes for scripts/chaos.
+// TestFailures has the service go on through each failure. What it measures it logs, and writes for
+// scripts/chaos.
 func TestFailures(t *testing.T) {
 	var rows []row
 	for _, f := range failures {

@@ -12,7 +12,8 @@ import (
 	"liverelay/test/wait"
 )
 
-// front is HAProxy as deploy/ has it, with PROXY v2, and a port more for publishers: they come to the first node while it is there.
+// front is HAProxy as deploy/ has it, with PROXY v2, and a port more for publishers: they come to
+// the first node while it is there.
 type front struct{ rtmp, http, publish string }
 
 func startFront(t testing.TB, nodes []*node) front {

@@ -1,5 +1,6 @@
-// Package chaos tests what becomes of a cluster when parts of it fail: three real nodes behind HAProxy, a real Redis, and a wire
-// between any two of them that can be made bad. How it is measured, and with how many, the flags say; scripts/chaos has the measure of docs/cluster.md.
+// Package chaos tests what becomes of a cluster when parts of it fail: three real nodes behind
+// HAProxy, a real Redis, and a wire between any two of them that can be made bad. How it is
+// measured, and with how many, the flags say; scripts/chaos has the measure of docs/cluster.md.
 package chaos
 
 import (

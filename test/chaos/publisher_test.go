@@ -17,8 +17,8 @@ const (
 	dialPause  = time.Second // an encoder's, before it connects again
 )
 
-// publisher is an encoder that comes back whenever it is ended. Each of its sessions has a number, the next one the next, and each frame
-// says in which session it was made.
+// publisher is an encoder that comes back whenever it is ended. Each of its sessions has a number,
+// the next one the next, and each frame says in which session it was made.
 type publisher struct {
 	url  string
 	ctx  context.Context

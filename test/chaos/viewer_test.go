@@ -19,8 +19,9 @@ import (
 
 const viewerPause = 300 * time.Millisecond // before a player connects again
 
-// viewer is a player that connects again whenever it is cut off, and holds what it gets to what is promised: the frames of one session of
-// the publisher at a time and never of an earlier one again, a clock that does not go back, a keyframe after whatever is missing.
+// viewer is a player that connects again whenever it is cut off, and holds what it gets to what is
+// promised: the frames of one session of the publisher at a time and never of an earlier one again,
+// a clock that does not go back, a keyframe after whatever is missing.
 type viewer struct {
 	user   string
 	stream int

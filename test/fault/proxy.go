@@ -1,5 +1,6 @@
-// Package fault is a TCP proxy that misbehaves when it is told to: between two nodes, a node and Redis, a client and a node.
-// One proxy stands in front of one server; who comes through it may be told apart, so that one way is bad and the others are not.
+// Package fault is a TCP proxy that misbehaves when it is told to: between two nodes, a node and
+// Redis, a client and a node. One proxy stands in front of one server; who comes through it may be
+// told apart, so that one way is bad and the others are not.
 package fault
 
 import (
@@ -98,8 +99,8 @@ func (c *conn) close(hard bool) {
 	close(c.done)
 }
 
-// Listen starts a proxy to an address, on a port of the loopback. name says from the first bytes of a connection whose it is, and whether they
-// are enough to tell; nil: nobody is told apart.
+// Listen starts a proxy to an address, on a port of the loopback. name says from the first bytes of
+// a connection whose it is, and whether they are enough to tell; nil: nobody is told apart.
 func Listen(to string, name func(head []byte) (who string, enough bool)) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -116,8 +117,8 @@ func Listen(to string, name func(head []byte) (who string, enough bool)) (*Proxy
 // Addr is where clients connect.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Set gives the bytes of somebody, or of [Everybody], a fault: for connections that are there, and those that come. Who has a fault of his own does
-// not have everybody's. The zero Fault mends.
+// Set gives the bytes of somebody, or of [Everybody], a fault: for connections that are there, and
+// those that come. Who has a fault of his own does not have everybody's. The zero Fault mends.
 func (p *Proxy) Set(who string, d Direction, f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -145,7 +146,8 @@ func (p *Proxy) Refuse(who string, yes bool) {
 	p.refuses[who] = yes
 }
 
-// Cut resets the connections of somebody, or of [Everybody], and returns how many there were. New ones are let through.
+// Cut resets the connections of somebody, or of [Everybody], and returns how many there were. New
+// ones are let through.
 func (p *Proxy) Cut(who string) int {
 	p.mu.Lock()
 	var cut []*conn
@@ -250,7 +252,8 @@ type piece struct {
 	err   error
 }
 
-// carry brings the bytes of one direction (0: up, 1: down) until they end: one goroutine reads, this one waits and writes.
+// carry brings the bytes of one direction (0: up, 1: down) until they end: one goroutine reads,
+// this one waits and writes.
 func (p *Proxy) carry(c *conn, from, to *net.TCPConn, d int, head []byte) {
 	queue := make(chan piece, pieces)
 	p.wait.Go(func() {
@@ -292,7 +295,8 @@ func (p *Proxy) carry(c *conn, from, to *net.TCPConn, d int, head []byte) {
 	}
 }
 
-// pass waits until what was read at a time may go on, and returns the fault then; false: the connection is over.
+// pass waits until what was read at a time may go on, and returns the fault then; false: the
+// connection is over.
 func (p *Proxy) pass(c *conn, d int, read time.Time) (Fault, bool) {
 	for {
 		p.mu.Lock()

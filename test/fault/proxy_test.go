@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// echo is a server that says what it hears, and a proxy in front of it that knows clients by their first line.
+// echo is a server that says what it hears, and a proxy in front of it that knows clients by their
+// first line.
 func echo(t *testing.T) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
