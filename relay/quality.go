@@ -86,6 +86,15 @@ func (q *quality) note(m *Message, before int64) {
 	}
 }
 
+// BFrames says whether the stream's present publisher has sent frames in another order than they are
+// shown.
+func (s *Subscriber) BFrames() bool {
+	home := s.stream.home()
+	home.mu.Lock()
+	defer home.mu.Unlock()
+	return home.quality.bFrames
+}
+
 // judgeLocked looks at the second that passed, of a stream with a publisher, and returns which of
 // [Alerts] it has now. It leaves no garbage: there may be many streams.
 func (st *Stream) judgeLocked(now time.Time) [len(Alerts)]bool {
