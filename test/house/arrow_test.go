@@ -99,6 +99,7 @@ func TestOneImporter(t *testing.T) {
 		"github.com/danielgtaylor/huma":       "admin",
 		"github.com/gobwas/ws":                "relay/httpflv",
 		"github.com/golang-jwt/jwt":           "auth",
+		"github.com/pion":                     "relay/webrtc",
 		"github.com/pires/go-proxyproto":      "relay/door",
 		"github.com/prometheus/client_golang": "admin",
 		"github.com/redis/go-redis":           "redis",

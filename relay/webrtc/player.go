@@ -1,0 +1,231 @@
+package webrtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	pion "github.com/pion/webrtc/v4"
+
+	"liverelay/relay"
+	"liverelay/relay/door"
+	"liverelay/relay/flv"
+)
+
+// player is the flow of a session that plays.
+type player struct {
+	// static
+	server  *Server
+	session *session
+	name    relay.Name
+	remote  netip.AddrPort
+	grant   relay.Grant
+	started time.Time
+	sub     *relay.Subscriber
+	out     *egress
+	senders []*pion.RTPSender
+
+	restarted atomic.Int64 // when a lost picture was answered last, Unix milliseconds
+}
+
+// play answers an offer with a stream's tracks.
+func (s *Server) play(ctx context.Context, a relay.Access, grant relay.Grant, o offer, query url.Values) (*session, string, error) {
+	options, err := relay.ParsePlayOptions(query, s.Settings.Get().Start)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", errBadRequest, err)
+	}
+	options.Form = flv.Form{}
+	options.Video = options.Video && o.h264
+	options.Audio = options.Audio && o.opus
+	if !options.Video && !options.Audio {
+		return nil, "", fmt.Errorf("%w: the offer has neither H.264 with packetization-mode=1 nor Opus, to be received", errNoCodec)
+	}
+	if options.Gaps == relay.GapsAsUsual {
+		options.Gaps = relay.GapsKept // RTP's clock goes on with the time
+	}
+	p := &player{server: s, name: a.Name, remote: a.Remote, grant: grant, started: time.Now()}
+	p.session = &session{server: s, name: a.Name, remote: a.Remote, flow: p, offer: o}
+	if err := p.subscribe(ctx, a, options); err != nil {
+		return nil, "", err
+	}
+	answer, err := p.open(ctx, o)
+	if err != nil {
+		p.sub.Close()
+		return nil, "", err
+	}
+	return p.session, answer, nil
+}
+
+// subscribe takes the stream with its sound as Opus, or where that cannot be, its picture alone.
+func (p *player) subscribe(ctx context.Context, a relay.Access, options relay.PlayOptions) (err error) {
+	o := relay.SubscribeOptions{
+		Grant:      p.grant,
+		Protocol:   a.Protocol,
+		Remote:     a.Remote,
+		UserAgent:  a.UserAgent,
+		Format:     p.server.format,
+		Options:    options,
+		AudioCodec: flv.CodecOpus,
+		OnEnd:      p.onEnd,
+	}
+	if !options.Audio {
+		o.AudioCodec = 0
+	}
+	p.sub, err = p.server.Relay.Subscribe(ctx, a.Name, o)
+	if errors.Is(err, relay.ErrCodec) && options.Video {
+		o.AudioCodec, o.Options.Audio = 0, false
+		p.sub, err = p.server.Relay.Subscribe(ctx, a.Name, o)
+	}
+	return err
+}
+
+// open makes the peer connection and its answer, and registers the session.
+func (p *player) open(ctx context.Context, o offer) (answer string, err error) {
+	video, audio, err := p.tracks()
+	if err != nil {
+		return "", err
+	}
+	k, err := viewing()
+	if err != nil {
+		return "", err
+	}
+	pc, err := p.server.newPeer(k, o, p.remote.Addr())
+	if err != nil {
+		return "", err
+	}
+	one := p.session
+	one.pc = pc
+	defer func() {
+		if err != nil {
+			_ = pc.Close()
+		}
+	}()
+	waits := 1 // for the connection, and each track
+	for _, t := range []*track{video, audio} {
+		if t == nil {
+			continue
+		}
+		waits++
+		t.bound = one.step
+		sender, err := pc.AddTrack(t)
+		if err != nil {
+			return "", fmt.Errorf("add a track: %w", err)
+		}
+		p.senders = append(p.senders, sender)
+	}
+	one.waits = waits
+	p.out = newEgress(p.server.workers, video, audio)
+	p.out.report = func(packets []rtcp.Packet) { _ = pc.WriteRTCP(packets) }
+	p.out.unplayable = one.leave
+	one.watch()
+	if answer, err = p.server.answer(ctx, pc, o); err != nil {
+		return "", err
+	}
+	return answer, p.server.begin(one)
+}
+
+// tracks are those that the stream has and the offer can take.
+func (p *player) tracks() (video, audio *track, err error) {
+	for _, t := range p.sub.Tracks() {
+		switch {
+		case t.Number != 0:
+		case t.Kind == flv.Video && t.Codec != flv.CodecAVC:
+			return nil, nil, fmt.Errorf("%w: the stream's video is %v", errNoCodec, t.Codec)
+		case t.Kind == flv.Video && wire(encodeSetsOf(t.Config)).flags()&flagForeign != 0:
+			return nil, nil, fmt.Errorf("%w: NAL units with lengths of other than four bytes", errNoCodec)
+		case t.Kind == flv.Video:
+			video = &track{video: true}
+		case t.Kind == flv.Audio && (t.Codec == flv.CodecOpus || t.Codec == 0):
+			audio = new(track)
+		}
+	}
+	switch {
+	case video != nil && p.sub.BFrames():
+		return nil, nil, errBFrames
+	case video == nil && audio == nil:
+		return nil, nil, fmt.Errorf("%w: the stream has neither H.264 nor Opus", errNoCodec)
+	}
+	return video, audio, nil
+}
+
+// encodeSetsOf is what viewers get of the payload of a sequence header.
+func encodeSetsOf(payload []byte) []byte {
+	return encode(&relay.Message{Kind: flv.Video, Payload: payload, Header: flv.ParseHeader(flv.Video, payload)}, 0)
+}
+
+// live implements [flow].
+func (p *player) live() error {
+	p.life().Start()
+	p.out.epoch = time.Now().Add(-time.Duration(p.sub.Clock()) * time.Millisecond)
+	for _, sender := range p.senders {
+		go p.listen(sender)
+	}
+	p.sub.Start(p.out)
+	return nil
+}
+
+// end implements [flow].
+func (p *player) end(error, bool) { p.sub.Close() }
+
+// onEnd is called by the relay, which no longer writes.
+func (p *player) onEnd(err error) { p.session.leave(err) }
+
+// count implements [flow].
+func (p *player) count(by int) { p.server.stats.Player(ProtocolWHEP, by) }
+
+// life implements [flow].
+func (p *player) life() door.Life {
+	return door.Life{
+		Log: p.server.log, Role: door.RolePlayer, Stream: p.name.String(), User: strings.Clone(p.grant.User), Remote: p.remote, Protocol: ProtocolWHEP,
+		Began: p.started, ID: p.sub.ID(), Session: p.grant.Session,
+	}
+}
+
+// restartEvery is how often a viewer that lost the picture is begun with anew: it asks several times a second, as long as nothing is
+// decoded, and what it got last is still on its way.
+const restartEvery = 500 * time.Millisecond
+
+// maxReport is the most bytes of a report that is read: what a packet holds.
+const maxReport = 1500
+
+// listen reads what the viewer reports of one track, until the session ends.
+func (p *player) listen(sender *pion.RTPSender) {
+	b := make([]byte, maxReport)
+	for {
+		n, _, err := sender.Read(b)
+		if err != nil {
+			return
+		}
+		p.server.stats.BytesIn.Add(uint64(n))
+		packets, err := rtcp.Unmarshal(b[:n])
+		if err != nil {
+			continue
+		}
+		for _, packet := range packets {
+			p.heard(packet)
+		}
+	}
+}
+
+func (p *player) heard(packet rtcp.Packet) {
+	switch r := packet.(type) {
+	case *rtcp.TransportLayerNack:
+		if p.out.video == nil || r.MediaSSRC != p.out.video.ssrc {
+			return
+		}
+		for _, pair := range r.Nacks {
+			p.out.resend(pair.PacketList())
+		}
+	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+		now := time.Now().UnixMilli()
+		if last := p.restarted.Load(); now-last >= restartEvery.Milliseconds() && p.restarted.CompareAndSwap(last, now) {
+			p.sub.Restart()
+		}
+	}
+}
