@@ -124,7 +124,7 @@ func TestURL(t *testing.T) {
 		{site, "flv", ActionPlay, "http://h.example:8080/live/s1.flv?token=", ""},
 		{site, "ws", ActionPlay, "ws://h.example:8080/live/s1.flv?token=", ""},
 		{site, "ws", ActionPublish, "ws://h.example:8080/live/s1.flv?token=", "&publish=1"},
-		{site, "whep", ActionPlay, "", ""}, // no door speaks them yet
+		{site, "whep", ActionPlay, "", ""}, // it has no such door
 		{site, "whip", ActionPublish, "", ""},
 		{tls, "rtmp", ActionPlay, "rtmps://h.example/live/s1?token=", ""},
 		{tls, "ws", ActionPlay, "wss://[2001:db8::1]:8443/live/s1.flv?token=", ""},

@@ -12,8 +12,9 @@ import (
 // Site is where a node's clients reach it: "rtmp://HOST:1935" or rtmps, and
 // "http://HOST:8080" or https, both without a trailing slash.
 type Site struct {
-	RTMP string
-	HTTP string
+	RTMP   string
+	HTTP   string
+	WebRTC bool // WHEP and WHIP are at HTTP, too
 }
 
 // form is one kind of media URL.
@@ -23,22 +24,22 @@ type form struct {
 	publish, play bool   // what it can be for
 	rtmp          bool   // at Site.RTMP, else at Site.HTTP
 	websocket     bool   // ws:// or wss://
-	offered       bool   // there is a door for it
+	webrtc        bool   // only where Site.WebRTC is
 }
 
 // forms are all that there are, in the order of preference of a client that knows all.
 var forms = []form{
-	{proto: "rtmp", publish: true, play: true, rtmp: true, offered: true},
-	{proto: "flv", suffix: ".flv", play: true, offered: true},
-	{proto: "ws", suffix: ".flv", publish: true, play: true, websocket: true, offered: true},
-	{proto: "whep", suffix: "/whep", play: true},
-	{proto: "whip", suffix: "/whip", publish: true},
+	{proto: "rtmp", publish: true, play: true, rtmp: true},
+	{proto: "flv", suffix: ".flv", play: true},
+	{proto: "ws", suffix: ".flv", publish: true, play: true, websocket: true},
+	{proto: "whep", suffix: "/whep", play: true, webrtc: true},
+	{proto: "whip", suffix: "/whip", publish: true, webrtc: true},
 }
 
-// ErrNotOffered says that no door speaks a protocol, though its URLs have a form.
-var ErrNotOffered = errors.New("not offered by this version")
+// ErrNotOffered says that a site has no door for a protocol.
+var ErrNotOffered = errors.New("not offered: webrtc.listen is empty")
 
-// Protos returns the protocols that have a form of URL, whether this version offers them or not.
+// Protos returns the protocols that have a form of URL, whether a site offers them or not.
 func Protos() []string {
 	protos := make([]string, len(forms))
 	for i, f := range forms {
@@ -66,7 +67,7 @@ func (s Site) URLs(g Grant, secret string) (map[string]string, error) {
 	}
 	urls := map[string]string{}
 	for _, f := range forms {
-		if !f.offered || !f.serves(g.Action) || s.base(f) == "" {
+		if !f.serves(g.Action) || s.base(f) == "" {
 			continue
 		}
 		if urls[f.proto], err = s.build(f.proto, g, "token="+token); err != nil {
@@ -94,8 +95,11 @@ func (s Site) TxURL(proto string, g Grant, app App) (string, error) {
 }
 
 func (s Site) base(f form) string {
-	if f.rtmp {
+	switch {
+	case f.rtmp:
 		return s.RTMP
+	case f.webrtc && !s.WebRTC:
+		return ""
 	}
 	return s.HTTP
 }
@@ -110,7 +114,7 @@ func (s Site) build(proto string, g Grant, query string) (string, error) {
 		return "", fmt.Errorf("media url: protocol %.16q cannot %s", proto, g.Action)
 	}
 	f := forms[i]
-	if !f.offered {
+	if f.webrtc && !s.WebRTC {
 		return "", fmt.Errorf("media url: %s is %w", proto, ErrNotOffered)
 	}
 	scheme := "http"

@@ -12,17 +12,19 @@ type Listen struct {
 	Key     string  // rtmp.tls_listen
 	Address *string // in the configuration that it came from; "" is no listener
 	TLS     bool
+	UDP     bool // for datagrams, whatever else
 }
 
 // Listens returns every address a node can listen on, set or not.
 func (c *Config) Listens() []Listen {
 	return []Listen{
-		{"rtmp.listen", &c.RTMP.Listen, false},
-		{"rtmp.tls_listen", &c.RTMP.TLSListen, true},
-		{"http.listen", &c.HTTP.Listen, false},
-		{"http.tls_listen", &c.HTTP.TLSListen, true},
-		{"admin.listen", &c.Admin.Listen, false},
-		{"cluster.listen", &c.Cluster.Listen, false},
+		{Key: "rtmp.listen", Address: &c.RTMP.Listen},
+		{Key: "rtmp.tls_listen", Address: &c.RTMP.TLSListen, TLS: true},
+		{Key: "http.listen", Address: &c.HTTP.Listen},
+		{Key: "http.tls_listen", Address: &c.HTTP.TLSListen, TLS: true},
+		{Key: "admin.listen", Address: &c.Admin.Listen},
+		{Key: "cluster.listen", Address: &c.Cluster.Listen},
+		{Key: "webrtc.listen", Address: &c.WebRTC.Listen, UDP: true},
 	}
 }
 
@@ -75,6 +77,7 @@ func (c *Config) siteOf(host string) auth.Site {
 	case c.HTTP.TLSListen != "":
 		site.HTTP = "https://" + Reach(host, c.HTTP.TLSListen)
 	}
+	site.WebRTC = c.WebRTC.Listen != ""
 	return site
 }
 

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"liverelay/relay/rtmp"
@@ -23,6 +24,7 @@ type Config struct {
 	Room    Room    `key:"room"`
 	Redis   Redis   `key:"redis"`
 	Cluster Cluster `key:"cluster"`
+	WebRTC  WebRTC  `key:"webrtc"`
 	Web     Web     `key:"web"`
 	Hooks   Hooks   `key:"hooks"`
 	Limits  Limits  `key:"limits"`
@@ -150,6 +152,26 @@ type Cluster struct {
 	Linger    time.Duration `key:"linger"`
 }
 
+// WebRTC is the WHEP and WHIP door; no address to listen on: there is none.
+type WebRTC struct {
+	Listen     string      `key:"listen"`
+	Public     []string    `key:"public"`
+	TCP        bool        `key:"tcp"`
+	ICEServers []ICEServer `key:"ice_servers"`
+}
+
+// ICEServer is a STUN or TURN server that clients are told of.
+type ICEServer struct {
+	URLs       []string      `key:"urls"`
+	Username   string        `key:"username"`
+	Credential string        `key:"credential"`
+	Secret     string        `key:"secret"`
+	TTL        time.Duration `key:"ttl"`
+}
+
+// String keeps credentials out of logs and messages.
+func (i ICEServer) String() string { return strings.Join(i.URLs, ",") }
+
 // Switch is true, false or auto, which the key explains.
 type Switch string
 
@@ -214,11 +236,15 @@ func Default() Config {
 		Room:    Room{Grace: 90 * time.Second},
 		Redis:   Redis{SentinelTLS: "auto", Cluster: "auto", Prefix: "liverelay"},
 		Cluster: Cluster{Linger: 10 * time.Second},
+		WebRTC:  WebRTC{Listen: ":8000", TCP: true},
 		Web:     Web{Call: true, Play: true},
 		Hooks:   Hooks{Timeout: 2 * time.Second, OnFailure: "deny", UsageInterval: time.Minute},
 		Log:     Log{Level: "info", Format: "text"},
 	}
 }
+
+// defaultICEServer is what holds for a server where it sets nothing itself.
+func defaultICEServer() ICEServer { return ICEServer{TTL: time.Hour} }
 
 // DefaultApp returns what holds for an app where it sets nothing itself.
 func DefaultApp() App {

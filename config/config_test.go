@@ -58,6 +58,12 @@ func normalise(c *Config) {
 	if len(c.Admin.Tokens) == 0 {
 		c.Admin.Tokens = nil
 	}
+	if len(c.WebRTC.Public) == 0 {
+		c.WebRTC.Public = nil
+	}
+	if len(c.WebRTC.ICEServers) == 0 {
+		c.WebRTC.ICEServers = nil
+	}
 	if len(c.Admin.Hosts) == 0 {
 		c.Admin.Hosts = nil
 	}
@@ -172,7 +178,7 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 		"node.advertise": "h", "rtmp.listen": ":1", "rtmp.tls_listen": "", "http.listen": ":1", "http.tls_listen": "",
 		"tls.cert": "", "tls.key": "", "admin.listen": ":1", "relay.start": "fast", "redis.addrs": `["h:1"]`, "redis.db": "3", "relay.io_uring": "false", "relay.ring_time": "1m",
 		"cluster.listen": "10.0.0.1:7000", "cluster.advertise": "h:7000", "cluster.secret": secretA,
-		"redis.sentinel_tls": "true", "redis.cluster": "false", "web.call": "false", "web.play": "false",
+		"redis.sentinel_tls": "true", "redis.cluster": "false", "webrtc.listen": ":1", "webrtc.tcp": "false", "webrtc.ice_servers": `[{"urls":["stun:s"]}]`, "web.call": "false", "web.play": "false",
 		"hooks.authorize": "http://h/", "hooks.events": "http://h/", "hooks.on_failure": "allow", "hooks.usage_interval": "9s", "admin.tokens": `[{"token":"t","role":"viewer"}]`, "log.level": "warn", "log.format": "json",
 		"apps": `[{"name":"live","id":1,"secret":"` + secretA + `"}]`, "apps.yaml": "- name: live\n  id: 1\n  secret: " + secretA,
 	}
@@ -314,6 +320,13 @@ func TestConfigMistakes(t *testing.T) {
 		{`{cluster: {listen: ":7000"}, redis: {addrs: ["h:1"]}}`, `cluster.secret: is missing, cluster.listen needs it, for example from: openssl rand -hex 16`},
 		{`cluster: {secret: [hushhush]}`, `cluster.secret[0]: has 8 characters and needs 16, for example from: openssl rand -hex 16 (from FILE)`},
 		{`{cluster: {listen: ":7000", secret: "` + secretA + `"}, redis: {addrs: ["h:1"]}}`, `cluster.advertise: is missing: the HOST:PORT by which other nodes reach cluster.listen (:7000)`},
+		{`webrtc: {listen: "8000"}`, `webrtc.listen: "8000" is not an address such as ":1935" or "127.0.0.1:1935" (from FILE)`},
+		{`webrtc: {public: ["203.0.113.7:8000"]}`, `webrtc.public[0]: "203.0.113.7:8000" is not a host name or address (no scheme, port or path) (from FILE)`},
+		{`webrtc: {ice_servers: [{username: u}]}`, `webrtc.ice_servers[0].urls: is missing: addresses such as stun:stun.example.com or turn:turn.example.com:3478 (from FILE)`},
+		{`webrtc: {ice_servers: [{urls: ["http://s"]}]}`, `webrtc.ice_servers[0].urls[0]: "http://s" is not an address such as stun:stun.example.com or turn:turn.example.com:3478 (from FILE)`},
+		{`webrtc: {ice_servers: [{urls: ["turn:s"], username: u}]}`, `webrtc.ice_servers[0].secret: is missing, or username and credential: TURN needs one or the other (from FILE)`},
+		{`webrtc: {ice_servers: [{urls: ["turn:s"], secret: s, credential: c}]}`, `webrtc.ice_servers[0].credential: is set, and secret makes others (from FILE)`},
+		{`webrtc: {ice_servers: [{urls: ["turn:s"], secret: s, ttl: 1s}]}`, `webrtc.ice_servers[0].ttl: 1s is too short, at least 1m (from FILE)`},
 		{`cluster: {zone: "a b"}`, `cluster.zone: "a b" is not 1 to 256 letters, digits, '-', '_' or '.' (from FILE)`},
 		{"rtmp:\n\tlisten: x", `config file FILE: yaml: line 2: found character that cannot start any token`},
 		{"rtmp: {listen: \":1\"}\nrtmp: {listen: \":2\"}", `config file FILE: yaml: unmarshal errors: line 2: mapping key "rtmp" already defined at line 1`},

@@ -44,6 +44,8 @@ func decode(key string, field reflect.Value, raw any, fromEnv bool) *KeyError {
 		return decodeList(key, target, raw, fromEnv, "apps", "{name: …, id: …, secret: …}", DefaultApp)
 	case *[]AdminToken:
 		return decodeList(key, target, raw, fromEnv, "tokens", "{name: …, token: …, role: …}", func() AdminToken { return AdminToken{} })
+	case *[]ICEServer:
+		return decodeList(key, target, raw, fromEnv, "servers", "{urls: [turn:…], secret: …}", defaultICEServer)
 	default:
 		return badKey(key, "cannot be set") // a new type of field: add it above
 	}

@@ -50,6 +50,9 @@ func (c *Config) check() *KeyError {
 		checkListen("cluster.listen", c.Cluster.Listen),
 		checkListen("cluster.advertise", c.Cluster.Advertise),
 		c.checkCluster(),
+		checkListen("webrtc.listen", c.WebRTC.Listen),
+		checkEach("webrtc.public", c.WebRTC.Public, checkHost),
+		checkICEServers(c.WebRTC.ICEServers),
 		checkURL("hooks.authorize", c.Hooks.Authorize),
 		checkURL("hooks.events", c.Hooks.Events),
 		checkAtLeast("hooks.timeout", c.Hooks.Timeout, 10*time.Millisecond),
@@ -227,6 +230,33 @@ func (c *Config) checkCluster() *KeyError {
 		return badKey("cluster.secret", "is missing, cluster.listen needs it, for example from: openssl rand -hex 16")
 	case k.Advertise == "" && c.Node.Advertise == "" && (host == "" || ip != nil && ip.IsUnspecified()):
 		return badKey("cluster.advertise", "is missing: the HOST:PORT by which other nodes reach cluster.listen (%s)", k.Listen)
+	}
+	return nil
+}
+
+// checkICEServers takes addresses as browsers do (RFC 7064, RFC 7065).
+func checkICEServers(servers []ICEServer) *KeyError {
+	for i, server := range servers {
+		key := func(name string) string { return fmt.Sprintf("webrtc.ice_servers[%d].%s", i, name) }
+		if len(server.URLs) == 0 {
+			return badKey(key("urls"), "is missing: addresses such as stun:stun.example.com or turn:turn.example.com:3478")
+		}
+		turn := false
+		for j, u := range server.URLs {
+			scheme, rest, _ := strings.Cut(u, ":")
+			turn = turn || scheme == "turn" || scheme == "turns"
+			if !slices.Contains([]string{"stun", "stuns", "turn", "turns"}, scheme) || rest == "" || strings.ContainsAny(rest, " /<>\"") {
+				return badKey(fmt.Sprintf("%s[%d]", key("urls"), j), "%.60q is not an address such as stun:stun.example.com or turn:turn.example.com:3478", u)
+			}
+		}
+		switch {
+		case server.Secret != "" && server.Credential != "":
+			return badKey(key("credential"), "is set, and secret makes others")
+		case turn && server.Secret == "" && (server.Username == "" || server.Credential == ""):
+			return badKey(key("secret"), "is missing, or username and credential: TURN needs one or the other")
+		case server.TTL < time.Minute:
+			return badKey(key("ttl"), "%s is too short, at least 1m", server.TTL)
+		}
 	}
 	return nil
 }

@@ -54,6 +54,14 @@ func checkPorts(ctx context.Context, cfg *config.Config, report Report) {
 			continue
 		}
 		_ = listener.Close() // only tried
+		if l.UDP {
+			packets, err := new(net.ListenConfig).ListenPacket(ctx, "udp", *l.Address)
+			if err != nil {
+				report("note", "%v", listenError(l.Key, *l.Address, err))
+				continue
+			}
+			_ = packets.Close()
+		}
 		report("ok", "%s %s is free", l.Key, *l.Address)
 	}
 }

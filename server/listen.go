@@ -28,7 +28,7 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 			continue
 		}
 		section, _, _ := strings.Cut(l.Key, ".")
-		i := slices.IndexFunc(s.parts, func(p part) bool { return p.serve != nil && p.section == section })
+		i := slices.IndexFunc(s.parts, func(p part) bool { return (p.serve != nil || p.open != nil) && p.section == section })
 		if i < 0 {
 			return fmt.Errorf("%s: nothing serves it", l.Key)
 		}
@@ -42,6 +42,15 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 				return fmt.Errorf("tls.cert: is missing, %s needs it", l.Key)
 			}
 			options.TLS = s.cert.Config(p.protocols...)
+		}
+		if p.open != nil {
+			at, err := p.open(ctx, *l.Address, options)
+			if err != nil {
+				return listenError(l.Key, *l.Address, err)
+			}
+			*l.Address = boundAddress(*l.Address, at)
+			s.log.Info("listening", "door", l.Key, "address", at.String(), "tls", false)
+			continue
 		}
 		listener, err := door.Listen(ctx, *l.Address, options)
 		if err != nil {

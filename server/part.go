@@ -10,6 +10,7 @@ import (
 	"liverelay/relay/door"
 	"liverelay/relay/httpflv"
 	"liverelay/relay/rtmp"
+	"liverelay/relay/webrtc"
 	"liverelay/web"
 )
 
@@ -26,6 +27,9 @@ type part struct {
 	section   string
 	serve     func(net.Listener) error
 	protocols []string // that TLS offers
+	// Of a part that opens ports of its own, and serves and closes them itself.
+	open func(context.Context, string, door.Options) (net.Addr, error)
+
 	inside    bool     // not public
 }
 
@@ -41,7 +45,7 @@ const (
 )
 
 // doors are the protocols. A new one is a package and a line here.
-var doors = []func(*Server) part{rtmpDoor, flvDoor}
+var doors = []func(*Server) part{rtmpDoor, flvDoor, webrtcDoor}
 
 func rtmpDoor(s *Server) part {
 	d := &rtmp.Server{
@@ -68,6 +72,23 @@ func flvDoor(s *Server) part {
 		routes[i].Handler = s.elsewhere(routes[i].Handler)
 	}
 	return part{name: "http", close: d.Close, stats: d.Stats, routes: routes}
+}
+
+func webrtcDoor(s *Server) part {
+	cfg := s.Config().WebRTC
+	d := &webrtc.Server{
+		Relay:     s.relay,
+		Authorize: s.keeper.Authorize,
+		Origins:   s.keeper.Origins,
+		Settings:  &s.settings,
+		Public:    cfg.Public,
+		Log:       s.log,
+	}
+	for _, i := range cfg.ICEServers {
+		d.ICEServers = append(d.ICEServers, webrtc.ICEServer(i))
+	}
+	open := func(ctx context.Context, address string, o door.Options) (net.Addr, error) { return d.Open(ctx, address, cfg.TCP, o) }
+	return part{name: "webrtc", close: d.Close, stats: d.Stats, routes: d.Routes(), section: "webrtc", open: open}
 }
 
 // roomDoors are signalling and the server API.

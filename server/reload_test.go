@@ -35,6 +35,7 @@ func text(secret, more string) string {
 	return `
 rtmp: {listen: "127.0.0.1:0"}
 http: {listen: "127.0.0.1:0"}
+webrtc: {listen: "127.0.0.1:0"}
 admin: {listen: "127.0.0.1:0", token: operator}
 apps: [{name: live, id: 1, secret: "` + secret + `", publish: open, play: open}]
 ` + more

@@ -25,6 +25,7 @@ func oneApp() config.Config {
 	app.Name, app.ID, app.Secret = "live", 1, config.Secret{secretA}
 	cfg.Apps = []config.App{app}
 	cfg.RTMP.Listen, cfg.HTTP.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
+	cfg.WebRTC.Listen = "127.0.0.1:0"
 	return cfg
 }
 

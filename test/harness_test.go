@@ -112,6 +112,7 @@ apps:
 %s
 rtmp: {listen: %q}
 http: {listen: %q}
+webrtc: {listen: "127.0.0.1:0"}
 admin: {listen: %q, token: %q}
 %s
 `, appSecret, appSecret, apps, listen, n.http, n.admin, adminToken, extra)

@@ -41,7 +41,7 @@ type running struct {
 // startServer runs a command until the test ends. Every port is chosen by the system.
 func startServer(t *testing.T, args ...string) *running {
 	t.Helper()
-	for _, key := range []string{"RTMP", "HTTP", "ADMIN"} {
+	for _, key := range []string{"RTMP", "HTTP", "ADMIN", "WEBRTC"} {
 		t.Setenv("LIVERELAY_"+key+"_LISTEN", "127.0.0.1:0")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -189,8 +189,8 @@ func TestServePortInUse(t *testing.T) {
 	}
 	defer taken.Close()
 	address := taken.Addr().String()
-	for _, door := range []string{"rtmp.listen", "http.listen", "admin.listen"} {
-		for _, key := range []string{"rtmp.listen", "http.listen", "admin.listen"} {
+	for _, door := range []string{"rtmp.listen", "http.listen", "admin.listen", "webrtc.listen"} {
+		for _, key := range []string{"rtmp.listen", "http.listen", "admin.listen", "webrtc.listen"} {
 			t.Setenv(envOf(key), "127.0.0.1:0")
 		}
 		t.Setenv(envOf(door), address)

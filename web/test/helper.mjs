@@ -53,6 +53,7 @@ export class Relay {
         `apps:\n  - {name: live, id: 1, secret: "${secret}"}`,
         'rtmp: {listen: "127.0.0.1:0"}',
         'http: {listen: "127.0.0.1:0"}',
+        'webrtc: {listen: "127.0.0.1:0"}',
         'admin: {listen: "127.0.0.1:0", token: "admin"}',
         ...more,
       ].join("\n"),
