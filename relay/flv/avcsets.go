@@ -38,8 +38,9 @@ func cutNALs(b []byte, n int) (nals [][]byte, rest []byte, ok bool) {
 	return nals, b, true
 }
 
-// AppendAVCConfig appends the record that says so: lengths of four bytes. There must be at least one set of each kind, with
-// four bytes at least in the first SPS; of more than the record has room for, the last are left out.
+// AppendAVCConfig appends the record that says so: lengths of four bytes. There must be at least
+// one set of each kind, with four bytes at least in the first SPS; of more than the record has room
+// for, the last are left out.
 func AppendAVCConfig(dst []byte, sps, pps [][]byte) []byte {
 	dst = append(dst, 1, sps[0][1], sps[0][2], sps[0][3], 0xFC|3)
 	dst = appendNALs(append(dst, 0xE0|byte(min(len(sps), 31))), sps[:min(len(sps), 31)])

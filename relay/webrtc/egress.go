@@ -12,26 +12,29 @@ import (
 )
 
 const (
-	// queueFrames and queueBytes are what may wait for a worker, for one viewer: a second. More, and the viewer is behind, for
-	// the relay to skip it to a keyframe when it is relay.backlog behind.
+	// queueFrames and queueBytes are what may wait for a worker, for one viewer: a second. More,
+	// and the viewer is behind, for the relay to skip it to a keyframe when it is relay.backlog
+	// behind.
 	queueFrames = 80
 	queueBytes  = 2 << 20
 
-	// maxLost is how many lost packets of a viewer wait to be sent again, and resendRate how many go again in a second.
+	// maxLost is how many lost packets of a viewer wait to be sent again, and resendRate how many
+	// go again in a second.
 	maxLost    = 512
 	resendRate = 2000
 
-	// A newcomer's group of pictures, and all else that comes at once, goes in bursts of so many bytes, with a pause between
-	// them: 130 Mbit/s, which the buffers on the way can hold.
+	// A newcomer's group of pictures, and all else that comes at once, goes in bursts of so many
+	// bytes, with a pause between them: 130 Mbit/s, which the buffers on the way can hold.
 	burst      = 48 << 10
 	burstPause = 3 * time.Millisecond
 
-	// reportEvery is how often a viewer is told what time its timestamps are (RFC 3550 §6.4.1): by that it plays sound and picture together.
+	// reportEvery is how often a viewer is told what time its timestamps are (RFC 3550 §6.4.1): by
+	// that it plays sound and picture together.
 	reportEvery = time.Second
 )
 
-// egress is the sending side of one viewer, the [socket.Sink] that the relay writes to: a queue of shared frames, and a worker
-// that sends them.
+// egress is the sending side of one viewer, the [socket.Sink] that the relay writes to: a queue of
+// shared frames, and a worker that sends them.
 type egress struct {
 	// static
 	workers      *workers
@@ -102,7 +105,8 @@ func (e *egress) TryWrite(b *socket.Batch) (int, error) {
 	return n, nil
 }
 
-// addLocked queues a frame. Its bytes are the message's form, which nobody uses again: they may be kept.
+// addLocked queues a frame. Its bytes are the message's form, which nobody uses again: they may be
+// kept.
 func (e *egress) addLocked(w wire) bool {
 	if e.closed || w[0] == wireNothing && w.flags() == 0 {
 		return true
@@ -180,7 +184,8 @@ func (e *egress) resend(sequences []uint16) {
 	e.scheduleLocked()
 }
 
-// send sends what waits. It returns true when there is more by now: the viewer stays due, behind those that wait.
+// send sends what waits. It returns true when there is more by now: the viewer stays due, behind
+// those that wait.
 func (e *egress) send() (more bool) {
 	e.mu.Lock()
 	queue, lost := e.queue, e.lost
@@ -222,8 +227,9 @@ func (e *egress) frame(w wire) {
 	}
 }
 
-// picture sends a frame of video, the parameter sets in front of one that a decoder can begin with. Timestamps rise from frame to frame
-// whatever comes again after a loss: two frames of one time would be one to the viewer.
+// picture sends a frame of video, the parameter sets in front of one that a decoder can begin with.
+// Timestamps rise from frame to frame whatever comes again after a loss: two frames of one time
+// would be one to the viewer.
 func (e *egress) picture(w wire) {
 	ts, key := w.timestamp(), w.flags()&flagKeyframe != 0
 	if e.seen && !key && int32(ts-e.newest) < 0 {
@@ -245,8 +251,9 @@ func (e *egress) picture(w wire) {
 	e.tell(e.video, videoClock, 0)
 }
 
-// maxSkew is how far the samples that were sent may be from the stream's clock before they begin anew: a publisher's clock drifts
-// against its samples, whose count is what a viewer hears without a seam.
+// maxSkew is how far the samples that were sent may be from the stream's clock before they begin
+// anew: a publisher's clock drifts against its samples, whose count is what a viewer hears without
+// a seam.
 const maxSkew = 40 * audioClock
 
 // sound sends a packet of audio.
@@ -264,8 +271,8 @@ func (e *egress) sound(w wire) {
 	e.tell(t, audioClock, out-ts)
 }
 
-// tell reports a track's clock now and then, and at once when it begins: the stream's clock is one for both. ahead is how far its samples
-// are before it.
+// tell reports a track's clock now and then, and at once when it begins: the stream's clock is one
+// for both. ahead is how far its samples are before it.
 func (e *egress) tell(t *track, rate int64, ahead uint32) {
 	now := time.Now()
 	if now.Sub(t.reported) < reportEvery {

@@ -96,7 +96,8 @@ func (s *site) do(method, path, body string, headers ...string) (*http.Response,
 	return resp, string(b)
 }
 
-// feed publishes a stream until the test ends: 25 frames a second, a keyframe each second, and Opus if audio.
+// feed publishes a stream until the test ends: 25 frames a second, a keyframe each second, and Opus
+// if audio.
 type feed struct {
 	pub  *relay.Publisher
 	size int // bytes of a frame
@@ -297,7 +298,8 @@ func (s *site) play(p *peer, path string) (location string) {
 	return resp.Header.Get("Location")
 }
 
-// frames puts what the peer got together to frames of Annex B, by timestamp, in the order of their sequence numbers.
+// frames puts what the peer got together to frames of Annex B, by timestamp, in the order of their
+// sequence numbers.
 func (p *peer) frames() (frames [][]byte, stamps []uint32) {
 	p.mu.Lock()
 	packets := append([]rtp.Packet(nil), p.video...)

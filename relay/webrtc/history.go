@@ -1,7 +1,7 @@
 package webrtc
 
-// history is what a viewer was sent of the picture lately, to be sent again: the shared packets, and the sequence numbers that
-// they had. It is the worker's.
+// history is what a viewer was sent of the picture lately, to be sent again: the shared packets,
+// and the sequence numbers that they had. It is the worker's.
 type history struct {
 	frames [historyFrames]sentFrame
 	next   int
@@ -23,7 +23,8 @@ func (h *history) add(f sentFrame) {
 	h.next = (h.next + 1) % historyFrames
 }
 
-// find returns the frame that has a sequence number, and which of its packets it is; nil: it is too old, or was never sent.
+// find returns the frame that has a sequence number, and which of its packets it is; nil: it is too
+// old, or was never sent.
 func (h *history) find(sequence uint16) (*sentFrame, int) {
 	for i := range historyFrames {
 		f := &h.frames[(h.next-1-i+historyFrames)%historyFrames]

@@ -17,8 +17,9 @@ type ICEServer struct {
 	Username   string
 	Credential string
 
-	// Secret that the TURN server shares: each peer gets credentials of its own, for TTL (the "TURN REST API" of
-	// coturn's use-auth-secret). Then there is no Username but, perhaps, a name for the server's log.
+	// Secret that the TURN server shares: each peer gets credentials of its own, for TTL (the "TURN
+	// REST API" of coturn's use-auth-secret). Then there is no Username but, perhaps, a name for
+	// the server's log.
 	Secret string
 	TTL    time.Duration // [1h]
 }
@@ -43,7 +44,8 @@ func (i ICEServer) credentials(now time.Time) (username, credential string) {
 	return username, base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// addLinks tells of the servers (RFC 9725 §4.6): of those that need credentials only who is permitted.
+// addLinks tells of the servers (RFC 9725 §4.6): of those that need credentials only who is
+// permitted.
 func (s *Server) addLinks(header http.Header, permitted bool) {
 	now := time.Now()
 	for _, server := range s.ICEServers {

@@ -20,7 +20,8 @@ func (p *peer) is(state pion.PeerConnectionState) bool {
 	return p.state == state
 }
 
-// Who asks and does not come is forgotten in time, and one address has no more such sessions than its share.
+// Who asks and does not come is forgotten in time, and one address has no more such sessions than
+// its share.
 func TestNobodyComes(t *testing.T) {
 	s := open(t, noConfig, func(d *Server) { d.connectTimeout = 3 * time.Second })
 	s.publish("a", 500, false, 0)
@@ -143,7 +144,8 @@ func TestPlayByTCP(t *testing.T) {
 	wait.For(t, "frames", func() bool { n, a := p.got(); return n > 100 && a > 20 })
 }
 
-// Hundreds come and go, a few at a time, and nothing of them stays: the leak check of the package sees the rest.
+// Hundreds come and go, a few at a time, and nothing of them stays: the leak check of the package
+// sees the rest.
 func TestComeAndGo(t *testing.T) {
 	s := open(t, noConfig, nil)
 	s.publish("a", 500, false, 0)

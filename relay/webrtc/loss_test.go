@@ -66,8 +66,8 @@ func (c *lossyConn) WriteToAddrPort(b []byte, a netip.AddrPort) (int, error) {
 	return c.WriteToUDPAddrPort(b, a)
 }
 
-// A viewer that loses one packet in ten and asks for it gets it again, so that every frame is whole: by
-// retransmissions of its own payload type, or as it was where it knows none.
+// A viewer that loses one packet in ten and asks for it gets it again, so that every frame is
+// whole: by retransmissions of its own payload type, or as it was where it knows none.
 func TestLostPacketsGoAgain(t *testing.T) {
 	for name, mutate := range map[string]func(string) string{"rtx": func(s string) string { return s }, "without rtx": dropRTX} {
 		t.Run(name, func(t *testing.T) {
@@ -161,8 +161,8 @@ func (n *nacker) run() (run []rtp.Packet) {
 	}
 }
 
-// Who has lost the picture gets it again at once from the cached keyframe, not more often than every half second, and its
-// timestamps rise all the same.
+// Who has lost the picture gets it again at once from the cached keyframe, not more often than
+// every half second, and its timestamps rise all the same.
 func TestPictureLoss(t *testing.T) {
 	s := open(t, noConfig, nil)
 	s.publish("a", 500, false, 0)

@@ -22,7 +22,8 @@ type offer struct {
 	sections   int  // audio and video
 }
 
-// readOffer reads an offer; publish: of one who will send. What it cannot use, but that does no harm, is left to the answer.
+// readOffer reads an offer; publish: of one who will send. What it cannot use, but that does no
+// harm, is left to the answer.
 func readOffer(body []byte, publish bool) (offer, error) {
 	o := offer{text: string(body), active: true}
 	var d sdp.SessionDescription
@@ -70,7 +71,8 @@ func readOffer(body []byte, publish bool) (offer, error) {
 	return o, nil
 }
 
-// flows says whether a section is for what we want to do: the peer of a viewer takes, that of a publisher sends.
+// flows says whether a section is for what we want to do: the peer of a viewer takes, that of a
+// publisher sends.
 func flows(attributes []sdp.Attribute, publish bool) bool {
 	for _, a := range attributes {
 		switch a.Key {
@@ -91,7 +93,8 @@ type codec struct {
 	fmtp string
 }
 
-// h264 says whether it is H.264 with fragments (RFC 6184 §6.3, packetization-mode 1), which large frames need.
+// h264 says whether it is H.264 with fragments (RFC 6184 §6.3, packetization-mode 1), which large
+// frames need.
 func (c codec) h264() bool {
 	if c.name != "h264/90000" {
 		return false
@@ -126,7 +129,8 @@ func readCodecs(attributes []sdp.Attribute) map[string]*codec {
 	return codecs
 }
 
-// restarted is the offer with other ICE credentials, as a trickle fragment told them: an ICE restart.
+// restarted is the offer with other ICE credentials, as a trickle fragment told them: an ICE
+// restart.
 func (o offer) restarted(ufrag, pwd string) offer {
 	var b strings.Builder
 	for line := range strings.Lines(o.text) {
@@ -144,7 +148,8 @@ func (o offer) restarted(ufrag, pwd string) offer {
 	return o
 }
 
-// fragmentCredentials reads the ICE credentials of a trickle fragment (RFC 8840 §4.2); "": it has none, or not both.
+// fragmentCredentials reads the ICE credentials of a trickle fragment (RFC 8840 §4.2); "": it has
+// none, or not both.
 func fragmentCredentials(body []byte) (ufrag, pwd string, err error) {
 	seen := false
 	for line := range strings.Lines(string(body)) {

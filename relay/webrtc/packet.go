@@ -7,11 +7,13 @@ import (
 	"liverelay/relay/flv"
 )
 
-// A message becomes RTP payloads once, for all its viewers. The wire form that the relay shares is, big endian:
+// A message becomes RTP payloads once, for all its viewers. The wire form that the relay shares is,
+// big endian:
 //
 //	kind, flags, RTP timestamp (4), samples of audio (2), packets (2), the size of each packet (2 each), the payloads
 //
-// What differs from viewer to viewer, the RTP header and the encryption, is made when it is sent (see egress).
+// What differs from viewer to viewer, the RTP header and the encryption, is made when it is sent
+// (see egress).
 type wire []byte
 
 // The kinds of wire forms.
@@ -33,8 +35,8 @@ const (
 	videoClock = 90 // RTP timestamps in a millisecond (RFC 6184 §8.1)
 	audioClock = 48 // (RFC 7587 §4.1)
 
-	// maxPayload is the most bytes of an RTP payload: with the headers of RTP, SRTP, UDP, IPv6 and a TURN server it is within what the
-	// internet carries unbroken.
+	// maxPayload is the most bytes of an RTP payload: with the headers of RTP, SRTP, UDP, IPv6 and
+	// a TURN server it is within what the internet carries unbroken.
 	maxPayload = 1160
 )
 
@@ -85,7 +87,8 @@ func encode(m *relay.Message, timestamp uint32) []byte {
 	return nothing
 }
 
-// maxOpus is the most bytes of an Opus packet that go in one RTP packet; a frame of 20 ms has 1275 at most (RFC 6716 §3.2.1).
+// maxOpus is the most bytes of an Opus packet that go in one RTP packet; a frame of 20 ms has 1275
+// at most (RFC 6716 §3.2.1).
 const maxOpus = 1400
 
 func encodeOpus(body []byte, timestamp uint32) wire {
@@ -181,8 +184,9 @@ func eachNAL(body []byte, yield func([]byte)) {
 	}
 }
 
-// packer makes the packets of NAL units: one that fits is a packet of its own, another is cut into fragments
-// (RFC 6184 §5.6 and §5.8, packetization-mode 1). All packets of a unit but the last are of one size, so that they can be sent together.
+// packer makes the packets of NAL units: one that fits is a packet of its own, another is cut into
+// fragments (RFC 6184 §5.6 and §5.8, packetization-mode 1). All packets of a unit but the last are
+// of one size, so that they can be sent together.
 type packer struct {
 	kind, flags byte
 	timestamp   uint32
@@ -191,7 +195,8 @@ type packer struct {
 // fragment is how much of a unit goes into each FU-A, behind its two bytes.
 const fragment = maxPayload - 2
 
-// maxPackets bounds a frame: 16 bits count its packets, and a viewer's history half as many of their sequence numbers.
+// maxPackets bounds a frame: 16 bits count its packets, and a viewer's history half as many of
+// their sequence numbers.
 const maxPackets = 1 << 14
 
 func (p packer) pack(units func(yield func([]byte))) wire {

@@ -73,7 +73,8 @@ func annexB(units ...[]byte) []byte {
 	return b
 }
 
-// What a viewer puts together are the units of the frame, whatever their sizes, but for those that nobody needs.
+// What a viewer puts together are the units of the frame, whatever their sizes, but for those that
+// nobody needs.
 func TestPacketsOfFrame(t *testing.T) {
 	sei, small, exact, over, large := nal(6, 20), nal(5, 300), nal(5, maxPayload), nal(5, maxPayload+1), nal(5, 100_000)
 	w := wire(encode(videoMessage(true, 0, avcc(nal(9, 2), sei, small, exact, over, nal(12, 4000), large)), 1000))
@@ -110,7 +111,8 @@ func TestPacketsOfBrokenFrame(t *testing.T) {
 	}
 }
 
-// Every parameter set goes out as it came, the second PPS too, and one that does not fit in a packet.
+// Every parameter set goes out as it came, the second PPS too, and one that does not fit in a
+// packet.
 func TestPacketsOfSets(t *testing.T) {
 	sps, pps := [][]byte{nal(7, 30)}, [][]byte{nal(8, 4), nal(8, 6), nal(8, 3000)}
 	w := wire(encode(setsMessage(flv.AppendAVCConfig(nil, sps, pps)), 7))

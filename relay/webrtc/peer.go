@@ -20,19 +20,21 @@ import (
 )
 
 const (
-	// iceKeepAlive is how often we ask a peer that we have a way to whether it is still there, and iceSilence for how long none of
-	// its answers, nor anything else, is taken for a pause. A publisher has relay.publish_timeout instead.
+	// iceKeepAlive is how often we ask a peer that we have a way to whether it is still there, and
+	// iceSilence for how long none of its answers, nor anything else, is taken for a pause. A
+	// publisher has relay.publish_timeout instead.
 	iceKeepAlive = 2 * time.Second
 	iceSilence   = 15 * time.Second
 
-	// dtlsRetry is after how long a lost packet of a handshake is sent again: the default of a second is all that a viewer would
-	// wait for on most networks.
+	// dtlsRetry is after how long a lost packet of a handshake is sent again: the default of a
+	// second is all that a viewer would wait for on most networks.
 	dtlsRetry = 100 * time.Millisecond
 
 	certificateYears = 20
 )
 
-// newCertificate makes the certificate of all sessions: its fingerprint in our answers is what peers trust (RFC 8122).
+// newCertificate makes the certificate of all sessions: its fingerprint in our answers is what
+// peers trust (RFC 8122).
 func newCertificate() (*pion.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -74,7 +76,8 @@ const (
 	opusType = 111
 )
 
-// registerCodecs names H.264, its retransmissions and Opus. An answer takes over the payload types of its offer.
+// registerCodecs names H.264, its retransmissions and Opus. An answer takes over the payload types
+// of its offer.
 func registerCodecs(m *pion.MediaEngine, feedback []pion.RTCPFeedback) error {
 	video := append([]pion.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}, feedback...)
 	for _, c := range []struct {
@@ -117,7 +120,8 @@ func (s *Server) newPeer(k kind, o offer, remote netip.Addr) (*pion.PeerConnecti
 	se.SetICETimeouts(k.silence/2, k.silence/2, min(iceKeepAlive, k.silence/4))
 	se.SetDTLSRetransmissionInterval(dtlsRetry)
 
-	// The DTLS server chooses the cipher: browsers would take the one that costs twice as much. Who says that it is passive makes us the client.
+	// The DTLS server chooses the cipher: browsers would take the one that costs twice as much. Who
+	// says that it is passive makes us the client.
 	role := pion.DTLSRoleServer
 	if !o.active {
 		role = pion.DTLSRoleClient
@@ -165,8 +169,8 @@ func (s *Server) answer(ctx context.Context, pc *pion.PeerConnection, o offer) (
 	return s.addPublic(d.SDP, s.public.addresses(ctx)), nil
 }
 
-// addPublic adds candidates for the configured addresses to the first section, before those that we found: peers out there try them
-// first. To pion they are the same port.
+// addPublic adds candidates for the configured addresses to the first section, before those that we
+// found: peers out there try them first. To pion they are the same port.
 func (s *Server) addPublic(text string, addresses []netip.Addr) string {
 	if len(addresses) == 0 {
 		return text

@@ -187,8 +187,8 @@ func (p *player) life() door.Life {
 	}
 }
 
-// restartEvery is how often a viewer that lost the picture is begun with anew: it asks several times a second, as long as nothing is
-// decoded, and what it got last is still on its way.
+// restartEvery is how often a viewer that lost the picture is begun with anew: it asks several
+// times a second, as long as nothing is decoded, and what it got last is still on its way.
 const restartEvery = 500 * time.Millisecond
 
 // maxReport is the most bytes of a report that is read: what a packet holds.

@@ -16,7 +16,8 @@ import (
 	"liverelay/relay/door"
 )
 
-// ports are the UDP port of all sessions and, with the same number, the one for peers whose network has no UDP (ICE-TCP, RFC 6544).
+// ports are the UDP port of all sessions and, with the same number, the one for peers whose network
+// has no UDP (ICE-TCP, RFC 6544).
 type ports struct {
 	udp  *ice.UDPMuxDefault
 	tcp  *ice.TCPMuxDefault // nil: none
@@ -31,7 +32,8 @@ const (
 	tcpWriteBuffer = 1 << 20
 	tcpFirstByte   = 10 * time.Second // until a TCP connection says whose it is
 
-	// openTries is how often a port is looked for that is free for UDP and TCP, where the system may choose.
+	// openTries is how often a port is looked for that is free for UDP and TCP, where the system
+	// may choose.
 	openTries = 20
 )
 
@@ -92,7 +94,8 @@ func (p *ports) close() error {
 // networks are the kinds of candidates that the ports can have.
 func (p *ports) loopback() bool { return p.addr.Addr().IsLoopback() }
 
-// resolver turns the names in webrtc.public into addresses, not more often than every minute: they may be another's tomorrow.
+// resolver turns the names in webrtc.public into addresses, not more often than every minute: they
+// may be another's tomorrow.
 type resolver struct {
 	names []string // static
 
@@ -137,7 +140,8 @@ func (r *resolver) addresses(ctx context.Context) []netip.Addr {
 	return addrs
 }
 
-// silent is where pion logs: a peer can make it say anything at any rate. What matters of it comes back as errors and states.
+// silent is where pion logs: a peer can make it say anything at any rate. What matters of it comes
+// back as errors and states.
 type silent struct{}
 
 var (

@@ -31,7 +31,8 @@ const (
 // exposed are the headers of our answers that pages may read.
 const exposed = "Location, ETag, Link, WWW-Authenticate, Accept-Post, Accept-Patch"
 
-// Routes are what the door answers: every path that ends in /whep or /whip, and those of sessions below.
+// Routes are what the door answers: every path that ends in /whep or /whip, and those of sessions
+// below.
 func (s *Server) Routes() []door.Route {
 	return []door.Route{{Match: func(r *http.Request) bool { _, ok := parsePath(r.URL.Path); return ok }, Handler: s, Body: true}}
 }
@@ -137,7 +138,8 @@ func (t target) methods() string {
 	return endpointMethods
 }
 
-// options answers a preflight, and tells of the ICE servers (RFC 9725 §4.6): of those with credentials only whoever shows a grant.
+// options answers a preflight, and tells of the ICE servers (RFC 9725 §4.6): of those with
+// credentials only whoever shows a grant.
 func (s *Server) options(ctx context.Context, w http.ResponseWriter, r *http.Request, t target, name relay.Name) error {
 	header := w.Header()
 	header.Set("Allow", t.methods())
@@ -166,7 +168,8 @@ func (s *Server) options(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return nil
 }
 
-// access is what a request asks for. shown: it shows a grant, in a header (RFC 6750 §2.1) or its query.
+// access is what a request asks for. shown: it shows a grant, in a header (RFC 6750 §2.1) or its
+// query.
 func (s *Server) access(r *http.Request, t target, name relay.Name) (a relay.Access, shown bool) {
 	query := relay.ParseQuery(r.URL.RawQuery)
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -234,8 +237,8 @@ func flvAddress(r *http.Request, name relay.Name) string {
 	return u.String()
 }
 
-// patch takes a trickle fragment (RFC 9725 §4.3). We need no candidate of a peer: its checks tell us where it is. Other
-// credentials than before are an ICE restart.
+// patch takes a trickle fragment (RFC 9725 §4.3). We need no candidate of a peer: its checks tell
+// us where it is. Other credentials than before are an ICE restart.
 func (s *Server) patch(ctx context.Context, w http.ResponseWriter, r *http.Request, t target, name relay.Name) error {
 	one := s.session(t.id, name, t.action)
 	if one == nil {

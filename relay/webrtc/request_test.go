@@ -71,7 +71,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// OPTIONS asks for no grant, and tells of ICE servers; of those with credentials to whoever shows a grant.
+// OPTIONS asks for no grant, and tells of ICE servers; of those with credentials to whoever shows a
+// grant.
 func TestOptions(t *testing.T) {
 	s := open(t, noConfig, func(d *Server) {
 		d.Origins = func(string) door.Origins { o, _ := door.ParseOrigins([]string{"*"}); return o }
@@ -109,8 +110,8 @@ func TestTURNCredentials(t *testing.T) {
 	}
 }
 
-// A fragment without news changes nothing; other credentials are an ICE restart, after which the old ETag is stale. None of it
-// ends the session.
+// A fragment without news changes nothing; other credentials are an ICE restart, after which the
+// old ETag is stale. None of it ends the session.
 func TestTrickleAndRestart(t *testing.T) {
 	s := open(t, noConfig, nil)
 	s.publish("a", 500, false, 0)

@@ -17,15 +17,17 @@ import (
 )
 
 const (
-	// defaultConnectTimeout is for ICE and DTLS. Later pion would say that it failed, and keep what it holds all the same.
+	// defaultConnectTimeout is for ICE and DTLS. Later pion would say that it failed, and keep what
+	// it holds all the same.
 	defaultConnectTimeout = 10 * time.Second
 
-	// maxPending is how many sessions may wait for their connection at once, and maxPendingPerIP of one address: a flood of requests
-	// costs no more than these.
+	// maxPending is how many sessions may wait for their connection at once, and maxPendingPerIP of
+	// one address: a flood of requests costs no more than these.
 	maxPending      = 1024
 	maxPendingPerIP = 64
 
-	// maxRestarts bounds the ICE restarts of a session; each is work for us and none for its client.
+	// maxRestarts bounds the ICE restarts of a session; each is work for us and none for its
+	// client.
 	maxRestarts = 1000
 )
 
@@ -62,7 +64,8 @@ type flow interface {
 	count(by int)              // counts it, as a player or a publisher
 }
 
-// begin registers a session, whose connection is waited for from now on. It fails when the session has had to leave before that.
+// begin registers a session, whose connection is waited for from now on. It fails when the session
+// has had to leave before that.
 func (s *Server) begin(one *session) error {
 	one.id = rand.Text()
 	s.mu.Lock()
@@ -209,7 +212,8 @@ func etagOf(pc *pion.PeerConnection) string {
 	return strconv.Quote(ufrag)
 }
 
-// restart begins ICE again with the peer's new credentials, and returns our own and our candidates as a trickle fragment.
+// restart begins ICE again with the peer's new credentials, and returns our own and our candidates
+// as a trickle fragment.
 func (one *session) restart(ctx context.Context, ufrag, pwd string) (fragment, etag string, err error) {
 	one.restarting.Lock()
 	defer one.restarting.Unlock()
@@ -232,7 +236,8 @@ func (one *session) restart(ctx context.Context, ufrag, pwd string) (fragment, e
 	return iceFragment(answer), etag, nil
 }
 
-// iceFragment is what of an answer belongs in a trickle fragment (RFC 8840 §9): of the first section, for all are bundled.
+// iceFragment is what of an answer belongs in a trickle fragment (RFC 8840 §9): of the first
+// section, for all are bundled.
 func iceFragment(answer string) string {
 	var b strings.Builder
 	sections := 0

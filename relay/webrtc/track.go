@@ -11,7 +11,8 @@ import (
 	pion "github.com/pion/webrtc/v4"
 )
 
-// track is one viewer's audio or video: what differs from other viewers'. It is static once bound, but for what is the worker's.
+// track is one viewer's audio or video: what differs from other viewers'. It is static once bound,
+// but for what is the worker's.
 type track struct {
 	video bool
 	bound func() // called once its writer is known
@@ -82,7 +83,8 @@ func (t *track) Kind() pion.RTPCodecType {
 	return pion.RTPCodecTypeAudio
 }
 
-// emit sends the packets of one wire form under a timestamp, the last with the marker or without. It does not allocate.
+// emit sends the packets of one wire form under a timestamp, the last with the marker or without.
+// It does not allocate.
 func (t *track) emit(w wire, timestamp uint32, marker bool) (first uint16) {
 	n := w.packets()
 	at := w.begin()
@@ -100,7 +102,8 @@ func (t *track) emit(w wire, timestamp uint32, marker bool) (first uint16) {
 	return first
 }
 
-// again sends a packet that was lost (RFC 4588 §4), or as it was where the peer knows no retransmissions. scratch has room for it.
+// again sends a packet that was lost (RFC 4588 §4), or as it was where the peer knows no
+// retransmissions. scratch has room for it.
 func (t *track) again(payload []byte, sequence uint16, timestamp uint32, marker bool, scratch []byte) {
 	if t.rtxType == 0 {
 		h := t.header

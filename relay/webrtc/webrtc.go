@@ -1,9 +1,11 @@
-// Package webrtc is the WebRTC door: WHEP plays streams (draft-ietf-wish-whep), WHIP publishes them (RFC 9725), both at
-// /{app}/{stream}/whep and …/whip of the public HTTP listeners, all media by one UDP port.
+// Package webrtc is the WebRTC door: WHEP plays streams (draft-ietf-wish-whep), WHIP publishes them
+// (RFC 9725), both at /{app}/{stream}/whep and …/whip of the public HTTP listeners, all media by
+// one UDP port.
 //
-// A viewer's frames are packetised once per stream (packet.go); only headers and encryption are made for each viewer,
-// by a few workers that own the viewers whose frames are due (egress.go, worker.go). What was lost is sent again from the same
-// shared packets. It is the only package that knows pion, whose interceptors it leaves out: they copy each packet for each viewer.
+// A viewer's frames are packetised once per stream (packet.go); only headers and encryption are
+// made for each viewer, by a few workers that own the viewers whose frames are due (egress.go,
+// worker.go). What was lost is sent again from the same shared packets. It is the only package that
+// knows pion, whose interceptors it leaves out: they copy each packet for each viewer.
 package webrtc
 
 import (
@@ -26,7 +28,8 @@ const (
 	ProtocolWHIP = "whip"
 )
 
-// Server is the door. Its fields are set before [Server.Open]; the zero value of the optional ones is good.
+// Server is the door. Its fields are set before [Server.Open]; the zero value of the optional ones
+// is good.
 type Server struct {
 	Relay     *relay.Relay
 	Authorize relay.Authorizer
@@ -65,8 +68,8 @@ type shared struct {
 // errClosed says that the door was never opened: there is no port to offer.
 var errNotOpen = errors.New("webrtc is switched off")
 
-// Open opens the UDP port at an address, and with tcp the TCP port of the same number, in front of which stand o's limits. It
-// returns the address with the port that it got.
+// Open opens the UDP port at an address, and with tcp the TCP port of the same number, in front of
+// which stand o's limits. It returns the address with the port that it got.
 func (s *Server) Open(ctx context.Context, address string, tcp bool, o door.Options) (net.Addr, error) {
 	cert, err := newCertificate()
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"liverelay/test/wait"
 )
 
-// A viewer gets every frame from the keyframe on, as it was published, with the parameter sets in front of keyframes, and sound.
+// A viewer gets every frame from the keyframe on, as it was published, with the parameter sets in
+// front of keyframes, and sound.
 func TestPlay(t *testing.T) {
 	s := open(t, noConfig, nil)
 	s.publish("a", 5000, true, 0)

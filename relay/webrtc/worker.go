@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// workers send what viewers are due: as many goroutines as there are cores, each of which takes a viewer, sends all that waits for
-// it, and goes on to the next. So encryption, most of the work, is spread over the cores, and the relay's fan-out,
-// which RTMP and FLV players share, never waits for it.
+// workers send what viewers are due: as many goroutines as there are cores, each of which takes a
+// viewer, sends all that waits for it, and goes on to the next. So encryption, most of the work, is
+// spread over the cores, and the relay's fan-out, which RTMP and FLV players share, never waits for
+// it.
 type workers struct {
 	mu     sync.Mutex
 	wake   *sync.Cond
