@@ -30,7 +30,7 @@ type part struct {
 	// Of a part that opens ports of its own, and serves and closes them itself.
 	open func(context.Context, string, door.Options) (net.Addr, error)
 
-	inside    bool     // not public
+	inside bool // not public
 }
 
 // layer is when a part is closed: from the outside in, those of a layer at once.
@@ -87,7 +87,9 @@ func webrtcDoor(s *Server) part {
 	for _, i := range cfg.ICEServers {
 		d.ICEServers = append(d.ICEServers, webrtc.ICEServer(i))
 	}
-	open := func(ctx context.Context, address string, o door.Options) (net.Addr, error) { return d.Open(ctx, address, cfg.TCP, o) }
+	open := func(ctx context.Context, address string, o door.Options) (net.Addr, error) {
+		return d.Open(ctx, address, cfg.TCP, o)
+	}
 	return part{name: "webrtc", close: d.Close, stats: d.Stats, routes: d.Routes(), section: "webrtc", open: open}
 }
 
