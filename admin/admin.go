@@ -59,6 +59,7 @@ type Config struct {
 	Events  *Events
 	Control Control // nil: the node cannot be drained and reloaded
 	Peers   Peers   // nil: there are no other nodes
+	Support Support // nil: it makes no bundles
 
 	// What /metrics tells.
 	Measured  []Measured
@@ -76,6 +77,7 @@ type Server struct {
 	answers map[string]func(context.Context, Query) any
 	audit   auditLog
 	history history
+	scrape  http.Handler // of /metrics
 	wrong   throttle
 	done    chan struct{} // closed when it closes
 	close   func()
@@ -101,6 +103,7 @@ func New(cfg Config) (*Server, error) {
 	for _, h := range cfg.Hosts {
 		s.hosts[hostname(h)] = true
 	}
+	s.scrape = s.metrics()
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
@@ -153,7 +156,7 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
-	mux.Handle("GET /metrics", s.metrics())
+	mux.Handle("GET /metrics", s.scrape)
 	mux.Handle("GET /api/openapi.json", api)
 	mux.Handle("GET /api/openapi-3.0.json", api) // for generators that do not know 3.1
 	mux.Handle("/api/", s.guard(api))

@@ -47,6 +47,7 @@ type fake struct {
 	usage   []usage.Record
 	kicked  []string
 	failing error
+	bundled BundleWish
 	*auth.Memory
 }
 
@@ -190,6 +191,17 @@ func (f *fake) MakeToken(w TokenWish) (string, error) {
 func (f *fake) Drain()   { f.kicked = append(f.kicked, "drain") }
 func (f *fake) Undrain() { f.kicked = append(f.kicked, "undrain") }
 
+func (f *fake) Bundle(_ context.Context, wish BundleWish) ([]byte, error) {
+	switch wish.Connection {
+	case "busy":
+		return nil, ErrBusy
+	case "none":
+		return nil, ErrNoConnection
+	}
+	f.bundled = wish
+	return []byte("PK of the fake node"), nil
+}
+
 func (f *fake) Reload() (Reloaded, error) { return Reloaded{}, f.failing }
 
 // config is a server of the fake node.
@@ -200,7 +212,7 @@ func (f *fake) config(log io.Writer) Config {
 		Apps: func() []App {
 			return []App{{App: "live", ID: 1, Publish: "token", Play: "open"}, {App: "other", ID: 2}}
 		},
-		Streams: f, Players: f, Rooms: roomKick{f}, Bans: banList{f}, Usage: f, Signer: f, Control: f, Events: NewEvents("n1"),
+		Streams: f, Players: f, Rooms: roomKick{f}, Bans: banList{f}, Usage: f, Signer: f, Control: f, Support: f, Events: NewEvents("n1"),
 	}
 }
 

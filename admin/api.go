@@ -27,7 +27,7 @@ func (s *Server) api() http.Handler {
 	config.Security = []map[string][]string{{"admin": {}}}
 	s.huma = humago.New(mux, config)
 	for _, resource := range []func(){
-		s.nodes, s.apps, s.streams, s.players, s.rooms, s.bans, s.signs, s.usage, s.audits, s.events, s.controls, s.past, s.access,
+		s.nodes, s.apps, s.streams, s.players, s.rooms, s.bans, s.signs, s.usage, s.audits, s.events, s.controls, s.past, s.access, s.bundles,
 	} {
 		resource()
 	}

@@ -122,7 +122,11 @@ func TestEveryOperationAnswersEveryRoleAsDeclared(t *testing.T) {
 					if !ok && len(declared.Content) > 0 {
 						t.Fatalf("content type %s is not declared", kind)
 					}
-					if len(declared.Content) > 0 {
+					if kind == "application/zip" {
+						if body != "PK of the fake node" {
+							t.Errorf("answer %.100q", body)
+						}
+					} else if len(declared.Content) > 0 {
 						var value any
 						if err := json.Unmarshal([]byte(body), &value); err != nil {
 							t.Fatal(err)

@@ -1,6 +1,9 @@
 package admin
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -35,6 +38,38 @@ func (s *Server) metrics() http.Handler {
 		Timeout:             10 * time.Second,
 	})
 }
+
+// Metrics is what /metrics answers, as text.
+func (s *Server) Metrics(ctx context.Context) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	var p scraped
+	s.scrape.ServeHTTP(&p, r)
+	if p.status != 0 && p.status != http.StatusOK {
+		return nil, fmt.Errorf("metrics: status %d", p.status)
+	}
+	return p.body.Bytes(), nil
+}
+
+// scraped is an answer that stays in memory.
+type scraped struct {
+	header http.Header
+	body   bytes.Buffer
+	status int
+}
+
+func (p *scraped) Header() http.Header {
+	if p.header == nil {
+		p.header = http.Header{}
+	}
+	return p.header
+}
+
+func (p *scraped) WriteHeader(status int) { p.status = status }
+
+func (p *scraped) Write(b []byte) (int, error) { return p.body.Write(b) }
 
 // collector asks the parts when it is scraped: nothing is counted twice.
 type collector struct{ *Server }

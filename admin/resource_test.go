@@ -449,3 +449,33 @@ func TestRoomsWithoutTheirStore(t *testing.T) {
 		}
 	}
 }
+
+func TestBundleIsForAdminsAndBounded(t *testing.T) {
+	f := newFake()
+	c := start(t, f, nil)
+	for _, tt := range []struct {
+		token string
+		body  any
+		want  int
+	}{
+		{"viewer", nil, 403},
+		{"operator", nil, 403},
+		{"some", nil, 403},
+		{"admin", map[string]any{"connection": "live/demo", "seconds": 31}, 422},
+		{"admin", map[string]any{"connection": "live/demo", "bytes": 1 << 30}, 422},
+		{"admin", map[string]any{"connection": "busy"}, 409},
+		{"admin", map[string]any{"connection": "none"}, 404},
+		{"admin", nil, 200},
+		{"admin", map[string]any{"connection": "live/demo"}, 200},
+	} {
+		if status, body, _ := c.ask("POST", "/api/v1/bundle", testTokens[tt.token], tt.body, nil); status != tt.want {
+			t.Errorf("%s %v: %d %s, want %d", tt.token, tt.body, status, body, tt.want)
+		}
+	}
+	if f.bundled != (BundleWish{"live/demo", wireSeconds, wireBytes}) {
+		t.Errorf("%+v", f.bundled)
+	}
+	if log := c.log.String(); !strings.Contains(log, "operation=make-bundle") || !strings.Contains(log, "what=live/demo") {
+		t.Error("it is not in the audit log")
+	}
+}

@@ -12,7 +12,7 @@ import (
 // Config is everything a user can set. Each field's key is its `key` tag, with
 // the section in front: rtmp.listen; as environment, LIVERELAY_RTMP_LISTEN.
 // Default holds the defaults, config.yaml a comment for every key. What is tagged live may change
-// while a server runs, and is read where it is used.
+// while a server runs, and is read where it is used; what is tagged secret is shown to nobody: yes, or of an address all but the host.
 type Config struct {
 	Node    Node    `key:"node"`
 	Apps    []App   `key:"apps" live:"yes"`
@@ -43,7 +43,7 @@ type Node struct {
 type App struct {
 	Name     string   `key:"name"`
 	ID       uint32   `key:"id"`
-	Secret   Secret   `key:"secret"`
+	Secret   Secret   `key:"secret" secret:"yes"`
 	Publish  string   `key:"publish"`
 	Play     string   `key:"play"`
 	Takeover string   `key:"takeover"`
@@ -53,8 +53,8 @@ type App struct {
 
 // CDN is where the app's streams can be pulled from instead of here.
 type CDN struct {
-	RTMP string `key:"rtmp"`
-	FLV  string `key:"flv"`
+	RTMP string `key:"rtmp" secret:"address"`
+	FLV  string `key:"flv" secret:"address"`
 }
 
 // Secret is one secret or several: the first signs, all verify.
@@ -85,16 +85,17 @@ type TLS struct {
 // Admin is the operators' listener.
 type Admin struct {
 	Listen        string       `key:"listen"`
-	Token         string       `key:"token" live:"yes"`
+	Token         string       `key:"token" live:"yes" secret:"yes"`
 	Tokens        []AdminToken `key:"tokens" live:"yes"`
 	Hosts         []string     `key:"hosts"`
 	StreamMetrics bool         `key:"stream_metrics"`
+	Trace         bool         `key:"trace" live:"yes"`
 }
 
 // AdminToken is one credential of the operators' API.
 type AdminToken struct {
 	Name  string   `key:"name"`
-	Token string   `key:"token"`
+	Token string   `key:"token" secret:"yes"`
 	Role  string   `key:"role"`
 	Apps  []string `key:"apps"`
 }
@@ -131,10 +132,10 @@ type Redis struct {
 	Addrs      []string `key:"addrs"`
 	MasterName string   `key:"master_name"`
 	Username   string   `key:"username"`
-	Password   string   `key:"password"`
+	Password   string   `key:"password" secret:"yes"`
 
 	SentinelUsername string `key:"sentinel_username"`
-	SentinelPassword string `key:"sentinel_password"`
+	SentinelPassword string `key:"sentinel_password" secret:"yes"`
 	SentinelTLS      Switch `key:"sentinel_tls"`
 
 	Cluster Switch `key:"cluster"`
@@ -147,7 +148,7 @@ type Redis struct {
 type Cluster struct {
 	Listen    string        `key:"listen"`
 	Advertise string        `key:"advertise"`
-	Secret    Secret        `key:"secret"`
+	Secret    Secret        `key:"secret" secret:"yes"`
 	Zone      string        `key:"zone"`
 	Linger    time.Duration `key:"linger"`
 }
@@ -184,9 +185,9 @@ type Web struct {
 
 // Hooks is the operator's own server, asked and told.
 type Hooks struct {
-	Authorize     string        `key:"authorize" live:"yes"`
-	Events        string        `key:"events" live:"yes"`
-	Secret        string        `key:"secret" live:"yes"`
+	Authorize     string        `key:"authorize" live:"yes" secret:"address"`
+	Events        string        `key:"events" live:"yes" secret:"address"`
+	Secret        string        `key:"secret" live:"yes" secret:"yes"`
 	Timeout       time.Duration `key:"timeout" live:"yes"`
 	OnFailure     string        `key:"on_failure" live:"yes"`
 	UsageInterval time.Duration `key:"usage_interval"`

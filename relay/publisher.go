@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -15,6 +16,8 @@ type PublishOptions struct {
 	Remote   netip.AddrPort
 
 	UserAgent string // see [UserAgent]
+
+	Conn net.Conn // that it comes by, for [Relay.Listen]; nil: none of its own
 
 	Copy *Copy // nil: none, its publisher is here
 

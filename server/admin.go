@@ -41,6 +41,7 @@ func (s *Server) newAdmin() (*admin.Server, error) {
 		Signer:    signer{s},
 		Events:    s.events,
 		Control:   control{s},
+		Support:   s.helper,
 		Measured:  measured,
 		Durations: []admin.Durations{s.relay.MeasureDurations},
 	})

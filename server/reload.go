@@ -126,6 +126,7 @@ func (s *Server) apply(cfg *config.Config, hook hook) error {
 	s.relay.SetConfig(relayConfig(cfg))
 	s.admin.SetTokens(adminTokens(cfg))
 	s.reloader.level.Set(levelOf(cfg.Log))
+	s.keepTrace()
 	return nil
 }
 

@@ -26,6 +26,7 @@ import (
 	"liverelay/room"
 	"liverelay/room/backend"
 	"liverelay/room/signal"
+	"liverelay/support"
 	"liverelay/usage"
 	"liverelay/web"
 )
@@ -63,6 +64,7 @@ type Server struct {
 	usage  *usage.Meter
 	events *admin.Events
 	admin  *admin.Server
+	helper *helper
 	guards
 	assembly
 
@@ -111,7 +113,8 @@ func newServer(ctx context.Context, o Options, doors []func(*Server) part) (*Ser
 	cfg := o.Config
 	s := &Server{version: o.Version, made: prepare(&cfg), failed: make(chan error, 1)}
 	s.reloader.load, s.reloader.file, s.reloader.source = o.Load, o.File, o.Config
-	s.log, s.reloader.level = newLog(cfg.Log, o.Log)
+	s.helper = &helper{server: s, tail: support.NewTail(keptLog), since: time.Now()}
+	s.log, s.reloader.level = newLog(cfg.Log, io.MultiWriter(s.helper.tail, o.Log))
 	s.cfg.Store(&cfg)
 	s.events = admin.NewEvents(cfg.Node.ID)
 	err := s.build(doors)
@@ -244,6 +247,7 @@ func (s *Server) Start() {
 			}
 		})
 	}
+	s.keepTrace()
 	s.running.Go(func() { s.usage.Run(ctx) })
 	s.running.Go(func() { s.admin.Run(ctx) })
 	if s.reloader.file != "" && s.reloader.load != nil {

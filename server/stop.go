@@ -125,6 +125,7 @@ func (s *Server) Close() {
 	s.running.Wait()
 	s.reloader.mu.Lock()
 	s.reloader.closed = true
+	_ = s.helper.trace.Keep(false) // which does not fail
 	if s.reloader.hook != nil {
 		s.reloader.hook.Close()
 	}

@@ -32,6 +32,7 @@ var commands = []command{
 	{"url", "print a signed address to publish or play a stream", urlCommand},
 	{"token", "print a Token04 for a user of the client SDK, or inspect one", tokenCommand},
 	{"check", "check the configuration, or with --health a running server", checkCommand},
+	{"debug", "debug bundle: one file for whoever looks for a fault in a running server", debugCommand},
 	{"version", "print the version", versionCommand},
 }
 

@@ -120,6 +120,8 @@ func (p *publisher) ingest(a relay.Access) error {
 
 		UserAgent: a.UserAgent,
 
+		Conn: p.conn,
+
 		OnEnd: p.end,
 	})
 	if err != nil {

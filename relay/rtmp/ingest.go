@@ -56,6 +56,8 @@ func (s *session) publish(c command) error {
 
 		UserAgent: s.agent,
 
+		Conn: s.conn,
+
 		OnEnd: func(why error) { s.end(course, why) },
 	})
 	if err != nil {

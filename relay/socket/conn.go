@@ -56,6 +56,14 @@ func (c *Conn) Read(b []byte) (int, error) {
 		}
 		return n, nil
 	}
+	n, err := c.read(b)
+	if n > 0 {
+		c.carried(false, b[:n])
+	}
+	return n, err
+}
+
+func (c *Conn) read(b []byte) (int, error) {
 	if c.loop != nil {
 		return c.loop.Read(b)
 	}
@@ -74,11 +82,14 @@ func (c *Conn) open() (err error) {
 }
 
 // Write is for one goroutine at a time.
-func (c *Conn) Write(b []byte) (int, error) {
+func (c *Conn) Write(b []byte) (n int, err error) {
 	if c.loop != nil {
-		return c.loop.Write(b)
+		n, err = c.loop.Write(b)
+	} else {
+		n, err = c.current().Write(b)
 	}
-	return c.current().Write(b)
+	c.carried(true, b[:n])
+	return n, err
 }
 
 // current is the connection below, as long as RunIn is not called.

@@ -60,7 +60,7 @@ func (c *Conn) RunIn(lp *Loop, f func() error) (ran bool, err error) {
 		err = leaveErr
 	}
 	if len(l.unsent) > 0 {
-		if _, writeErr := c.Write(l.unsent); err == nil {
+		if _, writeErr := c.current().Write(l.unsent); err == nil {
 			err = writeErr
 		}
 	}

@@ -117,6 +117,9 @@ func (s *blockingSink) write(buf []byte, stall time.Duration) error {
 
 func (s *blockingSink) Close() {}
 
+// Conn is the connection that it writes to.
+func (s *blockingSink) Conn() net.Conn { return s.conn }
+
 func (s *blockingSink) Interrupt() {
 	s.interrupted.Store(true)
 	s.conn.SetWriteDeadline(time.Unix(1, 0))

@@ -47,8 +47,12 @@ func (s *rawSink) TryWrite(b *Batch) (int, error) {
 	if err == nil {
 		err = s.err
 	}
+	tapBatch(s.conn, b, s.n)
 	return s.n, err
 }
+
+// Conn is the connection that it writes to.
+func (s *rawSink) Conn() net.Conn { return s.conn }
 
 func (s *rawSink) Write(bufs [][]byte, stall time.Duration) error {
 	for len(bufs) > 0 {
@@ -67,6 +71,7 @@ func (s *rawSink) Write(bufs [][]byte, stall time.Duration) error {
 			if err == nil {
 				err = s.err
 			}
+			tapBatch(s.conn, b, s.n)
 			if err != nil {
 				return stalled(err)
 			}

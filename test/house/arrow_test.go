@@ -40,6 +40,7 @@ func TestArrows(t *testing.T) {
 		"room/backend":       {"room", "auth", "github.com/golang-jwt/jwt/v5"},
 		"cluster":            {"relay", "relay/flv", "relay/socket", "relay/socket/uring"},
 		"web":                {},
+		"support":            {},
 	} {
 		for _, need := range needs(t, pkg) {
 			if !slices.Contains(may, need) {
