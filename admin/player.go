@@ -39,12 +39,21 @@ func (q *PlayerQuery) wants(p *Player) bool {
 }
 
 var playerOrders = orders[Player]{
+	"delay_ms":     func(p Player) place { return place{Number: delayOf(p)} },
 	"backlog_ms":   func(p Player) place { return place{Number: float64(p.Behind)} },
 	"bitrate_kbps": func(p Player) place { return place{Number: float64(p.Kbps)} },
 	"bytes":        func(p Player) place { return place{Number: float64(p.Bytes)} },
 	"dropped":      func(p Player) place { return place{Number: float64(p.Dropped["backlog"])} },
 	"since":        func(p Player) place { return place{Number: float64(p.Since.UnixNano())} },
 	"user":         func(p Player) place { return place{Text: p.User} },
+}
+
+// delayOf is what a player says of its delay; of one that says nothing less than any.
+func delayOf(p Player) float64 {
+	if p.Delay == nil {
+		return -1
+	}
+	return *p.Delay
 }
 
 // PlayerList is a page of players.

@@ -58,13 +58,10 @@ type Server struct {
 
 	cfg atomic.Pointer[config.Config] // never written to: replaced
 
-	relay  *relay.Relay
-	redis  *redis.Client // nil: in memory
-	pages  *web.Handler
-	usage  *usage.Meter
-	events *admin.Events
-	admin  *admin.Server
-	helper *helper
+	relay *relay.Relay
+	redis *redis.Client // nil: in memory
+	pages *web.Handler
+	operators
 	guards
 	assembly
 
@@ -77,6 +74,14 @@ type Server struct {
 	failed   chan error // the first listener that failed
 	stop     context.CancelFunc
 	running  sync.WaitGroup
+}
+
+// operators are what people see of the node.
+type operators struct {
+	admin  *admin.Server
+	events *admin.Events
+	usage  *usage.Meter
+	helper *helper
 }
 
 // guards decide who comes in.
