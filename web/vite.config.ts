@@ -1,10 +1,14 @@
 import { readFileSync } from "node:fs";
 import { defineConfig } from "vite";
+import { licences } from "./licences.js";
 
 const here = (path: string): string => new URL(path, import.meta.url).pathname;
 const { version } = JSON.parse(readFileSync(here("../sdk/package.json"), "utf8"));
 
+const { collect, write } = licences();
+
 export default defineConfig({
+  plugins: [collect, write],
   // The pages are at /call/ and /play/APP/STREAM, everything they load is below /web/.
   base: "/web/",
   // The SDK's sources want it; its own build sets it, too.
@@ -32,6 +36,7 @@ export default defineConfig({
   },
   worker: {
     format: "es",
+    plugins: () => [collect],
     // The name tells web.go that the file is a worker, with a Content-Security-Policy of its own.
     rolldownOptions: { output: { entryFileNames: "assets/worker-[name]-[hash].js" } },
   },

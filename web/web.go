@@ -220,6 +220,7 @@ var types = map[string]string{
 	".js":   "text/javascript; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 	".svg":  "image/svg+xml",
+	".txt":  "text/plain; charset=utf-8",
 	".wasm": "application/wasm",
 }
 
@@ -248,6 +249,9 @@ func headers(name string, body []byte) [][2]string {
 		list = append(list, [2]string{"Content-Security-Policy", policyWorker})
 	default:
 		list = append(list, [2]string{"Content-Security-Policy", policyOther})
+	}
+	if !strings.HasPrefix(name, "assets/") {
+		return append(list, [2]string{"Cache-Control", "no-cache"})
 	}
 	return append(list, [2]string{"Cache-Control", "public, max-age=31536000, immutable"}) // the name holds a hash
 }

@@ -17,6 +17,7 @@ var built = fstest.MapFS{
 	"pages/assets/play-AbC.js":        {Data: []byte("let a")},
 	"pages/assets/worker-aac-AbC.js":  {Data: []byte("let b")},
 	"pages/assets/theme-AbC.css":      {Data: []byte("a{}")},
+	"pages/licences.txt":              {Data: []byte("MIT")},
 	"pages/assets/something-AbC.wasm": {Data: []byte("\x00asm")},
 }
 
@@ -47,6 +48,7 @@ func TestPagesHaveTheirPolicies(t *testing.T) {
 		{"/web/assets/play-AbC.js", "text/javascript", []string{"default-src 'none'"}, []string{"wasm"}},
 		{"/web/assets/worker-aac-AbC.js", "text/javascript", []string{"script-src 'self' 'wasm-unsafe-eval'", "worker-src blob:"}, []string{"'unsafe-inline'", "'unsafe-eval'"}},
 		{"/web/assets/theme-AbC.css", "text/css", []string{"default-src 'none'"}, nil},
+		{"/web/licences.txt", "text/plain", []string{"default-src 'none'"}, nil},
 		{"/web/assets/something-AbC.wasm", "application/wasm", []string{"default-src 'none'"}, nil},
 	} {
 		r := get(h, c.path)
@@ -73,8 +75,10 @@ func TestHashedFilesAreKeptAndPagesAskedFor(t *testing.T) {
 	if got := asset.Header.Get("Cache-Control"); got != "public, max-age=31536000, immutable" {
 		t.Error(got)
 	}
-	if got := page.Header.Get("Cache-Control"); got != "no-cache" {
-		t.Error(got)
+	for _, r := range []*http.Response{page, get(h, "/web/licences.txt")} { // their names hold no hash
+		if got := r.Header.Get("Cache-Control"); got != "no-cache" {
+			t.Error(got)
+		}
 	}
 	tag := page.Header.Get("ETag")
 	for _, match := range []string{tag, "W/" + tag, `"x", ` + tag, "*"} {

@@ -126,6 +126,9 @@ export function Lobby({ call, t, source, login, name, onLogin, onName, onJoin, o
             )}
           </form>
         )}
+        <p class="third-party">
+          <a href="/web/licences.txt">{t("licences")}</a>
+        </p>
       </section>
     </main>
   );
