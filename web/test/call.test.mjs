@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { record, soundAhead } from "./card.mjs";
 import { missing, openBrowser, Publisher, Relay, until, visit } from "./helper.mjs";
 import { noPhone, Phone } from "./member.mjs";
 
@@ -47,7 +48,7 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
     await button(page, "Join").click();
     await live(page);
     await page.click("#tab-people");
-    page.streamID = await page.textContent(".people li small");
+    page.streamID = await until("the own stream's name", async () => /-web$/.exec(await page.textContent(".people li small"))?.input);
     page.user = page.streamID.replace(/-web$/, "");
     return page;
   }
@@ -192,14 +193,11 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
     const file = join(tmpdir(), `liverelay-card-${process.pid}.flv`);
     undo.push(() => rmSync(file, { force: true }));
     const url = `${relay.origin}/live/${ann.streamID}.flv?token=${relay.token(ann.streamID)}`;
-    const child = spawn("ffmpeg", ["-v", "error", "-y", "-i", url, "-t", "7", "-c", "copy", file], { stdio: "ignore" });
-    await new Promise((r) => child.once("exit", r));
-    const offsets = flashesAndBeeps(file);
-    assert.ok(offsets.length >= 4, JSON.stringify(offsets));
-    const middle = offsets.sort((a, b) => a - b)[offsets.length >> 1];
-    t.diagnostic(`sound ahead of the picture: ${Math.round(middle * 1000)} ms`);
-    // A picture of 33 ms shows the flash at its own beginning.
-    assert.ok(Math.abs(middle) <= 0.045 + 0.033, JSON.stringify(offsets));
+    await record(url, file, 10);
+    const { ahead, beeps, pictures } = soundAhead(file);
+    assert.ok(beeps >= 4 && pictures >= 20, `${beeps} beeps, ${pictures} pictures`);
+    t.diagnostic(`sound ahead of the picture: ${Math.round(ahead)} ms, the middle of ${beeps} beeps and ${pictures} pictures`);
+    assert.ok(Math.abs(ahead) <= 45 + 33, `${ahead} ms`);
   });
 
   test("a camera that is refused: words say so, and the call goes on", async () => {
@@ -338,6 +336,15 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
     await button(page, "Join").waitFor();
   });
 
+  test("whatever is in the pages of others is named, with its licence", async () => {
+    const text = await (await fetch(`${relay.origin}/web/licences.txt`)).text();
+    const { dependencies } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+    for (const [name, version] of Object.entries(dependencies)) assert.match(text, new RegExp(`^${name.replace(/[./]/g, "\\$&")} ${version}, (MIT|MPL-2.0|Apache-2.0)`, "m"));
+    assert.match(text, /FFmpeg .*\n?.*Lesser General Public License, version 2.1/s);
+    const page = await open();
+    assert.equal(await page.getByRole("link", { name: /^Licences/ }).getAttribute("href"), "/web/licences.txt");
+  });
+
   test("what a first visit loads is small", () => {
     const html = readFileSync(`${pages}call/index.html`, "utf8");
     const first = [...html.matchAll(/\/web\/(assets\/[^"]+)/g)].map((m) => readFileSync(pages + m[1]));
@@ -347,31 +354,3 @@ describe("call page", { skip: reason || false, timeout: 900_000 }, () => {
     assert.ok(size <= 250 << 10, `${size} bytes`);
   });
 });
-
-/** How far each beep of the test card is ahead of its flash, seconds. */
-function flashesAndBeeps(file) {
-  const run = (...args) => execFileSync("ffmpeg", ["-v", "error", "-copyts", "-i", file, ...args], { maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "ignore"] });
-  const flashes = [];
-  let at = 0;
-  let before = 0;
-  for (const line of run("-vf", "crop=iw/8:ih/8:iw*0.44:ih*0.2,signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-", "-fps_mode", "passthrough", "-f", "null", "-").toString().split("\n")) {
-    at = parseFloat(line.match(/pts_time:([\d.]+)/)?.[1] ?? at);
-    const light = line.match(/YAVG=([\d.]+)/);
-    if (!light) continue;
-    if (+light[1] > 180 && before <= 180) flashes.push(at);
-    before = +light[1];
-  }
-  const first = parseFloat(execFileSync("ffprobe", ["-v", "error", "-select_streams", "a", "-show_entries", "packet=pts_time", "-read_intervals", "%+#1", "-of", "csv=p=0", file]).toString());
-  const pcm = run("-vn", "-ac", "1", "-ar", "48000", "-f", "s16le", "-");
-  const beeps = [];
-  for (let i = 0, quiet = Infinity; i < pcm.length / 2; i++) {
-    if (Math.abs(pcm.readInt16LE(2 * i)) > 1500) {
-      if (quiet > 9600) beeps.push(first + i / 48000);
-      quiet = 0;
-    } else quiet++;
-  }
-  return flashes.flatMap((flash) => {
-    const near = beeps.find((beep) => Math.abs(beep - flash) < 0.4);
-    return near === undefined ? [] : [flash - near];
-  });
-}

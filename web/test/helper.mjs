@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { createHmac, randomUUID } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
@@ -95,7 +96,7 @@ export class Relay {
 
   async stop() {
     const gone = new Promise((r) => this.child.once("exit", r));
-    if (this.child.exitCode === null) {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
       this.child.kill("SIGINT");
       await gone;
     }
@@ -121,6 +122,70 @@ export class Publisher {
   async stop(signal = "SIGTERM") {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
     await this.gone;
+  }
+}
+
+/** A network between browsers and the relay, with faults. */
+export class Network {
+  static async open(relay) {
+    const network = new Network();
+    network.pairs = new Set();
+    network.relay = relay;
+    network.server = createServer((near) => network.join(near, connect(network.relay.http, "127.0.0.1")));
+    await new Promise((r) => network.server.listen(0, "127.0.0.1", r));
+    network.origin = `http://127.0.0.1:${network.server.address().port}`;
+    return network;
+  }
+
+  join(near, far) {
+    const pair = { near, far };
+    this.pairs.add(pair);
+    for (const [from, to] of [[near, far], [far, near]]) {
+      from.on("error", () => undefined);
+      from.on("close", () => {
+        if (this.dead) return; // the other side hears nothing of it
+        to.destroy();
+        this.pairs.delete(pair);
+      });
+    }
+    near.on("data", (data) => this.up(near, far, data));
+    far.on("data", (data) => near.write(this.changed(data)) || (far.pause(), near.once("drain", () => this.dead || far.resume())));
+    if (this.dead) for (const end of [near, far]) end.pause();
+  }
+
+  /** What comes from the relay, with `change` [from, to] of one length. */
+  changed(data) {
+    return this.change ? Buffer.from(data.toString("latin1").replace(...this.change), "latin1") : data;
+  }
+
+  /** What goes to the relay: at the uplink's speed, with little of it in store. */
+  up(near, far, data) {
+    far.write(data);
+    if (!this.kbps) return;
+    near.pause();
+    setTimeout(() => this.dead || near.resume(), (data.length * 8) / this.kbps);
+  }
+
+  /** From now on nothing gets through, and nobody is told. */
+  cut() {
+    this.dead = true;
+    for (const { near, far } of this.pairs) for (const end of [near, far]) end.pause();
+  }
+
+  /** Back: old connections go on. */
+  mend() {
+    this.dead = false;
+    for (const { near, far } of this.pairs) for (const end of [near, far]) end.destroyed ? (near.destroy(), far.destroy()) : end.resume();
+  }
+
+  /** So much gets to the relay; 0: all. */
+  uplink(kbps) {
+    this.kbps = kbps;
+  }
+
+  close() {
+    for (const { near, far } of this.pairs) for (const end of [near, far]) end.destroy();
+    this.server.close();
   }
 }
 

@@ -26,7 +26,7 @@ export interface Probe extends Answer {
   at: number;
 }
 
-const patience = 10000;
+const patience = 10000; // ms
 
 /** The two addresses of a stream, from either of them; throws a TypeError when it is none. */
 export function addresses(url: string): { socket: URL; http: URL } {
@@ -39,11 +39,11 @@ export function addresses(url: string): { socket: URL; http: URL } {
 }
 
 /** Asks; undefined when nobody answers or what answers is no relay. */
-export async function probe(http: URL, signal?: AbortSignal): Promise<Probe | undefined> {
+export async function probe(http: URL, signal?: AbortSignal, within = patience): Promise<Probe | undefined> {
   const url = new URL(http.href);
   url.searchParams.set("probe", "1");
   const give = new AbortController();
-  const timer = setTimeout(() => give.abort(), patience);
+  const timer = setTimeout(() => give.abort(), within);
   const stop = (): void => give.abort();
   signal?.addEventListener("abort", stop);
   try {

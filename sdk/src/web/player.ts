@@ -12,7 +12,10 @@ import type { Engine, WebPlayerEvent, WebPlayerOptions, WebPlayerReason, WebPlay
 import { browserLanguage, wordOf } from "./word.js";
 
 const pulse = 250; // ms between looks at how it is going
-const silence = 3000; // without media: ask why
+const noticed = 1000; // without media: ask why
+const silence = 1750; // … and say so, whether there was an answer or not
+const standing = 3000; // media come, and the picture stands
+const answerWithin = 3000; // of the relay, when nothing comes
 const lost = 8000; // without media although there are some: connect again
 const asleep = 6000; // between two pulses: the machine slept
 const hideAfter = 2000;
@@ -317,12 +320,13 @@ export class WebPlayer {
       this.last = { at: now, bytes, shown, kbps: rate(((bytes - this.last.bytes) * 8) / 1000), fps: rate(shown - this.last.shown) };
     }
     const quiet = now - this.feed.heard;
-    if (quiet < silence && (document.hidden || now - this.moved.at < silence)) {
+    if (quiet < silence && (document.hidden || now - this.moved.at < standing)) {
       if (this.moved.at && this.connects) {
         this.failures = 0;
         this.say("playing", this.silent ? "codec-audio" : undefined);
       }
-    } else if (quiet >= silence && !this.asking) void this.explain(quiet);
+    } else if (quiet >= silence && this.event.state === "playing") this.say("stalled");
+    if (quiet >= noticed && !this.asking) void this.explain(quiet);
     if (now - this.told > tellEach && this.event.state === "playing") this.tell(now);
     if (now - this.asked > (this.delay.stamped ? askSeldom : askAgain) && !this.asking && !document.hidden) void this.ask();
   }
@@ -339,10 +343,10 @@ export class WebPlayer {
     this.delay.learn(answer);
   }
 
-  private async ask(): Promise<Probe | undefined> {
+  private async ask(within?: number): Promise<Probe | undefined> {
     this.asking = true;
     this.asked = performance.now();
-    const answer = await probe(this.url.http, this.abort.signal);
+    const answer = await probe(this.url.http, this.abort.signal, within);
     this.asking = false;
     if (answer?.result === "ok") this.learn(answer);
     return answer;
@@ -353,13 +357,17 @@ export class WebPlayer {
     const round = this.round;
     const since = performance.now() - this.asked;
     if (since < 1000) return;
-    const answer = await this.ask();
-    if (round !== this.round || !this.feed || performance.now() - this.feed.heard < silence) return;
-    const state = answer?.stream?.state;
+    const answer = await this.ask(answerWithin);
+    if (round !== this.round || !this.feed) return;
+    const still = performance.now() - this.feed.heard;
+    if (still < noticed) return;
+    const { state, video, audio } = answer?.stream ?? {};
+    // The relay calls a publisher idle later; that its newest frame is as old as ours says so already.
+    const newest = Math.min(video?.age_ms ?? Infinity, audio?.age_ms ?? Infinity);
     if (!answer) this.say("stalled", "away");
     else if (state === "waiting") this.say("waiting", "lost");
-    else if (state === "idle") this.say("stalled", "idle");
-    else this.say("stalled");
+    else if (state === "idle" || (state === "live" && newest >= noticed)) this.say("stalled", "idle");
+    else if (still >= silence) this.say("stalled");
     // A connection that nothing comes by is dead: after a sleep, or a change of networks.
     if (quiet > lost && (!answer || state === "live" || state === "missing")) this.again(0);
   }

@@ -290,6 +290,11 @@ export class Call {
         this.publishing = "live";
         this.failures = 0;
         break;
+      case "stuck":
+        // The same connection may go on; the worker closes one that does not.
+        if (this.publishing === "live") this.publishing = "lost";
+        this.doubt(this.streamID, 1102);
+        break;
       case "closed":
         if (this.phase === "room") this.closed(report.code, report.reason);
         break;
@@ -371,6 +376,7 @@ export class Call {
         onState: (event) => {
           if (remote.player !== undefined && remote.player !== player) return;
           remote.state = event;
+          if (event.state === "stalled" && event.reason !== "idle") this.doubt(remote.streamID, 2103);
           if (event.state !== "playing") this.journal.add("player", `${remote.streamID} ${event.state} ${event.reason ?? ""}`);
           this.changed();
         },
@@ -382,6 +388,11 @@ export class Call {
       this.journal.add("play", `${remote.streamID} ${remote.state.text}`);
     }
     this.changed();
+  }
+
+  /** Media has lost its way: the signalling perhaps, too, which finds that out by this (the codes are the phone components'). */
+  private doubt(streamID: string, number: number): void {
+    this.engine?.updatePlayerState(streamID, { detail: { code: number, message: "" } });
   }
 
   mute(remote: Remote, muted: boolean): void {

@@ -50,7 +50,8 @@ function People({ call, t }: { call: Call; t: Text }) {
       <h2>{t("members", people.length)}</h2>
       <ul class="people">
         {people.map((p) => {
-          const theirs = p.own ? (call.publishing === "live" ? [call.streamID] : []) : streams.filter((s) => s.user.userID === p.userID).map((s) => s.streamID);
+          const theirs = p.own ? (call.publishing === "off" || call.publishing === "refused" ? [] : [call.streamID]) : streams.filter((s) => s.user.userID === p.userID).map((s) => s.streamID);
+          const away = streams.some((s) => s.user.userID === p.userID && (s.state.reason === "lost" || s.state.reason === "idle"));
           return (
             <li key={p.userID}>
               <span class="avatar" aria-hidden="true">
@@ -58,7 +59,7 @@ function People({ call, t }: { call: Call; t: Text }) {
               </span>
               <span>
                 <strong>{p.own ? t("youAre", p.userName) : p.userName}</strong>
-                <small>{theirs.length ? theirs.join(", ") : t("noStream")}</small>
+                <small>{away ? t("memberAway") : theirs.length ? theirs.join(", ") : t("noStream")}</small>
               </span>
             </li>
           );

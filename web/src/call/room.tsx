@@ -23,7 +23,10 @@ export function Room({ call, t }: { call: Call; t: Text }) {
     const problem = studio[part].problem;
     if (problem) notices.push({ key: problemKey(part, problem), level: "warn", action: { key: "settings", run: () => setDialog("settings") } });
   }
-  const shown = notices.filter((n) => !dismissed.includes(n.key));
+  // Who is told again after it was mended meanwhile, is told.
+  const still = dismissed.filter((key) => notices.some((n) => n.key === key));
+  if (still.length < dismissed.length) setDismissed(still);
+  const shown = notices.filter((n) => !still.includes(n.key));
   const toggle = (name: Tab): void => setTab(tab === name ? undefined : name);
   return (
     <div class={tab ? "room with-panel" : "room"}>
@@ -42,7 +45,7 @@ export function Room({ call, t }: { call: Call; t: Text }) {
                   {t(n.action.key)}
                 </button>
               )}
-              <button type="button" class="plain" aria-label={t("dismiss")} onClick={() => (setDismissed([...dismissed, n.key]), call.unnotice(n.key))}>
+              <button type="button" class="plain" aria-label={t("dismiss")} onClick={() => (setDismissed([...still, n.key]), call.unnotice(n.key))}>
                 <Icon name="close" size={18} />
               </button>
             </div>

@@ -52,6 +52,8 @@ export type Report =
   | { type: "open" }
   /** The relay has the first picture and the first sound. */
   | { type: "flowing" }
+  /** Nothing arrives any more, as far as the relay's words tell; "flowing" when it does again. */
+  | { type: "stuck" }
   | { type: "closed"; code: number; reason: string }
   | { type: "stats"; stats: PublishStats }
   /** A part cannot be had. */

@@ -16,6 +16,8 @@ const toneRate = 48000;
 const tonePiece = 20; // ms
 /** A camera that is off is a still picture: few of them are enough for players not to wait. */
 const offFps = 5;
+/** The relay's words come each 500 ms while anything arrives: without one for so long nothing does, ms. */
+const hush = 1500;
 /** A connection that does not open, or a relay that has spoken and says no more, is lost, ms. */
 const silence = 8000;
 
@@ -33,6 +35,7 @@ let described = { video: false, audio: false, begun: false };
 let videoRecord: Uint8Array | undefined;
 let audioConfig: { config: Uint8Array; rate: number; channels: number } | undefined;
 let flowing = false;
+let stuck = false;
 const counted = { frames: 0, video: 0, audio: 0 };
 const last = { audio: 0, video: 0 };
 
@@ -94,8 +97,9 @@ function connect(url: string): void {
       if (word.type !== "arrived") return;
       heardAt = now();
       rate.word(word, now());
-      if (!flowing && (word.video !== undefined || word.audio !== undefined)) {
+      if ((!flowing || stuck) && (word.video !== undefined || word.audio !== undefined)) {
         flowing = true;
+        stuck = false;
         tell({ type: "flowing" });
       }
     } catch {
@@ -105,7 +109,7 @@ function connect(url: string): void {
   mine.onclose = ({ code, reason }) => {
     if (mine !== socket) return;
     socket = undefined;
-    flowing = false;
+    flowing = stuck = false;
     tell({ type: "closed", code, reason });
   };
 }
@@ -113,7 +117,7 @@ function connect(url: string): void {
 function disconnect(code: number): void {
   const old = socket;
   socket = undefined;
-  flowing = false;
+  flowing = stuck = false;
   old?.close(code);
 }
 
@@ -286,6 +290,10 @@ const looking = setInterval(() => {
   if (socket && now() - heardAt > silence) {
     disconnect(1000);
     tell({ type: "closed", code: 1006, reason: "no word from the server" });
+  }
+  if (flowing && !stuck && now() - heardAt > hush) {
+    stuck = true;
+    tell({ type: "stuck" });
   }
   rate.judge(now(), socket?.bufferedAmount ?? 0);
   // The encoder is told only of what makes a difference.
