@@ -75,6 +75,7 @@ type URLWish struct {
 	Proto  string `json:"proto,omitempty" enum:"rtmp,flv,ws,whep,whip" default:"rtmp" doc:"flv and whep only play, whip only publishes"`
 	User   string `json:"user,omitempty" maxLength:"64" doc:"The same one may take over a publish that hangs"`
 	Room   string `json:"room,omitempty" maxLength:"128" doc:"The room that the stream belongs to"`
+	Rank   int    `json:"rank,omitempty" minimum:"0" maximum:"9" doc:"To publish: of several encoders of one stream the one with the lowest rank is live, and another takes its place"`
 	TTL    TTL    `json:"ttl,omitempty" doc:"For how long it can be used, again and again; none: 24h"`
 }
 

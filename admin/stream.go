@@ -77,6 +77,9 @@ func (s *Server) streams() {
 		list := []Stream{}
 		for _, st := range s.cfg.Streams.Streams() {
 			if (q.App == "" || q.App == st.App) && (q.Stream == "" || q.Stream == st.Name.Stream) {
+				for i := range st.Standby {
+					st.Standby[i].Node = s.cfg.Node
+				}
 				list = append(list, Stream{st, s.cfg.Node, []Carrier{{s.cfg.Node, st.Publisher.Since}}})
 			}
 		}
@@ -96,7 +99,7 @@ func (s *Server) streams() {
 	register(s, operation{
 		method: http.MethodDelete, path: "streams/{app}/{stream}/publisher", id: "kick-publisher", tag: "streams",
 		summary:     "End a publisher",
-		description: "Closes its connection and ends the stream. A publisher whose address is still good may come back: ban the stream or the user against that.",
+		description: "Closes its connection, and those of all that stand by, and ends the stream. A publisher whose address is still good may come back: ban the stream or the user against that.",
 		errors:      []int{http.StatusNotFound}, status: http.StatusNoContent,
 	}, s.kickPublisher)
 }
@@ -128,7 +131,7 @@ func (s *Server) allStreams(ctx context.Context, q Query) ([]Stream, []string) {
 // the origin.
 func (st *Stream) join(other *Stream) {
 	out, carriers := st.BytesOut+other.BytesOut, slices.Concat(st.Carriers, other.Carriers)
-	viewers := st.Viewers + other.Viewers
+	viewers, standby := st.Viewers+other.Viewers, slices.Concat(st.Standby, other.Standby)
 	protocols := map[string]int{}
 	for _, each := range []*Stream{st, other} {
 		for protocol, n := range each.Protocols {
@@ -138,7 +141,7 @@ func (st *Stream) join(other *Stream) {
 	if st.Copy && !other.Copy || st.Copy == other.Copy && other.Epoch > st.Epoch {
 		*st = *other
 	}
-	st.Viewers, st.BytesOut, st.Carriers, st.Protocols = viewers, out, carriers, protocols
+	st.Viewers, st.BytesOut, st.Carriers, st.Protocols, st.Standby = viewers, out, carriers, protocols, standby
 }
 
 func (s *Server) listStreams(ctx context.Context, q *StreamQuery) (*streamsReply, error) {

@@ -223,6 +223,8 @@ func TestMediaAttacks(t *testing.T) {
 		{"no id", Request{Query: q(jws(hs256, claimsJSON(map[string]any{"jti": nil}), secretA, sha256.New))}, ReasonClaims, nil},
 		{"a user with a line end", Request{Query: q(jws(hs256, claimsJSON(map[string]any{"user": "u\r\nX: 1"}), secretA, sha256.New))}, ReasonClaims, nil},
 		{"a user too long", Request{Query: q(jws(hs256, claimsJSON(map[string]any{"user": strings.Repeat("u", 65)}), secretA, sha256.New))}, ReasonClaims, nil},
+		{"a negative rank", Request{Query: q(jws(hs256, claimsJSON(map[string]any{"rank": -1}), secretA, sha256.New))}, ReasonClaims, nil},
+		{"a rank above all", Request{Query: q(jws(hs256, claimsJSON(map[string]any{"rank": 10}), secretA, sha256.New))}, ReasonClaims, nil},
 		{"a negative limit", Request{Query: q(jws(hs256, claimsJSON(map[string]any{"publish_kbps": -1}), secretA, sha256.New))}, ReasonClaims, nil},
 		{"claims a list", Request{Query: q(jws(hs256, `[1]`, secretA, sha256.New))}, ReasonMalformed, nil},
 		{"claims null", Request{Query: q(jws(hs256, `null`, secretA, sha256.New))}, ReasonClaims, nil},

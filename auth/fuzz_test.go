@@ -89,7 +89,7 @@ func FuzzQuery(f *testing.F) {
 }
 
 func FuzzHookReply(f *testing.F) {
-	for _, s := range []string{`{"allow":true}`, `{"allow":false,"reason":"x"}`, `{"allow":true,"user":"u","room":"r","expire":1900000000,"publish_kbps":1,"cache":1}`, `[]`, ``, `{"allow":true}{}`} {
+	for _, s := range []string{`{"allow":true}`, `{"allow":false,"reason":"x"}`, `{"allow":true,"user":"u","room":"r","expire":1900000000,"publish_kbps":1,"cache":1}`, `{"allow":true,"rank":3}`, `[]`, ``, `{"allow":true}{}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

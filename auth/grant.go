@@ -32,6 +32,7 @@ type Grant struct {
 	Expires     time.Time // no new publish or play after this
 	MaxSession  bool      // a running session ends at Expires, too
 	PublishKbps int       // most a publisher may send; 0: the app's limit
+	Rank        int       // of several encoders that publish one stream the lowest is live; 0 to MaxRank
 
 	// SessionEnd is not in the token: a hook's reply sets it. See End.
 	SessionEnd time.Time
@@ -45,6 +46,9 @@ func (g Grant) End() time.Time {
 	}
 	return end
 }
+
+// MaxRank is the highest rank of a publisher.
+const MaxRank = 9
 
 // maxGrant is the most characters a grant may have, and maxID its id.
 const (
@@ -67,19 +71,21 @@ type claims struct {
 	Expires     int64  `json:"exp"`
 	MaxSession  bool   `json:"max_session,omitempty"`
 	PublishKbps int    `json:"publish_kbps,omitempty"`
+	Rank        int    `json:"rank,omitempty"`
 }
 
 // UnmarshalJSON refuses claims that are not in the list above. Numbers may have a
 // fraction, which is cut off.
 func (c *claims) UnmarshalJSON(b []byte) error {
 	type plain claims
-	kbps := int64(0)
+	kbps, rank := int64(0), int64(0)
 	wire := struct {
 		*plain
 		IssuedAt    json.RawMessage `json:"iat"`
 		NotBefore   json.RawMessage `json:"nbf"`
 		Expires     json.RawMessage `json:"exp"`
 		PublishKbps json.RawMessage `json:"publish_kbps"`
+		Rank        json.RawMessage `json:"rank"`
 	}{plain: (*plain)(c)}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -90,8 +96,9 @@ func (c *claims) UnmarshalJSON(b []byte) error {
 		numberField{"iat", wire.IssuedAt, &c.IssuedAt},
 		numberField{"nbf", wire.NotBefore, &c.NotBefore},
 		numberField{"exp", wire.Expires, &c.Expires},
-		numberField{"publish_kbps", wire.PublishKbps, &kbps})
-	c.PublishKbps = int(kbps)
+		numberField{"publish_kbps", wire.PublishKbps, &kbps},
+		numberField{"rank", wire.Rank, &rank})
+	c.PublishKbps, c.Rank = int(kbps), int(rank)
 	return err
 }
 
@@ -120,7 +127,7 @@ func SignGrant(g Grant, secret string) (string, error) {
 		return "", fmt.Errorf("sign grant: %w", err)
 	}
 	c := &claims{ID: g.ID, App: g.App, Stream: g.Stream, Action: g.Action, User: g.User, Room: g.Room, Session: g.Session,
-		Expires: g.Expires.Unix(), MaxSession: g.MaxSession, PublishKbps: g.PublishKbps}
+		Expires: g.Expires.Unix(), MaxSession: g.MaxSession, PublishKbps: g.PublishKbps, Rank: g.Rank}
 	if !g.NotBefore.IsZero() {
 		c.NotBefore = g.NotBefore.Unix()
 	}
@@ -151,6 +158,10 @@ func (g Grant) check() error {
 		return errors.New("nbf: out of range")
 	case g.PublishKbps < 0:
 		return errors.New("publish_kbps: must not be negative")
+	case g.Rank < 0 || g.Rank > MaxRank:
+		return fmt.Errorf("rank: want 0 to %d", MaxRank)
+	case g.Rank > 0 && g.Action != ActionPublish:
+		return errors.New("rank: for publish only")
 	}
 	return nil
 }
@@ -184,7 +195,7 @@ func openGrant(token string, app App, now time.Time) (Grant, error) {
 		return Grant{}, err
 	}
 	g := Grant{ID: c.ID, App: c.App, Stream: c.Stream, Action: c.Action, User: c.User, Room: c.Room, Session: c.Session,
-		Expires: time.Unix(c.Expires, 0), MaxSession: c.MaxSession, PublishKbps: c.PublishKbps}
+		Expires: time.Unix(c.Expires, 0), MaxSession: c.MaxSession, PublishKbps: c.PublishKbps, Rank: c.Rank}
 	if c.NotBefore != 0 {
 		g.NotBefore = time.Unix(c.NotBefore, 0)
 	}

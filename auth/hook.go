@@ -19,8 +19,9 @@ const maxHookQuery = 4 << 10
 // has it by HTTP.
 type Hook interface {
 	// Ask returns a reply that [HookReply.Check] permits at the request's time. The app's secret
-	// signs, where the hook has none of its own; the hook gives the request its ID. An error that wraps [ErrNoAnswer] says that there
-	// was none, any other what was wrong with it. It waits no longer than the hook's timeout.
+	// signs, where the hook has none of its own; the hook gives the request its ID. An error that
+	// wraps [ErrNoAnswer] says that there was none, any other what was wrong with it. It waits no
+	// longer than the hook's timeout.
 	Ask(ctx context.Context, q HookRequest, secret string) (HookReply, error)
 	// Stats returns the counters.
 	Stats() HookStats
@@ -55,6 +56,7 @@ type HookReply struct {
 	Room        string `json:"room"`         // which room; without a token only
 	Expire      int64  `json:"expire"`       // Unix seconds: the session ends then at the latest
 	PublishKbps int    `json:"publish_kbps"` // the lower one of this and the grant's limit holds
+	Rank        int    `json:"rank"`         // of a publisher without a token, see [Grant]
 	Cache       int    `json:"cache"`        // seconds this reply may be used again, at most 300
 }
 
@@ -96,7 +98,7 @@ func askHook(ctx context.Context, hook Hook, r Request, g Grant, verified bool, 
 // and never widens what a token permits.
 func (p HookReply) tighten(g Grant, verified bool) Grant {
 	if !verified {
-		g.User, g.Room = p.User, p.Room
+		g.User, g.Room, g.Rank = p.User, p.Room, p.Rank
 	}
 	if p.Expire != 0 {
 		if end := time.Unix(p.Expire, 0); g.SessionEnd.IsZero() || end.Before(g.SessionEnd) {
@@ -122,6 +124,8 @@ func (p HookReply) Check(now time.Time) error {
 		return errors.New("expire: not in the future")
 	case p.PublishKbps < 0:
 		return errors.New("publish_kbps: negative")
+	case p.Rank < 0 || p.Rank > MaxRank:
+		return fmt.Errorf("rank: not 0 to %d", MaxRank)
 	}
 	return nil
 }
@@ -129,11 +133,12 @@ func (p HookReply) Check(now time.Time) error {
 // ParseHookReply reads a reply. It does not [HookReply.Check] it.
 func ParseHookReply(b []byte) (HookReply, error) {
 	var reply HookReply
-	kbps, cache := int64(0), int64(0)
+	kbps, rank, cache := int64(0), int64(0), int64(0)
 	wire := struct {
 		*HookReply
 		Expire      json.RawMessage `json:"expire"`
 		PublishKbps json.RawMessage `json:"publish_kbps"`
+		Rank        json.RawMessage `json:"rank"`
 		Cache       json.RawMessage `json:"cache"`
 	}{HookReply: &reply}
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -143,6 +148,7 @@ func ParseHookReply(b []byte) (HookReply, error) {
 		err = wholeNumbers(
 			numberField{"expire", wire.Expire, &reply.Expire},
 			numberField{"publish_kbps", wire.PublishKbps, &kbps},
+			numberField{"rank", wire.Rank, &rank},
 			numberField{"cache", wire.Cache, &cache})
 	}
 	if err != nil {
@@ -151,7 +157,7 @@ func ParseHookReply(b []byte) (HookReply, error) {
 		}
 		return HookReply{}, errors.New("reply is not the JSON object that was asked for")
 	}
-	reply.PublishKbps, reply.Cache = int(kbps), int(cache)
+	reply.PublishKbps, reply.Rank, reply.Cache = int(kbps), int(rank), int(cache)
 	if _, err := d.Token(); err != io.EOF {
 		return HookReply{}, errors.New("reply goes on after its JSON object")
 	}

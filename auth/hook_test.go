@@ -62,7 +62,7 @@ func TestHookBesideToken(t *testing.T) {
 			t.Errorf("at %d, signed with %q", q.Time, secret)
 		}
 		seen = &q
-		return fmt.Sprintf(`{"allow":true,"user":"admin","room":"any","expire":%d,"publish_kbps":9000}`, attackNow.Unix()+7200)
+		return fmt.Sprintf(`{"allow":true,"user":"admin","room":"any","expire":%d,"publish_kbps":9000,"rank":2}`, attackNow.Unix()+7200)
 	}))
 	r := hookAccess
 	r.Query = url.Values{"key": {"sesame"}, "token": {grant(t, ActionPublish, func(g *Grant) { g.PublishKbps, g.MaxSession = 500, true })}}
@@ -70,7 +70,7 @@ func TestHookBesideToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(Explain(err))
 	}
-	if g.User != "u1" || g.Room != "r1" || g.PublishKbps != 500 || !g.End().Equal(attackNow.Add(time.Hour)) {
+	if g.User != "u1" || g.Room != "r1" || g.PublishKbps != 500 || g.Rank != 0 || !g.End().Equal(attackNow.Add(time.Hour)) {
 		t.Errorf("granted %+v, ends %v", g, g.End())
 	}
 	q := seen

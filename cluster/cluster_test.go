@@ -172,7 +172,7 @@ func linked(t *testing.T, nodes ...*node) {
 	}
 }
 
-// caster publishes a picture and a sound, 50 frames a second, with a number in each.
+// caster publishes a picture and a sound, 50 frames a second, with its rank and a number in each.
 type caster struct {
 	p    *relay.Publisher
 	stop chan struct{}
@@ -182,10 +182,15 @@ type caster struct {
 
 func cast(t *testing.T, n *node, user string) *caster {
 	t.Helper()
+	return castAs(t, n, relay.Grant{User: user})
+}
+
+func castAs(t *testing.T, n *node, g relay.Grant) *caster {
+	t.Helper()
 	c := &caster{stop: make(chan struct{}), done: make(chan struct{}), end: make(chan error, 1)}
-	g := relay.Grant{User: user}
 	wait.For(t, n.id+" lets the publisher begin", func() bool { // as encoders do, it tries again
-		if n.Admit(demo, g) != nil {
+		var err error
+		if g.Behind, err = n.Admit(demo, g); err != nil {
 			return false
 		}
 		p, err := n.relay.Publish(demo, relay.PublishOptions{Grant: g, Protocol: "test", OnEnd: func(err error) { c.end <- err }})
@@ -205,8 +210,9 @@ func cast(t *testing.T, n *node, user string) *caster {
 			if i%10 == 0 {
 				head[0] = 0x17
 			}
-			write(flv.Video, 20*i, binary.BigEndian.AppendUint32(head, uint32(i))...)
-			write(flv.Audio, 20*i, binary.BigEndian.AppendUint32([]byte{0xaf, 1}, uint32(i))...)
+			number := uint32(g.Rank<<24 + i)
+			write(flv.Video, 20*i, binary.BigEndian.AppendUint32(head, number)...)
+			write(flv.Audio, 20*i, binary.BigEndian.AppendUint32([]byte{0xaf, 1}, number)...)
 			select {
 			case <-c.stop:
 				return
@@ -379,7 +385,7 @@ func TestTakeoverAcrossNodes(t *testing.T) {
 	for _, v := range viewers {
 		v.sees(10)
 	}
-	if err := nodes[1].Admit(demo, relay.Grant{User: "another"}); !errors.Is(err, relay.ErrBusy) {
+	if _, err := nodes[1].Admit(demo, relay.Grant{User: "another"}); !errors.Is(err, relay.ErrBusy) {
 		t.Errorf("another user at b: %v", err)
 	}
 	cast(t, nodes[1], "u")
@@ -427,11 +433,11 @@ func TestPublisherLostWithoutANameComesBackElsewhere(t *testing.T) {
 	c := cast(t, nodes[0], "")
 	v := view(t, nodes[1])
 	v.sees(10)
-	if err := nodes[1].Admit(demo, relay.Grant{}); !errors.Is(err, relay.ErrBusy) {
+	if _, err := nodes[1].Admit(demo, relay.Grant{}); !errors.Is(err, relay.ErrBusy) {
 		t.Errorf("while it is there: %v", err)
 	}
 	c.over(false)
-	wait.For(t, "b hears that it is lost", func() bool { return nodes[1].Admit(demo, relay.Grant{}) == nil })
+	wait.For(t, "b hears that it is lost", func() bool { _, err := nodes[1].Admit(demo, relay.Grant{}); return err == nil })
 	cast(t, nodes[1], "")
 	v.sees(30)
 }

@@ -281,7 +281,7 @@ func (e *edge) pull(from place) error {
 	n.pullsOK.Add(1)
 	remote, _ := netip.ParseAddrPort(from.node.Address) // a name has none
 	o := relay.PublishOptions{
-		Grant: relay.Grant{User: from.User, Room: from.Room}, Protocol: Protocol, Remote: remote,
+		Grant: relay.Grant{User: from.User, Room: from.Room, Rank: from.Rank}, Protocol: Protocol, Remote: remote,
 		Copy: &relay.Copy{Epoch: epoch}, OnEnd: func(err error) { cancel(err) },
 	}
 	tags := flv.NewReader(body, flv.MaxPayload)
@@ -298,15 +298,23 @@ func (e *edge) pull(from place) error {
 		if had && f.Origin {
 			return f
 		}
-		return fact{Epoch: epoch, Direct: direct, User: from.User, Room: from.Room}
+		return fact{Epoch: epoch, Direct: direct, User: from.User, Room: from.Room, Rank: from.Rank, Spare: f.Spare}
 	})
-	defer func() {
-		n.table.set(e.name, func(f fact, had bool) fact { f.Gone = !had || !f.Origin; return f })
-		p.Close(false)
-	}()
+	defer e.letGo(p)
 	shown.Store(epoch)
 	heard.Store(time.Now().UnixNano())
 	return cause(ctx, copyTags(p, tags, clock, &heard))
+}
+
+// letGo ends the copy p.
+func (e *edge) letGo(p *relay.Publisher) {
+	e.node.table.set(e.name, func(f fact, had bool) fact {
+		if had && f.Origin {
+			return f
+		}
+		return f.ended()
+	})
+	p.Close(false)
 }
 
 // copyTags gives a publisher what comes, until it fails. The stream's own clock goes on from clock:
@@ -362,7 +370,7 @@ func (n *Node) servePull(w http.ResponseWriter, r *http.Request, from Info) {
 	st, _ := n.relay.Stream(name)
 	begins := !own.Origin && st.Live && !st.Copy // a publisher here, whose epoch nobody knows yet
 	switch {
-	case !ok || own.Epoch < epoch || own.Moved || begins:
+	case !ok || own.Epoch == 0 || own.Epoch < epoch || own.Moved || begins:
 		n.refused(reasonNone, from.ID, fmt.Errorf("pull of %.80q: it is not here", name.String()))
 		http.Error(w, "no such stream", http.StatusNotFound)
 		return

@@ -197,7 +197,7 @@ func (n *Node) listen(ctx context.Context, id, address string) error {
 			n.refused(reasonEpoch, id, errEpoch)
 		}
 		for _, l := range superseded {
-			n.supersede(l.own, l.epoch)
+			n.supersede(l.own, l.epoch, l.rank)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,11 +29,11 @@ func (n *Node) Published(e relay.StreamEvent) {
 	epoch := max(n.table.epoch(e.Name), uint64(time.Now().UnixMilli())) + 1
 	n.table.set(e.Name, func(old fact, had bool) fact {
 		if had && old.Origin { // a takeover, or a return: for the other nodes it goes on
-			old.User, old.Room, old.Lost = e.Grant.User, e.Grant.Room, false
+			old.User, old.Room, old.Rank, old.Lost = e.Grant.User, e.Grant.Room, e.Grant.Rank, false
 			return old
 		}
 		began = true
-		return fact{Origin: true, Epoch: epoch, User: e.Grant.User, Room: e.Grant.Room}
+		return fact{Origin: true, Epoch: epoch, User: e.Grant.User, Room: e.Grant.Room, Rank: e.Grant.Rank, Spare: old.Spare}
 	})
 	f, _ := n.table.has(e.Name)
 	n.mu.Lock()
@@ -90,7 +91,12 @@ func (n *Node) Unpublished(e relay.StreamEvent) {
 
 // withdraw takes back what was told of a publisher here.
 func (n *Node) withdraw(name relay.Name) {
-	n.table.set(name, func(f fact, had bool) fact { f.Gone = !had || f.Origin; return f })
+	n.table.set(name, func(f fact, had bool) fact {
+		if had && !f.Origin {
+			return f
+		}
+		return f.ended()
+	})
 	n.release(name)
 }
 
@@ -111,23 +117,28 @@ func (n *Node) release(name relay.Name) {
 	})
 }
 
-// supersede gives up a publisher here: the stream has another origin now, of a later epoch. Its
-// players stay, here and on the nodes that have copies, which may hear of the other origin only
-// after us.
-func (n *Node) supersede(own fact, epoch uint64) {
-	if now, ok := n.table.has(own.Name); !ok || now != own {
+// supersede gives up a publisher here: the stream has another origin now, of a later epoch, whose
+// publisher has that rank. Its players stay, here and on the nodes that have copies, which may hear
+// of the other origin only after us.
+func (n *Node) supersede(own fact, epoch uint64, rank int) {
+	if now, ok := n.table.has(own.Name); !ok || !now.Origin || now.Epoch != own.Epoch {
 		return
 	}
 	n.moved.Add(1)
 	n.log.Info("publisher is at another node now", "stream", own.Name.String(), "user", own.User)
 	moved := fact{Name: own.Name, Epoch: epoch, Moved: true}
-	n.table.set(own.Name, func(fact, bool) fact { return moved })
+	n.table.set(own.Name, func(f fact, _ bool) fact { moved.Spare = f.Spare; return moved })
 	n.release(own.Name)
-	n.relay.Supersede(own.Name)
+	n.relay.Supersede(own.Name, rank)
 	n.relay.EndIn(own.Name, func(s relay.Session) bool { return s.Action == relay.ActionPlay && s.Protocol == Protocol }, relay.ErrReplaced)
 	n.spawn(func() {
 		sleep(n.ctx, returnTime)
-		n.table.set(own.Name, func(f fact, had bool) fact { f.Gone = !had || f == moved; return f })
+		n.table.set(own.Name, func(f fact, had bool) fact {
+			if had && !(f.Moved && f.Epoch == epoch) {
+				return f
+			}
+			return f.ended()
+		})
 	})
 }
 
@@ -173,13 +184,18 @@ func (n *Node) renew() {
 				continue
 			}
 			if own, ok := n.table.has(c.Name); ok && own.Origin && own.Epoch == some[i].Epoch {
-				n.supersede(own, c.Epoch)
+				rank := own.Rank // the directory has none
+				if there, ok := n.table.origin(c.Name); ok {
+					rank = there.Rank
+				}
+				n.supersede(own, c.Epoch, rank)
 			}
 		}
 	}
 }
 
-// look tells the other nodes which publishers are lost, and which are back, and counts who is here.
+// look tells the other nodes which publishers are lost, which are back and which stand by, and
+// counts who is here.
 func (n *Node) look() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -190,9 +206,14 @@ func (n *Node) look() {
 		case <-tick.C:
 		}
 		players := 0
+		spares := map[relay.Name]bool{}
 		for _, st := range n.relay.Streams() {
 			players += st.Viewers
+			if slices.ContainsFunc(st.Standby, func(s relay.StandbyState) bool { return s.Ready }) {
+				spares[st.Name] = true
+			}
 		}
+		n.spare(spares)
 		origins := n.table.origins()
 		n.streams.Store(int64(len(origins)))
 		n.players.Store(int64(players))
@@ -206,29 +227,50 @@ func (n *Node) look() {
 				}
 				return f
 			})
+			n.relay.Back(own.Name, n.table.spare(own.Name))
 		}
 	}
 }
 
+// spare tells at which streams a publisher of this node stands by.
+func (n *Node) spare(streams map[relay.Name]bool) {
+	for _, f := range n.table.spares() {
+		if !streams[f.Name] {
+			n.table.set(f.Name, func(f fact, had bool) fact {
+				f.Spare = false
+				f.Gone = !had || f.Epoch == 0
+				return f
+			})
+		}
+	}
+	for name := range streams {
+		n.table.set(name, func(f fact, _ bool) fact { f.Spare = true; return f })
+	}
+}
+
 // Admit says whether a publisher may begin here, for all that is known of the stream at other
-// nodes, by the same rules as if they were one: the error wraps [relay.ErrBusy].
-func (n *Node) Admit(name relay.Name, g relay.Grant) error {
+// nodes, by the same rules as if they were one: the error wraps [relay.ErrBusy]. Behind: the one
+// there has another rank, this one stands by.
+func (n *Node) Admit(name relay.Name, g relay.Grant) (behind bool, err error) {
 	origin, ok := n.table.origin(name)
 	own, here := n.table.has(name)
 	switch {
 	case here && own.Origin:
-		return nil
+		return false, nil
 	case !ok || !origin.alive:
 		n.yield(name) // the copy here, if there is one, has nowhere to come from
-		return nil
+		return false, nil
 	}
 	same := origin.User == g.User
+	if !origin.Lost && relay.Beside(relay.Grant{User: origin.User, Room: origin.Room, Rank: origin.Rank}, g) {
+		return true, nil
+	}
 	switch {
 	case origin.Lost && same && origin.Room == g.Room:
 		n.yield(name) // else the copy here would be in its way
 	case g.Takeover == relay.TakeoverAny, g.Takeover == relay.TakeoverSameUser && same && g.User != "":
 	default:
-		return fmt.Errorf("%w: at node %s", relay.ErrBusy, origin.node.ID)
+		return false, fmt.Errorf("%w: at node %s", relay.ErrBusy, origin.node.ID)
 	}
-	return nil
+	return false, nil
 }

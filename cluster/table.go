@@ -23,6 +23,8 @@ type fact struct {
 	Lost   bool   `json:"lost,omitempty"`   // its publisher is waited for
 	User   string `json:"user,omitempty"`   // of the publisher
 	Room   string `json:"room,omitempty"`
+	Rank   int    `json:"rank,omitempty"`
+	Spare  bool   `json:"spare,omitempty"` // a publisher stands by there, ready to go on with it
 	Moved  bool   `json:"moved,omitempty"` // it was published there and has another origin now, of this epoch or a later one
 	Gone   bool   `json:"gone,omitempty"`  // it has it no more
 }
@@ -54,6 +56,9 @@ func newTable(self string) *table {
 		feeds: map[*feed]struct{}{}, watchers: map[relay.Name][]chan struct{}{},
 	}
 }
+
+// ended is what is left of f once its publisher or copy is gone.
+func (f fact) ended() fact { return fact{Spare: f.Spare, Gone: !f.Spare} }
 
 // feed is what one other node is still to be told of ours.
 type feed struct {
@@ -132,13 +137,16 @@ func (t *table) has(name relay.Name) (fact, bool) {
 	return f, ok
 }
 
-// origins returns the streams whose publisher is here.
-func (t *table) origins() []fact {
+// origins returns the streams whose publisher is here, spares those at which one stands by.
+func (t *table) origins() []fact { return t.those(func(f fact) bool { return f.Origin }) }
+func (t *table) spares() []fact  { return t.those(func(f fact) bool { return f.Spare }) }
+
+func (t *table) those(are func(fact) bool) []fact {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var all []fact
 	for _, f := range t.own {
-		if f.Origin {
+		if are(f) {
 			all = append(all, f)
 		}
 	}
@@ -149,6 +157,7 @@ func (t *table) origins() []fact {
 type later struct {
 	own   fact
 	epoch uint64 // of the other
+	rank  int
 }
 
 // hear takes what a node says of its streams. It returns what of ours has another origin by it, and
@@ -183,7 +192,7 @@ func (t *table) hear(id string, begins, complete bool, facts []fact, now time.Ti
 		default:
 			p.facts[f.Name] = f
 			if own := t.own[f.Name]; f.Origin && own.Origin && (f.Epoch > own.Epoch || f.Epoch == own.Epoch && id > t.self) {
-				superseded = append(superseded, later{own, f.Epoch})
+				superseded = append(superseded, later{own, f.Epoch, f.Rank})
 			}
 		}
 		t.wakeLocked(f.Name)
@@ -342,6 +351,18 @@ func (t *table) epoch(name relay.Name) uint64 {
 	return epoch
 }
 
+// spare says whether a publisher stands by a stream at another node.
+func (t *table) spare(name relay.Name) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.peers {
+		if p.alive && p.facts[name].Spare {
+			return true
+		}
+	}
+	return false
+}
+
 // Peer is another node, as this one knows it.
 type Peer struct {
 	Info
@@ -367,11 +388,11 @@ func (t *table) carriers(name relay.Name) []string {
 	defer t.mu.Unlock()
 	var ids []string
 	for id, p := range t.peers {
-		if f, ok := p.facts[name]; ok && !f.Origin && !f.Moved {
+		if f, ok := p.facts[name]; ok && !f.Origin && !f.Moved && f.Epoch > 0 {
 			ids = append(ids, id)
 		}
 	}
-	if f, ok := t.own[name]; ok && !f.Origin && !f.Moved {
+	if f, ok := t.own[name]; ok && !f.Origin && !f.Moved && f.Epoch > 0 {
 		ids = append(ids, t.self)
 	}
 	slices.Sort(ids)

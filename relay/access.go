@@ -44,6 +44,8 @@ type Grant struct {
 	Takeover    Takeover
 	End         time.Time // when the session must end at the latest; zero: never
 	PublishKbps int       // most a publisher may send, in kbit/s; 0: no limit
+	Rank        int       // of several publishers of one stream the lowest is live, the others stand by
+	Behind      bool      // one of another rank publishes the stream elsewhere: stand by
 }
 
 // Authorizer decides on one access. A refusal is an error that wraps [ErrDenied], [ErrLimit] or,

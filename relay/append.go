@@ -8,8 +8,8 @@ import (
 )
 
 // appendLocked puts one message of the publisher into the ring. It returns false for one that is
-// left out: video of a later publisher before its keyframe, and what everybody has. The timestamp
-// has 32 bits, of a copy 64.
+// left out: video of a later publisher before its keyframe, and what everybody has or nobody needs.
+// The timestamp has 32 bits, of a copy 64.
 func (st *Stream) appendLocked(m *Message, timestamp int64, now time.Time) bool {
 	frame := m.isMedia()
 	if frame && m.Kind == flv.Video && st.awaitKey {
@@ -22,11 +22,16 @@ func (st *Stream) appendLocked(m *Message, timestamp int64, now time.Time) bool 
 	if st.gop.changes(m) {
 		st.repeatFrameLocked()
 	}
-	if st.last.options.Copy == nil {
-		m.DTS = st.timeline.dts(m.Kind, m.Header.Track, frame, uint32(timestamp), now)
-	} else if dts, isNew := st.timeline.copied(m.Kind, m.Header.Track, frame, timestamp, now); isNew {
-		m.DTS = dts
-	} else {
+	placed := true
+	switch t, track := &st.timeline, m.Header.Track; {
+	case st.last.options.Copy != nil:
+		m.DTS, placed = t.copied(m.Kind, track, frame, timestamp, now)
+	case t.warming:
+		m.DTS, placed = t.warmed(m.Kind, track, frame, uint32(timestamp), now)
+	default:
+		m.DTS = t.dts(m.Kind, track, frame, uint32(timestamp), now)
+	}
+	if !placed {
 		return false
 	}
 	m.gap = st.timeline.gap(m.DTS)

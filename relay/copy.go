@@ -27,7 +27,7 @@ func (st *Stream) succeedCopyLocked(p, holder *Publisher, lost bool) succession 
 	switch held := holder.options.Copy; {
 	case !lost && (held == nil || held.Epoch > p.options.Copy.Epoch):
 		return refused
-	case old.Room != grant.Room || lost && old.User != grant.User:
+	case old.Room != grant.Room || lost && old.User != grant.User && len(st.standbys) == 0:
 		return anew
 	}
 	return inPlace

@@ -50,6 +50,7 @@ func (r *Relay) Measure(add func(name, help string, value float64, labels ...str
 	add("transcoded_messages_total", "Messages of audio made for derived streams.", float64(r.transcoded.Load()))
 	add("transcode_failures_total", "Derived streams that ended because their audio could not be read.", float64(r.underivable.Load()))
 	add("takeovers_total", "Publishers that took the place of a running one.", float64(r.takeovers.Load()))
+	add("standby_takeovers_total", "Publishers that stood by and took the stream.", float64(r.handovers.Load()))
 	add("hooks_dropped_total", "Events that were not told of, because who hears them was too slow.", float64(r.hooks.missed()))
 }
 

@@ -41,6 +41,7 @@ type Publisher struct {
 	closed  bool      // by its door
 	arrival time.Time // of its newest message
 	idle    bool      // silent, but still there
+	lane    *lane     // where it stands by; nil: it is live, or was
 
 	received uint64 // bytes of media
 	bill     bill
@@ -102,7 +103,12 @@ func (p *Publisher) write(kind flv.Kind, timestamp int64, payload, buffer []byte
 	p.received += uint64(len(payload))
 	m := st.freelist.message()
 	m.Kind, m.Payload, m.Header, m.buffer, m.arrived = kind, payload, header, buffer, clock(now)
-	written := st.appendLocked(m, timestamp, now)
+	written := false
+	if p.lane != nil {
+		written = st.keepLocked(p, m, uint32(timestamp), now)
+	} else {
+		written = st.appendLocked(m, timestamp, now)
+	}
 	if written && !st.announced && m.isMedia() {
 		st.announceLocked()
 	}
@@ -175,11 +181,16 @@ func (p *Publisher) close(streamErr error) {
 	if p.ended == nil {
 		p.ended = ErrUnpublished
 	}
+	now := time.Now()
 	switch {
+	case p.lane != nil:
+		st.dismissLocked(p)
+		streamErr = nil
 	case st.publisher == p:
-		p.billLocked(time.Now())
+		p.billLocked(now)
 		st.publisher = nil
-		if streamErr == nil && !st.loseLocked(time.Now()) {
+		streamErr = st.successorLocked(p, streamErr, now)
+		if streamErr == nil && st.publisher == nil && !st.loseLocked(now) {
 			streamErr = ErrLost
 		}
 	case !st.waitsForLocked(p):

@@ -128,6 +128,7 @@ type Relay struct {
 type counts struct {
 	dropped       [dropReasons]atomic.Uint64 // messages
 	takeovers     atomic.Uint64
+	handovers     atomic.Uint64              // standbys that took a stream
 	alerts        [len(Alerts)]atomic.Uint64 // raised
 	cuts          atomic.Uint64              // rings cut to fit Config.RingMemory
 	firstKeyframe Histogram
@@ -161,9 +162,10 @@ func (r *Relay) SetConfig(c Config) {
 }
 
 // Publish makes the caller the stream's publisher. While another publishes it, the grant's takeover
-// policy decides: in its place, with every subscriber kept, or [ErrBusy]. While it waits for its
-// lost publisher, that one (the same user and room) has the subscribers back. Anybody else whom the
-// policy permits, and the same user from another room, begins without them.
+// policy decides: in its place, with every subscriber kept, or [ErrBusy]; with another rank the
+// caller stands by it (see standby.go). While it waits for its lost publisher, that one (the same
+// user and room) has the subscribers back. Anybody else whom the policy permits, and the same user
+// from another room, begins without them.
 func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,6 +181,7 @@ func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 	st.mu.Lock()
 	before := st.last
 	its, err := st.publishLocked(p, now)
+	standsBy := p.lane != nil
 	st.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -186,7 +189,7 @@ func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 	switch {
 	case its != st:
 		st.kick(false) // its subscribers are told of the end
-	case before != nil && before.options.Copy != nil && !p.follows(before):
+	case before != nil && before.options.Copy != nil && !standsBy && !p.follows(before):
 		st.endCopies()
 	}
 	return p, nil
@@ -257,7 +260,7 @@ func (r *Relay) leave(st *Stream) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.last == nil {
+	if st.last == nil && len(st.standbys) == 0 {
 		delete(r.streams, st.name)
 	}
 }
@@ -288,7 +291,7 @@ type Session struct {
 	Grant    Grant
 	Protocol string
 	Remote   netip.AddrPort
-	Epoch    uint64 // of a publisher: another one after each takeover; no two of this relay have the same
+	Epoch    uint64 // of a publisher: another one after each takeover; no two of this relay have the same; of a standby its live publisher's
 	ID       uint64 // of a subscriber
 }
 
@@ -358,15 +361,14 @@ func (r *Relay) Close(ctx context.Context) error {
 	everything := func(Session) bool { return true }
 	var leaving []*Subscriber
 	for _, st := range r.all() {
-		p, subscribers := st.sessions(everything)
+		publishers, subscribers := st.sessions(everything)
 		for _, s := range subscribers {
 			s.end(ErrClosed)
 		}
-		if p != nil {
+		for _, p := range publishers {
 			p.kick(ErrClosed)
-		} else {
-			st.abandon(ErrClosed)
 		}
+		st.abandon(ErrClosed) // unless it has ended
 		leaving = append(leaving, subscribers...)
 	}
 	for _, s := range leaving {

@@ -14,6 +14,7 @@ type StreamState struct {
 	State     string         `json:"state" enum:"live,idle,waiting" doc:"live: media arrives; idle: the publisher is there and silent; waiting: it is lost and may come back"`
 	Epoch     uint64         `json:"epoch" doc:"Counts the publishers that the node has had"`
 	Publisher PublisherState `json:"publisher" doc:"The present one, or while the stream waits the last"`
+	Standby   []StandbyState `json:"standby,omitempty" doc:"Publishers that stand by, to go on with the stream"`
 	Video     TrackState     `json:"video,omitzero"`
 	Audio     TrackState     `json:"audio,omitzero"`
 	Kbps      int            `json:"bitrate_kbps" doc:"What arrives"`
@@ -28,12 +29,15 @@ type StreamState struct {
 	Live bool `json:"-"` // it has a publisher
 	Copy bool `json:"copy,omitempty" doc:"Its publisher is at another node"`
 	Idle bool `json:"-"` // which is silent
+
+	Backed bool `json:"-"` // see Relay.Back
 }
 
 // PublisherState describes a publisher.
 type PublisherState struct {
 	User      string         `json:"user,omitempty" doc:"From the signed URL"`
 	Room      string         `json:"room,omitempty" doc:"From the signed URL"`
+	Rank      int            `json:"rank,omitempty" doc:"From the signed URL: of several publishers the one with the lowest is live"`
 	Protocol  string         `json:"protocol" example:"rtmp"`
 	Remote    netip.AddrPort `json:"remote,omitzero" example:"192.0.2.1:50000"`
 	UserAgent string         `json:"user_agent,omitempty" doc:"What the publisher says that it is"`
@@ -172,6 +176,8 @@ func (st *Stream) snapshot() (StreamState, bool) {
 		Live:      st.publisher != nil,
 		Copy:      p.options.Copy != nil,
 		State:     "live",
+		Standby:   st.standbyStatesLocked(time.Now()),
+		Backed:    st.backed,
 		Epoch:     p.epoch,
 		Audio:     st.meter.track(0),
 		Video:     st.meter.track(1),
@@ -195,7 +201,7 @@ func (st *Stream) snapshot() (StreamState, bool) {
 		s.State = "idle"
 	}
 	s.Publisher = PublisherState{
-		User: o.Grant.User, Room: o.Grant.Room, Protocol: o.Protocol, Remote: o.Remote, UserAgent: o.UserAgent, Since: p.since,
+		User: o.Grant.User, Room: o.Grant.Room, Rank: o.Grant.Rank, Protocol: o.Protocol, Remote: o.Remote, UserAgent: o.UserAgent, Since: p.since,
 	}
 	for sub := range st.subscribers {
 		s.Protocols[sub.options.Protocol]++

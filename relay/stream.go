@@ -65,8 +65,9 @@ type audience struct {
 	sent    atomic.Uint64 // bytes to subscribers, of all that is derived of it too
 }
 
-// tenure is who publishes a stream, and who did. Guarded by Stream.mu.
+// tenure is who publishes a stream, who did and who stands by. Guarded by Stream.mu.
 type tenure struct {
+	bench
 	publisher *Publisher
 	last      *Publisher  // the present publisher or the one before
 	told      *Publisher  // of whom Published was called, and not yet Unpublished
@@ -235,17 +236,27 @@ func (st *Stream) remove(s *Subscriber) {
 	st.relay.demand.leave(st.name)
 }
 
-// sessions returns the publisher, present or waited for, if it matches, and the subscribers that
-// do.
-func (st *Stream) sessions(match func(Session) bool) (*Publisher, []*Subscriber) {
+// sessions returns the publishers that match, those that stand by before the one that is live or
+// waited for, and the subscribers that do.
+func (st *Stream) sessions(match func(Session) bool) ([]*Publisher, []*Subscriber) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	p := st.publisher
 	if p == nil && st.resume != nil {
 		p = st.last
 	}
-	if p != nil && !match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, p.epoch, 0}) {
-		p = nil
+	all, epoch := st.standbys, uint64(0)
+	if p != nil {
+		epoch = p.epoch
+		if p.lane == nil {
+			all = append(all[:len(all):len(all)], p)
+		}
+	}
+	var publishers []*Publisher
+	for _, p := range all {
+		if match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, epoch, 0}) {
+			publishers = append(publishers, p)
+		}
 	}
 	var matched []*Subscriber
 	for s := range st.subscribers {
@@ -253,24 +264,22 @@ func (st *Stream) sessions(match func(Session) bool) (*Publisher, []*Subscriber)
 			matched = append(matched, s)
 		}
 	}
-	return p, matched
+	return publishers, matched
 }
 
 func (st *Stream) end(match func(Session) bool, err error) int {
-	p, subscribers := st.sessions(match)
-	ended := len(subscribers)
-	if p != nil {
+	publishers, subscribers := st.sessions(match)
+	for _, p := range publishers {
 		p.kick(err)
-		ended++
 	}
 	for _, s := range subscribers {
 		s.end(err)
 	}
-	return ended
+	return len(publishers) + len(subscribers)
 }
 
 func (st *Stream) watch(now time.Time) {
-	var idle *Publisher
+	var idle []*Publisher
 	st.mu.Lock()
 	st.meter.remember(now)
 	st.watchQualityLocked(now)
@@ -282,18 +291,22 @@ func (st *Stream) watch(now time.Time) {
 		if quiet > st.relay.config.Load().IdleAfter && !p.idle && st.announced {
 			p.setIdleLocked(true)
 		}
-		if limit := st.relay.config.Load().IdleTimeout; limit > 0 && quiet > limit {
-			idle = p
-			p.endLocked(ErrIdle)
+	}
+	if limit := st.relay.config.Load().IdleTimeout; limit > 0 {
+		for _, p := range append(st.standbys[:len(st.standbys):len(st.standbys)], st.publisher) {
+			if p != nil && now.Sub(p.arrival) > limit {
+				idle = append(idle, p)
+				p.endLocked(ErrIdle)
+			}
 		}
 	}
 	st.mu.Unlock()
-	if idle != nil {
-		idle.Close(false)
+	for _, p := range idle {
+		p.Close(false)
 	}
 	expired := func(s Session) bool { return !s.Grant.End.IsZero() && now.After(s.Grant.End) }
-	p, subscribers := st.sessions(expired)
-	if p != nil {
+	publishers, subscribers := st.sessions(expired)
+	for _, p := range publishers {
 		p.kick(ErrExpired)
 	}
 	for _, s := range subscribers {
@@ -318,6 +331,7 @@ func (st *Stream) endLocked(err error) {
 		st.resume.Stop()
 		st.resume = nil
 	}
+	st.dismissAllLocked(err)
 	close(st.over)
 	st.unpublishLocked(err)
 }

@@ -1,19 +1,36 @@
 package relay
 
+import "time"
+
 // Supersede ends the publisher of a stream here, with [ErrReplaced], because the stream has another
-// origin now. Its subscribers stay, as with a lost publisher, for the [Copy] that comes in its
-// place. False: none publishes it here but, perhaps, a copy.
-func (r *Relay) Supersede(n Name) bool {
+// origin now; where that has another rank, it stands by instead. Its subscribers stay, as with a
+// lost publisher, for the [Copy] that comes in its place. False: none publishes it here but,
+// perhaps, a copy.
+func (r *Relay) Supersede(n Name, rank int) bool {
 	r.mu.Lock()
 	st := r.streams[n]
 	r.mu.Unlock()
 	if st == nil {
 		return false
 	}
-	p, _ := st.sessions(func(s Session) bool { return s.Action == ActionPublish })
+	now := time.Now()
+	st.mu.Lock()
+	p := st.publisher
+	if p == nil && st.resume != nil && st.last.lane == nil {
+		p = st.last
+	}
 	if p == nil || p.options.Copy != nil {
+		st.mu.Unlock()
 		return false
 	}
+	st.absent = now.Add(absentFirst)
+	if p == st.publisher && p.options.Grant.Rank != rank {
+		st.yieldLocked(p, now)
+		st.loseLocked(now)
+		st.mu.Unlock()
+		return true
+	}
+	st.mu.Unlock()
 	p.stop(ErrReplaced)
 	p.close(nil)
 	return true

@@ -48,6 +48,9 @@ func (st *Stream) succeedLocked(p *Publisher) succession {
 // publishLocked makes p the stream's publisher, in place of another if it may. It returns p's
 // stream: st, or a new one of the same name. The caller holds relay.mu too.
 func (st *Stream) publishLocked(p *Publisher, now time.Time) (*Stream, error) {
+	if st.standsByLocked(p) {
+		return st, st.standByLocked(p, now)
+	}
 	how := st.succeedLocked(p)
 	if how == refused {
 		return nil, ErrBusy
@@ -85,9 +88,13 @@ func (st *Stream) takeLocked(p *Publisher, now time.Time) {
 		st.resume = nil
 	}
 	again := p.follows(st.last)
-	p.stream, p.epoch = st, st.relay.epochs.Add(1)
+	if p.stream == nil { // else it has stood by, and writes
+		p.stream = st
+	}
+	p.epoch = st.relay.epochs.Add(1)
 	p.arrival = now
 	st.publisher, st.last = p, p
+	st.absent = time.Time{}
 	st.announced = false
 	st.awaitKey = st.ran
 	st.quality.begin(st.timeline.jumps)
@@ -119,8 +126,20 @@ func (st *Stream) loseLocked(now time.Time) bool {
 	}
 	st.relay.demand.ask(st.name)
 	waiting := st.last
-	st.resume = time.AfterFunc(left, func() { waiting.close(ErrLost) })
+	st.resume = time.AfterFunc(left, func() { st.expire(waiting) })
 	return true
+}
+
+// expire ends the stream that has waited for p, which it lost, long enough.
+func (st *Stream) expire(p *Publisher) {
+	st.relay.mu.Lock()
+	st.mu.Lock()
+	if st.waitsForLocked(p) {
+		st.endLocked(ErrLost)
+	}
+	st.mu.Unlock()
+	st.relay.mu.Unlock()
+	st.kick(false)
 }
 
 // waitsForLocked says whether the stream waits for the return of p.

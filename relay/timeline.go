@@ -44,6 +44,7 @@ type timeline struct {
 	tracks  [2][lineTracks]clockTrack
 	fresh   bool      // a publisher came, none of its frames yet
 	comes   bool      // it is a copy that comes again
+	warming bool      // what comes was sent while its publisher stood by (see beginWarm)
 	ran     bool      // some publisher's frame came
 	newest  int64     // the highest DTS given to a frame
 	floor   int64     // no DTS of this publisher lies below it

@@ -67,9 +67,10 @@ func (g *gatekeeper) Authorize(ctx context.Context, a relay.Access) (relay.Grant
 		Takeover:    (*g.rules.Load())[a.Name.App].takeover,
 		End:         grant.End(),
 		PublishKbps: grant.PublishKbps,
+		Rank:        grant.Rank,
 	}
 	if g.node != nil && a.Action == relay.ActionPublish { // unless another node has a publisher that stays
-		err = g.node.Admit(a.Name, permitted)
+		permitted.Behind, err = g.node.Admit(a.Name, permitted)
 	}
 	return permitted, err
 }

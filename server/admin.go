@@ -105,7 +105,7 @@ func (s signer) SignURL(w admin.URLWish) (admin.SignedURL, error) {
 		return admin.SignedURL{}, errNoApp
 	}
 	grant := auth.NewGrant(w.App, w.Stream, w.Action, time.Duration(w.TTL))
-	grant.User, grant.Room = w.User, w.Room
+	grant.User, grant.Room, grant.Rank = w.User, w.Room, w.Rank
 	address, err := s.server.Config().Site().URL(w.Proto, grant, app.Secrets[0])
 	if err != nil {
 		return admin.SignedURL{}, err

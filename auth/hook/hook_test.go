@@ -94,7 +94,7 @@ func TestRequest(t *testing.T) {
 			fail(r.Method)
 		}
 		json.Unmarshal(body, &got)
-		fmt.Fprintf(w, `{"allow":true,"user":"alice","room":"r9","expire":%d,"publish_kbps":800}`, end.Unix())
+		fmt.Fprintf(w, `{"allow":true,"user":"alice","room":"r9","expire":%d,"publish_kbps":800,"rank":2.0}`, end.Unix())
 	})})
 	g, err := a.Authorize(t.Context(), access)
 	if err != nil {
@@ -107,7 +107,7 @@ func TestRequest(t *testing.T) {
 		got.Query["key"][0] != "sesame" || got.Time < begun.Unix() || got.ID == "" {
 		t.Errorf("posted %+v", got)
 	}
-	if g.User != "alice" || g.Room != "r9" || g.PublishKbps != 800 || !g.End().Equal(end) {
+	if g.User != "alice" || g.Room != "r9" || g.PublishKbps != 800 || g.Rank != 2 || !g.End().Equal(end) {
 		t.Errorf("granted %+v, ends %v", g, g.End())
 	}
 }

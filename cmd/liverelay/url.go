@@ -22,6 +22,7 @@ func urlCommand(_ context.Context, c *call) error {
 	proto := set.String("proto", "rtmp", "the `protocol`: "+strings.Join(auth.Protos(), ", "))
 	user := set.String("user", "", "the `user`: the same one may take over a publish that hangs")
 	room := set.String("room", "", "the `room` that the stream belongs to")
+	rank := set.Int("rank", 0, "of several encoders that publish the stream at once the one with the lowest `rank` is live, another takes its place")
 	ttl := set.Duration("ttl", 24*time.Hour, "good for this `long`")
 	maxSession := set.Bool("max-session", false, "what runs ends, too, when the address expires")
 	tx := set.Bool("tx", false, "sign with txSecret and txTime, the CDN style, instead of a token")
@@ -42,6 +43,10 @@ func urlCommand(_ context.Context, c *call) error {
 		return usagef("url: say either --publish or --play")
 	case !slices.Contains(auth.Protos(), *proto):
 		return usagef("url: --proto %.20q is not one of %s", *proto, strings.Join(auth.Protos(), ", "))
+	case *rank != 0 && (*play || *tx):
+		return usagef("url: --rank is for a token to publish")
+	case *rank < 0 || *rank > auth.MaxRank:
+		return usagef("url: --rank %d is not 0 to %d", *rank, auth.MaxRank)
 	case *ttl < time.Second:
 		return usagef("url: --ttl %s is too short", *ttl)
 	}
@@ -50,7 +55,7 @@ func urlCommand(_ context.Context, c *call) error {
 		action = auth.ActionPublish
 	}
 	grant := auth.NewGrant(app.Name, *stream, action, *ttl)
-	grant.User, grant.Room, grant.MaxSession = *user, *room, *maxSession
+	grant.User, grant.Room, grant.MaxSession, grant.Rank = *user, *room, *maxSession, *rank
 
 	address, err := "", error(nil)
 	if site := cfg.Site(); *tx {

@@ -47,7 +47,7 @@ public final class Token04 {
 
     /**
      * The plain URL with token= and a JWT (HS256) behind it. More claims: room, session,
-     * nbf, max_session (true: a running session ends at exp), publish_kbps.
+     * nbf, max_session (true: a running session ends at exp), publish_kbps, rank.
      */
     public static String signedUrl(String base, String app, String stream, String action, String user, String secret, long seconds)
             throws Exception {

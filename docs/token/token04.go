@@ -61,7 +61,7 @@ func Token04(appID int64, user, secret string, seconds int64, payload string) (s
 }
 
 // SignedURL is the plain URL with token= and a JWT (HS256) behind it. More claims: room, session,
-// nbf, max_session (true: a running session ends at exp), publish_kbps.
+// nbf, max_session (true: a running session ends at exp), publish_kbps, rank.
 func SignedURL(base, app, stream, action, user, secret string, seconds int64) (string, error) {
 	claims, err := json.Marshal(map[string]any{
 		"jti": rand.Text(), "app": app, "stream": stream, "action": action, "user": user,

@@ -29,7 +29,7 @@ export function token04(appId, userId, secret, seconds, payload = '') {
 }
 
 // A signed URL is the plain one with token= and a JWT (HS256) behind it.
-// More claims: room, session, nbf, max_session (true: a running session ends at exp), publish_kbps.
+// More claims: room, session, nbf, max_session (true: a running session ends at exp), publish_kbps, rank.
 export function signedUrl(base, app, stream, action, user, secret, seconds) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url')
   const exp = Math.floor(Date.now() / 1000) + seconds

@@ -28,7 +28,7 @@ function token04(int $appId, string $userId, string $secret, int $seconds, strin
 }
 
 // The plain URL with token= and a JWT (HS256) behind it. More claims: room, session,
-// nbf, max_session (true: a running session ends at exp), publish_kbps.
+// nbf, max_session (true: a running session ends at exp), publish_kbps, rank.
 function signed_url(string $base, string $app, string $stream, string $action, string $user, string $secret, int $seconds): string
 {
     $part = function (string $b): string {

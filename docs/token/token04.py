@@ -40,7 +40,7 @@ def token04(app_id, user_id, secret, seconds, payload=""):
 
 def signed_url(base, app, stream, action, user, secret, seconds):
     """The plain URL with token= and a JWT (HS256) behind it. More claims: room, session,
-    nbf, max_session (true: a running session ends at exp), publish_kbps."""
+    nbf, max_session (true: a running session ends at exp), publish_kbps, rank."""
     def part(b):
         return base64.urlsafe_b64encode(b).rstrip(b"=").decode()
 
