@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -138,7 +139,8 @@ func (m *Meter) Read() {
 	for _, u := range used {
 		byApp[u.App] = append(byApp[u.App], Record{u, m.cfg.Node, from, now})
 	}
-	for app, records := range byApp {
+	for _, app := range slices.Sorted(maps.Keys(byApp)) {
+		records := byApp[app]
 		slices.SortFunc(records, compare)
 		m.keepLocked(records)
 		m.reportLocked(app, records, from, now)
