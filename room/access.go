@@ -124,7 +124,7 @@ func (s *Service) may(who auth.Subject, p auth.Privilege, banned Code) *Error {
 
 // revoke makes signed addresses worthless: those of one id, or of a session.
 func (s *Service) revoke(key auth.Key) {
-	s.spawn(func() {
+	s.running.Go(func() {
 		if err := s.cfg.Access.Ban(s.ctx, auth.Entry{Key: key, Until: s.now().Add(urlTTL), Reason: "left"}); err != nil {
 			s.log.Warn("address not revoked", "app", key.App, "kind", key.Kind, "id", key.Value, "err", err)
 		}

@@ -40,7 +40,7 @@ func (s *Service) claimed(c Claim, live, tell bool) {
 	}
 	s.mu.Unlock()
 	if tell {
-		s.spawn(func() { s.settle(c) })
+		s.running.Go(func() { s.settle(c) })
 	}
 }
 

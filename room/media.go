@@ -165,7 +165,7 @@ func (r *Room) endMedia(m *media, why Reason) {
 	m.ended, m.announced = true, true
 	if relay := r.svc.cfg.Relay; relay != nil {
 		ref := StreamRef{m.App, m.Stream, m.Epoch}
-		r.svc.spawn(func() { relay.EndStream(ref, why) })
+		r.svc.running.Go(func() { relay.EndStream(ref, why) })
 	}
 }
 

@@ -158,7 +158,7 @@ func (r *Room) endPlayers(user string, why Reason, which func(session string) bo
 
 func (s *Service) endPlayers(ref PlayersRef, why Reason) {
 	if relay := s.cfg.Relay; relay != nil {
-		s.spawn(func() { relay.EndPlayers(ref, why) })
+		s.running.Go(func() { relay.EndPlayers(ref, why) })
 	}
 }
 

@@ -123,7 +123,7 @@ func (r *Room) do(c command) bool {
 	}
 	if len(r.inbox.queue) >= maxQueue && !c.must {
 		if c.done != nil {
-			r.svc.spawn(func() { c.done(Refuse(CodeTooFrequent, "the room is overloaded")) })
+			r.svc.running.Go(func() { c.done(Refuse(CodeTooFrequent, "the room is overloaded")) })
 		}
 		return true
 	}
@@ -173,7 +173,7 @@ func (r *Room) touch() {
 func (r *Room) startLocked() {
 	if !r.inbox.running {
 		r.inbox.running = true
-		r.svc.spawn(r.run)
+		r.svc.running.Go(r.run)
 	}
 }
 

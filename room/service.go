@@ -26,7 +26,7 @@ type Service struct {
 	ids       atomic.Uint64
 	downUntil atomic.Int64 // unix ms: the store failed; do not ask before
 	upSince   atomic.Int64 // unix ms: … and answered again
-	wait      sync.WaitGroup
+	running   Goroutines
 	outbox    chan outMessage
 
 	claiming sync.Mutex // one step at the store's claims at a time
@@ -36,7 +36,6 @@ type Service struct {
 	mu        sync.Mutex
 	rooms     map[Key]*Room
 	retry     map[*Room]struct{}
-	closed    bool // no new goroutines
 	observers []func(RoomEvent)
 }
 
@@ -61,8 +60,8 @@ func New(cfg Config) (*Service, error) {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	cfg.Bus.Start(s.receive)
 	s.outbox = make(chan outMessage, 1024)
-	s.spawn(s.sendOut)
-	s.spawn(s.maintain)
+	s.running.Go(s.sendOut)
+	s.running.Go(s.maintain)
 	return s, nil
 }
 
@@ -73,28 +72,10 @@ func notInName(r rune) bool {
 // Close ends the service and returns when every goroutine is gone. Members are not
 // logged out: they resume on another node, or their lease runs out.
 func (s *Service) Close(context.Context) error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
+	s.running.Close()
 	s.stop()
-	s.wait.Wait()
+	s.running.Wait()
 	return nil
-}
-
-// spawn runs f on a goroutine that Close waits for; false: it is too late.
-func (s *Service) spawn(f func()) bool {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return false
-	}
-	s.wait.Add(1)
-	s.mu.Unlock()
-	go func() {
-		defer s.wait.Done()
-		f()
-	}()
-	return true
 }
 
 // Grace is how long a session waits whose connection is lost.
@@ -109,7 +90,7 @@ func (s *Service) nextID() string { return s.node + "/" + strconv.FormatUint(s.i
 func (s *Service) room(key Key) *Room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.running.Closed() {
 		return nil
 	}
 	r := s.rooms[key]

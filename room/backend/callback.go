@@ -114,7 +114,7 @@ func (c *callbacks) add(key room.Key, event string, fields map[string]any) {
 	}
 	ch = &chain{items: []callback{cb}}
 	c.chains[key] = ch
-	if !c.server.spawn(func() { c.run(key, ch) }) {
+	if !c.server.running.Go(func() { c.run(key, ch) }) {
 		delete(c.chains, key)
 		c.waiting--
 		c.lose(key, event, "shutting down")

@@ -7,7 +7,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"liverelay/auth"
@@ -58,10 +57,7 @@ type Server struct {
 	callbacks *callbacks
 	ctx       context.Context
 	stop      context.CancelFunc
-	wait      sync.WaitGroup
-
-	mu     sync.Mutex
-	closed bool // no new goroutines
+	running   room.Goroutines
 }
 
 // New makes a server for the rooms of this node. Close ends it.
@@ -89,23 +85,10 @@ func New(rooms *room.Service, cfg Config) *Server {
 // every goroutine is gone. Close it before its rooms.
 func (s *Server) Close(ctx context.Context) error {
 	s.callbacks.drain(ctx)
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
+	s.running.Close()
 	s.stop()
-	s.wait.Wait()
+	s.running.Wait()
 	return ctx.Err()
-}
-
-// spawn runs f on a goroutine that Close waits for; false: it is too late.
-func (s *Server) spawn(f func()) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.wait.Go(f)
-	return true
 }
 
 // Stats is a snapshot of what became of the callbacks, for metrics.

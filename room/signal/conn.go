@@ -113,7 +113,7 @@ func (c *conn) Send(frame []byte, large bool) {
 	start := !c.out.writing
 	c.out.writing = true
 	c.mu.Unlock()
-	if start && !c.server.spawn(c.write) {
+	if start && !c.server.running.Go(c.write) {
 		c.mu.Lock()
 		c.out.writing = false
 		c.mu.Unlock()
@@ -173,11 +173,11 @@ func (c *conn) close(code websocket.StatusCode, reason string) {
 		return
 	}
 	if code != closeSlow && !writing && len(last) == 0 {
-		if c.server.spawn(func() { _ = c.ws.Close(code, reason) }) {
+		if c.server.running.Go(func() { _ = c.ws.Close(code, reason) }) {
 			return
 		}
 	}
-	if !c.server.spawn(func() {
+	if !c.server.running.Go(func() {
 		// What is queued before a close (a last reply, "kicked") still goes out, in time.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

@@ -72,11 +72,10 @@ type Server struct {
 	stats    stats
 	conns    sync.Map // *conn -> struct{}
 	admitted atomic.Int64
-	wait     sync.WaitGroup
+	running  room.Goroutines
 
 	mu       sync.Mutex
 	closing  bool // no new connections
-	closed   bool // no new goroutines
 	draining bool
 }
 
@@ -90,7 +89,7 @@ func New(rooms *room.Service, cfg Config) *Server {
 	cfg.defaults(rooms.Grace())
 	s := &Server{rooms: rooms, cfg: cfg}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.spawn(s.maintain)
+	s.running.Go(s.maintain)
 	return s
 }
 
@@ -140,16 +139,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	c.heard.Store(now.UnixMilli())
 	if v := req.URL.Query().Get("v"); v != "" && v != "1" {
-		s.spawn(func() { _ = ws.Close(closeVersion, "protocol version not supported"); s.dismiss(nil) })
+		s.running.Go(func() { _ = ws.Close(closeVersion, "protocol version not supported"); s.dismiss(nil) })
 		return
 	}
 	if !s.enter(c) {
-		s.spawn(func() { _ = ws.Close(closeShutdown, "shutting down"); s.dismiss(nil) })
+		s.running.Go(func() { _ = ws.Close(closeShutdown, "shutting down"); s.dismiss(nil) })
 		return
 	}
 	// The reader gets a goroutine of its own: that of the HTTP server has a larger
 	// stack and the request, for which there is no more use.
-	if !s.spawn(c.read) {
+	if !s.running.Go(c.read) {
 		_ = ws.CloseNow()
 		s.dismiss(c)
 	}
@@ -220,7 +219,7 @@ func (s *Server) Drain(within time.Duration) {
 	s.mu.Unlock()
 	frame := encode(reconnect{"reconnect", within.Milliseconds()})
 	s.each(func(c *conn) bool { c.Send(frame, false); return true })
-	s.spawn(func() {
+	s.running.Go(func() {
 		select {
 		case <-s.ctx.Done():
 		case <-time.After(within):
@@ -249,23 +248,10 @@ func (s *Server) Close(ctx context.Context) error {
 		}
 	}
 	s.each(func(c *conn) bool { _ = c.tcp.Close(); return true }) // ws may still wait for their answers
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
+	s.running.Close()
 	s.stop()
-	s.wait.Wait()
+	s.running.Wait()
 	return ctx.Err()
-}
-
-// spawn runs f on a goroutine that Close waits for; false: it is too late.
-func (s *Server) spawn(f func()) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.wait.Go(f)
-	return true
 }
 
 // Stats is a snapshot of the server's counters, for metrics.
