@@ -19,13 +19,7 @@ const headerClock = "Liverelay-Clock"
 // clock, from the last keyframe. What stands in the reply's header goes out with it.
 func (h *Handler) ServeCopy(w http.ResponseWriter, r *http.Request, name relay.Name) {
 	h.init()
-	h.mu.Lock()
-	closed := h.closed
-	if !closed {
-		h.wait.Add(1)
-	}
-	h.mu.Unlock()
-	if closed {
+	if !h.begin() {
 		h.refuse(w, r, relay.ErrClosed)
 		return
 	}

@@ -125,13 +125,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	name, isFLV, badName := parsePath(r.URL.Path)
 	allowed := h.origins(name.App).SetCORS(header, r)
-	h.mu.Lock()
-	closed := h.closed
-	if !closed {
-		h.wait.Add(1)
-	}
-	h.mu.Unlock()
-	if closed {
+	if !h.begin() {
 		h.refuse(w, r, relay.ErrClosed)
 		return
 	}
@@ -309,6 +303,17 @@ func (h *Handler) unregister(s session) {
 	delete(h.sessions, s)
 	h.mu.Unlock()
 	h.wait.Done()
+}
+
+// begin counts a request in, which then calls wait.Done; false: the handler is closed.
+func (h *Handler) begin() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.wait.Add(1)
+	return true
 }
 
 // Close refuses new requests, ends every session with relay.ErrClosed and returns when

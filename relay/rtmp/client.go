@@ -77,11 +77,7 @@ func (c *Client) control(m Message) error {
 		}
 		return c.send(o)
 	case message.TypeIDWinAckSize:
-		window, err := peerWindow(m.Payload)
-		if err == nil {
-			c.chunks.window = window
-		}
-		return err
+		return c.chunks.acknowledgeBy(m)
 	case message.TypeIDUserCtrl:
 		event, value, err := userControl(m.Payload)
 		if err != nil {

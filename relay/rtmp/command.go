@@ -180,13 +180,14 @@ const (
 	minAckWindow = 8 << 10
 )
 
-// peerWindow reads a peer's Window Acknowledgement Size and returns how often to
-// acknowledge: at half of it, before the peer has to wait.
-func peerWindow(b []byte) (uint32, error) {
-	if len(b) < 4 {
-		return 0, violation("Window Acknowledgement Size with %d bytes", len(b))
+// acknowledgeBy takes a peer's Window Acknowledgement Size: bytes are acknowledged at half of it,
+// before the peer has to wait.
+func (in *input) acknowledgeBy(m Message) error {
+	if len(m.Payload) < 4 {
+		return violation("Window Acknowledgement Size with %d bytes", len(m.Payload))
 	}
-	return min(max(binary.BigEndian.Uint32(b)/2, minAckWindow), ackWindow/2), nil
+	in.window = min(max(binary.BigEndian.Uint32(m.Payload)/2, minAckWindow), ackWindow/2)
+	return nil
 }
 
 // controlSize checks the control messages that are read for their size only.

@@ -293,11 +293,7 @@ func (p *player) answer(m Message) error {
 	case message.TypeIDAck, message.TypeIDSetPeerBandwidth:
 		return controlSize(m)
 	case message.TypeIDWinAckSize:
-		window, err := peerWindow(m.Payload)
-		if err == nil {
-			p.chunks.window = window
-		}
-		return err
+		return p.chunks.acknowledgeBy(m)
 	case message.TypeIDUserCtrl:
 		event, value, err := userControl(m.Payload)
 		if err == nil && event == eventPingRequest {

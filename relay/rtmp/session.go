@@ -266,11 +266,7 @@ func (s *session) handle(m Message) error {
 	case message.TypeIDAck, message.TypeIDSetPeerBandwidth:
 		return controlSize(m)
 	case message.TypeIDWinAckSize:
-		window, err := peerWindow(m.Payload)
-		if err == nil {
-			s.chunks.window = window
-		}
-		return err
+		return s.chunks.acknowledgeBy(m)
 	case message.TypeIDUserCtrl:
 		return s.userControl(m)
 	case message.TypeIDAudioMessage, message.TypeIDVideoMessage, message.TypeIDAggregateMessage,
