@@ -17,6 +17,7 @@ import (
 	"liverelay/auth"
 	"liverelay/redis/redistest"
 	"liverelay/room/backend"
+	"liverelay/server/servertest"
 )
 
 // openNodes starts nodes that anybody may publish to and play from, without rooms.
@@ -36,7 +37,7 @@ func openNodes(t *testing.T, redis []string) []*Server {
 func askBackend(t *testing.T, s *Server, query string) string {
 	t.Helper()
 	nonce, now := auth.NewID(), fmt.Sprint(time.Now().Unix())
-	_, body := get(t, "http://"+s.Config().HTTP.Listen+"/api/?Action="+strings.ReplaceAll(query, "[]", "%5B%5D")+
+	_, body := servertest.Get(t, "http://"+s.Config().HTTP.Listen+"/api/?Action="+strings.ReplaceAll(query, "[]", "%5B%5D")+
 		"&AppId=1&SignatureNonce="+nonce+"&Timestamp="+now+"&Signature="+backend.Signature("1", nonce, secretA, now), "")
 	var reply struct{ Code int }
 	if err := json.Unmarshal([]byte(body), &reply); err != nil || reply.Code != 0 {
@@ -123,7 +124,7 @@ func TestForbiddenWithoutARoom(t *testing.T) {
 							t.Fatalf("the %s goes on", what)
 						}
 					}
-					if resp, _ := get(t, "http://"+near.Config().HTTP.Listen+"/live/plain.flv", ""); resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusUnauthorized {
+					if resp, _ := servertest.Get(t, "http://"+near.Config().HTTP.Listen+"/live/plain.flv", ""); resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusUnauthorized {
 						t.Errorf("a new player gets %s", resp.Status)
 					}
 					if _, _, _, err := ws.Dial(t.Context(), "ws://"+near.Config().HTTP.Listen+"/live/plain.flv?publish=1"); err == nil {

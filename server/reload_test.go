@@ -17,6 +17,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"liverelay/config"
+	"liverelay/server/servertest"
 	"liverelay/test/wait"
 )
 
@@ -27,7 +28,7 @@ type reloadable struct {
 	*Server
 	t    *testing.T
 	file string
-	log  *output
+	log  *servertest.Output
 }
 
 // text is a configuration with one app that anybody may publish to and play from, and more lines.
@@ -43,7 +44,7 @@ apps: [{name: live, id: 1, secret: "` + secret + `", publish: open, play: open}]
 
 func startFromFile(t *testing.T) *reloadable {
 	t.Helper()
-	r := &reloadable{t: t, file: filepath.Join(t.TempDir(), "config.yaml"), log: &output{}}
+	r := &reloadable{t: t, file: filepath.Join(t.TempDir(), "config.yaml"), log: &servertest.Output{}}
 	r.write(text(secretA, ""))
 	load := func() (config.Config, error) { return config.Load(r.file) }
 	cfg, err := load()
@@ -74,22 +75,8 @@ func (r *reloadable) post(path, token string) (int, string) {
 		r.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	return do(r.t, req)
-}
-
-func do(t *testing.T, req *http.Request) (int, string) {
-	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: wait.Long}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(body)
+	resp, body := servertest.Do(r.t, req)
+	return resp.StatusCode, body
 }
 
 // A reload puts in force what can change, says what needs a restart, and lets run what runs.
@@ -124,10 +111,10 @@ node: {advertise: media.example}
 	// The limit of viewers and the wait for a stream hold for those who come; the one who plays
 	// stays.
 	base := "http://" + r.Config().HTTP.Listen
-	if resp, body := get(t, base+"/live/plain.flv", ""); resp.StatusCode != http.StatusServiceUnavailable {
+	if resp, body := servertest.Get(t, base+"/live/plain.flv", ""); resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a second viewer: %d %s", resp.StatusCode, body)
 	}
-	if resp, _ := get(t, base+"/live/none.flv", ""); resp.StatusCode != http.StatusNotFound {
+	if resp, _ := servertest.Get(t, base+"/live/none.flv", ""); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("no stream: %d", resp.StatusCode)
 	}
 	if app, _ := r.auth.App("live"); app.Secrets[0] != secretB || app.PublishKbps != 100 {
@@ -245,8 +232,8 @@ func TestDrainAndUndrain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		code, _ := do(t, req)
-		return code
+		resp, _ := servertest.Do(t, req)
+		return resp.StatusCode
 	}
 	publish := func() (status int) {
 		d := ws.Dialer{OnStatusError: func(code int, _ []byte, _ io.Reader) { status = code }}
@@ -265,14 +252,14 @@ func TestDrainAndUndrain(t *testing.T) {
 		if code, body := r.post(path, "operator"); code != http.StatusNoContent {
 			t.Fatal(path, code, body)
 		}
-		if resp, body := get(t, "http://"+r.Config().Admin.Listen+"/readyz", ""); resp.StatusCode != ready || draining != strings.HasPrefix(body, "draining") {
+		if resp, body := servertest.Get(t, "http://"+r.Config().Admin.Listen+"/readyz", ""); resp.StatusCode != ready || draining != strings.HasPrefix(body, "draining") {
 			t.Errorf("%s: readyz %d %s", path, resp.StatusCode, body)
 		}
 		r.write(text(secretA, "relay: {play_wait: 50ms}"))
 		if _, err := r.Reload(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if resp, body := get(t, base+"/live/none.flv", ""); resp.StatusCode != play {
+		if resp, body := servertest.Get(t, base+"/live/none.flv", ""); resp.StatusCode != play {
 			t.Errorf("%s: a player gets %d %s", path, resp.StatusCode, body)
 		}
 		if code := publish(); code != other {

@@ -18,6 +18,7 @@ import (
 	"liverelay/redis/redistest"
 	"liverelay/relay"
 	"liverelay/room"
+	"liverelay/server/servertest"
 	"liverelay/test/wait"
 )
 
@@ -95,7 +96,7 @@ func TestServeRooms(t *testing.T) {
 func testRooms(t *testing.T, redis []string) {
 	cfg := oneApp()
 	cfg.Redis.Addrs = redis
-	log := &output{}
+	log := &servertest.Output{}
 	s := startLogged(t, cfg, log)
 	ann, bob := join(t, s, "ann"), join(t, s, "bob")
 	reply := ann.ask(`{"id":2,"type":"publish","stream":"s1"}`)
@@ -120,7 +121,7 @@ func testRooms(t *testing.T, redis []string) {
 	if !strings.Contains(play, "&start=live") || strings.Count(play, "token=") != 1 {
 		t.Errorf("play from %s", play)
 	}
-	if resp, _ := get(t, strings.Replace(play, "token=", "token=x", 1), ""); resp.StatusCode != http.StatusForbidden {
+	if resp, _ := servertest.Get(t, strings.Replace(play, "token=", "token=x", 1), ""); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a wrong token: %d", resp.StatusCode)
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, play, nil)

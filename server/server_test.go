@@ -1,17 +1,13 @@
 package server
 
 import (
-	"bytes"
-	"io"
-	"net/http"
 	"os"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"liverelay/config"
-	"liverelay/test/wait"
+	"liverelay/server/servertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,11 +28,11 @@ func oneApp() config.Config {
 // start runs a server until the test ends.
 func start(t *testing.T, cfg config.Config) *Server {
 	t.Helper()
-	return startLogged(t, cfg, &output{})
+	return startLogged(t, cfg, &servertest.Output{})
 }
 
 // startLogged does, and keeps what the server logs.
-func startLogged(t *testing.T, cfg config.Config, log *output) *Server {
+func startLogged(t *testing.T, cfg config.Config, log *servertest.Output) *Server {
 	t.Helper()
 	s, err := New(t.Context(), Options{Config: cfg, Version: "test", Log: log})
 	if err != nil {
@@ -47,24 +43,6 @@ func startLogged(t *testing.T, cfg config.Config, log *output) *Server {
 	return s
 }
 
-// output is where a running server logs; read while it does.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // media is the beginning of an FLV file.
 func media(t *testing.T) []byte {
 	t.Helper()
@@ -73,25 +51,4 @@ func media(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return file[:100_000]
-}
-
-// get asks over a connection of its own.
-func get(t *testing.T, url, authorization string) (*http.Response, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", authorization)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: wait.Long}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(body)
 }

@@ -13,6 +13,7 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/socket"
+	"liverelay/server/servertest"
 	"liverelay/test/wait"
 )
 
@@ -115,7 +116,7 @@ func TestToyDoor(t *testing.T) {
 	cfg := oneApp()
 	cfg.Apps[0].Publish, cfg.Apps[0].Play = "open", "open"
 	cfg.Relay.PlayWait = 100 * time.Millisecond
-	s, err := newServer(t.Context(), Options{Config: cfg, Log: &output{}}, append(doors[:len(doors):len(doors)], toyDoor))
+	s, err := newServer(t.Context(), Options{Config: cfg, Log: &servertest.Output{}}, append(doors[:len(doors):len(doors)], toyDoor))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func TestToyDoor(t *testing.T) {
 	s.Start()
 	at := "http://" + s.Config().HTTP.Listen
 	for path, want := range map[string]string{"/live/none.txt": `404 {"error":"no such stream"}`, "/other/s.txt": `403 {"error":"access denied"}`, "/live/../x.txt": `400 {"error":"bad stream name`} {
-		if resp, body := get(t, at+path, ""); !strings.HasPrefix(fmt.Sprint(resp.StatusCode, " ", body), want) {
+		if resp, body := servertest.Get(t, at+path, ""); !strings.HasPrefix(fmt.Sprint(resp.StatusCode, " ", body), want) {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"liverelay/auth"
+	"liverelay/server/servertest"
 	"liverelay/test/wait"
 )
 
@@ -377,7 +378,7 @@ func TestAdminClientMadeFromTheDocument(t *testing.T) {
 
 // An operator is told before the certificate ends, and of a renewal that went wrong.
 func TestMetricsTellWhenTheCertificateEnds(t *testing.T) {
-	certFile, keyFile := certificate(t)
+	certFile, keyFile := servertest.Certificate(t)
 	t.Setenv("LIVERELAY_HTTP_TLS_LISTEN", freeAddr(t))
 	n := start(t, fmt.Sprintf("tls: {cert: %q, key: %q}\n", certFile, keyFile))
 	ends := time.Unix(int64(n.metric("liverelay_tls_certificate_expires_timestamp_seconds")), 0)

@@ -2,17 +2,10 @@ package test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +22,7 @@ import (
 	"liverelay/room"
 	"liverelay/room/backend"
 	"liverelay/room/roomtest"
+	"liverelay/server/servertest"
 )
 
 // snippet returns a block of code of the operations page: what it says has to work.
@@ -58,33 +52,6 @@ func changed(t *testing.T, text string, pairs ...string) string {
 	return text
 }
 
-// certificate makes a self-signed one.
-func certificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
-}
-
 // accepts waits until something listens.
 func accepts(t *testing.T, addr string) {
 	t.Helper()
@@ -103,7 +70,7 @@ func frontNginx(t *testing.T, upstream string) string {
 	if os.Getuid() != 0 {
 		need(t, "nginx") // runs as anybody, too
 	}
-	certFile, keyFile := certificate(t)
+	certFile, keyFile := servertest.Certificate(t)
 	addr, dir := freeAddr(t), t.TempDir()
 	server := changed(t, snippet(t, "nginx"), "listen 443 ssl;", "listen "+addr+" ssl;", "http://127.0.0.1:8080", upstream,
 		"/etc/ssl/live.pem", certFile, "/etc/ssl/live.key", keyFile)
@@ -409,7 +376,7 @@ func TestBehindHAProxy(t *testing.T) {
 // PROXY header of either kind, on every port.
 func TestProbesLeaveNoLine(t *testing.T) {
 	need(t, "haproxy")
-	certFile, keyFile := certificate(t)
+	certFile, keyFile := servertest.Certificate(t)
 	for name, c := range map[string]struct{ trusted, option string }{"plain": {"", ""}, "v1": {"127.0.0.1", "send-proxy"}, "v2": {"127.0.0.1", "send-proxy-v2"}} {
 		t.Run(name, func(t *testing.T) {
 			rtmps, https := freeAddr(t), freeAddr(t)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 
 	"liverelay/auth"
 	"liverelay/config"
+	"liverelay/server/servertest"
 	"liverelay/test/wait"
 )
 
@@ -51,30 +50,12 @@ func oneApp(t *testing.T) auth.App {
 	return auth.App{Name: "live", ID: 1, Secrets: []string{secretA}}
 }
 
-// output is where a running command writes; read while it does.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // runOnce runs a command that ends by itself.
 func runOnce(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wait.Long)
 	defer cancel()
-	var out, errs output
+	var out, errs servertest.Output
 	code = run(ctx, args, &out, &errs)
 	return code, out.String(), errs.String()
 }

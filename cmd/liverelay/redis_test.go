@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"liverelay/redis/redistest"
+	"liverelay/server/servertest"
 	"liverelay/test/wait"
 )
 
@@ -21,7 +22,7 @@ func TestReadyOnceRedisWasRead(t *testing.T) {
 	is := func(code int, begin string) {
 		t.Helper()
 		wait.For(t, begin, func() bool {
-			resp, body := get(t, "http://"+r.address("admin.listen")+"/readyz", "")
+			resp, body := servertest.Get(t, "http://"+r.address("admin.listen")+"/readyz", "")
 			return resp.StatusCode == code && strings.HasPrefix(body, begin) && strings.Count(body, "\n") == 1
 		})
 	}

@@ -2,20 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -27,13 +19,14 @@ import (
 
 	"liverelay/config"
 	"liverelay/relay/flv"
+	"liverelay/server/servertest"
 	"liverelay/test/wait"
 )
 
 // running is a server that a test started by run, as main does.
 type running struct {
 	t              *testing.T
-	stdout, stderr *output
+	stdout, stderr *servertest.Output
 	cancel         context.CancelFunc
 	done           chan int
 }
@@ -45,7 +38,7 @@ func startServer(t *testing.T, args ...string) *running {
 		t.Setenv("LIVERELAY_"+key+"_LISTEN", "127.0.0.1:0")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{t: t, stdout: &output{}, stderr: &output{}, cancel: cancel, done: make(chan int, 1)}
+	r := &running{t: t, stdout: &servertest.Output{}, stderr: &servertest.Output{}, cancel: cancel, done: make(chan int, 1)}
 	go func() { r.done <- run(ctx, args, r.stdout, r.stderr) }()
 	t.Cleanup(func() {
 		if code := r.end(); code != 0 {
@@ -99,27 +92,6 @@ func (r *running) printed(pattern string) string {
 	return s
 }
 
-// get asks over a connection of its own.
-func get(t *testing.T, url, authorization string) (*http.Response, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", authorization)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: wait.Long}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(body)
-}
-
 func TestServeWithoutConfiguration(t *testing.T) {
 	r := startServer(t)
 	for _, pattern := range []string{
@@ -135,13 +107,13 @@ func TestServeWithoutConfiguration(t *testing.T) {
 	}
 	admin := "http://" + r.address("admin.listen")
 	bearer := strings.TrimPrefix(r.printed(`Authorization: Bearer [^']+`), "Authorization: ")
-	if resp, body := get(t, admin+"/api/v1/streams", bearer); resp.StatusCode != 200 || body != `{"streams":[]}`+"\n" {
+	if resp, body := servertest.Get(t, admin+"/api/v1/streams", bearer); resp.StatusCode != 200 || body != `{"streams":[]}`+"\n" {
 		t.Errorf("streams: %d %s", resp.StatusCode, body)
 	}
-	if resp, _ := get(t, admin+"/api/v1/streams", ""); resp.StatusCode != 401 {
+	if resp, _ := servertest.Get(t, admin+"/api/v1/streams", ""); resp.StatusCode != 401 {
 		t.Errorf("streams without the token: %d", resp.StatusCode)
 	}
-	if resp, body := get(t, admin+"/metrics", ""); resp.StatusCode != 200 || !strings.Contains(body, `liverelay_streams{state="live"} 0`) {
+	if resp, body := servertest.Get(t, admin+"/metrics", ""); resp.StatusCode != 200 || !strings.Contains(body, `liverelay_streams{state="live"} 0`) {
 		t.Errorf("metrics: %d", resp.StatusCode)
 	}
 	t.Setenv("LIVERELAY_ADMIN_LISTEN", r.address("admin.listen"))
@@ -150,7 +122,7 @@ func TestServeWithoutConfiguration(t *testing.T) {
 	}
 	public := "http://" + r.address("http.listen")
 	for path, want := range map[string]int{"/": 200, "/nothing": 404, "/live/demo.flv": 403, "/live/demo": 404} {
-		if resp, body := get(t, public+path, ""); resp.StatusCode != want {
+		if resp, body := servertest.Get(t, public+path, ""); resp.StatusCode != want {
 			t.Errorf("%s: %d %s, want %d", path, resp.StatusCode, body, want)
 		}
 	}
@@ -172,7 +144,7 @@ func TestServeConfiguredPrintsNothing(t *testing.T) {
 	if r.stdout.String() != "" {
 		t.Errorf("printed %s", r.stdout)
 	}
-	if resp, _ := get(t, "http://"+r.address("admin.listen")+"/api/v1/streams", "Bearer an-operator"); resp.StatusCode != 200 {
+	if resp, _ := servertest.Get(t, "http://"+r.address("admin.listen")+"/api/v1/streams", "Bearer an-operator"); resp.StatusCode != 200 {
 		t.Errorf("streams: %d", resp.StatusCode)
 	}
 }
@@ -232,7 +204,7 @@ func TestServeDemo(t *testing.T) {
 		t.Error("no keyframe")
 	}
 	bearer := strings.TrimPrefix(r.printed(`Authorization: Bearer [^']+`), "Authorization: ")
-	_, body := get(t, "http://"+r.address("admin.listen")+"/api/v1/streams/live/demo", bearer)
+	_, body := servertest.Get(t, "http://"+r.address("admin.listen")+"/api/v1/streams/live/demo", bearer)
 	for _, part := range []string{`"state":"live"`, `"codec":"avc1","width":640,"height":360`, `"codec":"mp4a"`, `"viewers":1`, `"protocol":"demo"`} {
 		if !strings.Contains(body, part) {
 			t.Errorf("no %s in %s", part, body)
@@ -269,14 +241,14 @@ func TestServeDrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(wait.Long); ; time.Sleep(5 * time.Millisecond) {
-		if resp, body := get(t, admin+"/readyz", ""); resp.StatusCode == 404 && body == "draining\n" {
+		if resp, body := servertest.Get(t, admin+"/readyz", ""); resp.StatusCode == 404 && body == "draining\n" {
 			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("still ready")
 		}
 	}
-	if resp, _ := get(t, admin+"/healthz", ""); resp.StatusCode != 200 {
+	if resp, _ := servertest.Get(t, admin+"/healthz", ""); resp.StatusCode != 200 {
 		t.Errorf("healthz %d while draining", resp.StatusCode)
 	}
 	if conn, err := net.Dial("tcp", public); err == nil {
@@ -310,7 +282,7 @@ func TestServeReloadsOnSIGHUP(t *testing.T) {
 }
 
 func TestServeTLS(t *testing.T) {
-	cert, key := writeCertificate(t)
+	cert, key := servertest.Certificate(t)
 	t.Setenv("LIVERELAY_TLS_CERT", cert)
 	t.Setenv("LIVERELAY_TLS_KEY", key)
 	t.Setenv("LIVERELAY_HTTP_TLS_LISTEN", "127.0.0.1:0")
@@ -330,36 +302,6 @@ func TestServeTLS(t *testing.T) {
 	if code, stdout, _ := runOnce(t, "check"); code != 0 || !strings.Contains(stdout, "tls.cert is good until") {
 		t.Errorf("check: %d %s", code, stdout)
 	}
-}
-
-func writeCertificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "localhost"},
-		DNSNames:     []string{"localhost"},
-		NotAfter:     time.Now().Add(24 * time.Hour),
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
 }
 
 func TestGeneratorLoopHasNoSeam(t *testing.T) {
