@@ -1,12 +1,9 @@
 package relay
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
-
-	"liverelay/relay/flv"
 )
 
 // PublishOptions says who publishes, and how.
@@ -45,94 +42,6 @@ type Publisher struct {
 
 	received uint64 // bytes of media
 	bill     bill
-}
-
-// Write takes one message: its RTMP timestamp in ms (32 bits, as on the wire)
-// and its payload, which belongs to the relay from now on and is changed by nobody else. An
-// error says why the publisher no longer publishes, [ErrRate] that it sends more than its
-// grant permits; the connection should be closed.
-func (p *Publisher) Write(kind flv.Kind, timestamp uint32, payload []byte) error {
-	return p.write(kind, int64(timestamp), payload, nil)
-}
-
-// Buffer returns memory for a payload of n bytes with [Headroom] and [Tailroom], for
-// [Publisher.WriteBuffer]. Its contents are unspecified.
-func (p *Publisher) Buffer(n int) []byte {
-	p.stream.mu.Lock()
-	defer p.stream.mu.Unlock()
-	return p.stream.freelist.buffer(Headroom + n + Tailroom)
-}
-
-// WriteBuffer is Write for a payload that has [Headroom] and [Tailroom] bytes around it, which
-// belong to the relay too.
-func (p *Publisher) WriteBuffer(kind flv.Kind, timestamp uint32, buffer []byte) error {
-	return p.write(kind, int64(timestamp), payloadIn(buffer), buffer)
-}
-
-// ReadTag reads a tag whose payload stands in a buffer for [Publisher.WriteBuffer].
-func (p *Publisher) ReadTag(tags *flv.Reader) (tag flv.Tag, buffer []byte, err error) {
-	tag, err = tags.ReadTagInto(func(n int) []byte {
-		buffer = p.Buffer(n)
-		return payloadIn(buffer)
-	})
-	return tag, buffer, err
-}
-
-// payloadIn is what a buffer has between its headroom and its tailroom.
-func payloadIn(buffer []byte) []byte {
-	end := len(buffer) - Tailroom
-	return buffer[Headroom:end:end]
-}
-
-func (p *Publisher) write(kind flv.Kind, timestamp int64, payload, buffer []byte) error {
-	st := p.stream
-	header := flv.ParseHeader(kind, payload)
-	if kind == flv.Script && header.Packet == flv.Metadata {
-		flv.MakeLive(payload)
-	}
-	now := time.Now()
-	if !p.allowed.take(len(payload), now) {
-		return p.tooFast()
-	}
-	st.mu.Lock()
-	if err := p.ended; err != nil {
-		st.mu.Unlock()
-		return err
-	}
-	p.arrival = now
-	p.received += uint64(len(payload))
-	m := st.freelist.message()
-	m.Kind, m.Payload, m.Header, m.buffer, m.arrived = kind, payload, header, buffer, clock(now)
-	written := false
-	if p.lane != nil {
-		written = st.keepLocked(p, m, uint32(timestamp), now)
-	} else {
-		written = st.appendLocked(m, timestamp, now)
-	}
-	if written && !st.announced && m.isMedia() {
-		st.announceLocked()
-	}
-	if p.idle {
-		p.setIdleLocked(false)
-	}
-	st.mu.Unlock()
-	if written {
-		st.fanOut(p.turn)
-	}
-	return nil
-}
-
-// Spend counts n bytes against the grant's limit that the door received and does not write.
-// It fails where a Write would.
-func (p *Publisher) Spend(n int) error {
-	if !p.allowed.take(n, time.Now()) {
-		return p.tooFast()
-	}
-	return nil
-}
-
-func (p *Publisher) tooFast() error {
-	return fmt.Errorf("%w: more than %d kbit/s", ErrRate, p.allowed.kbps)
 }
 
 // Grant is what the publisher was permitted.

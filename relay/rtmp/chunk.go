@@ -1,9 +1,13 @@
 package rtmp
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/yutopp/go-rtmp/message"
+
+	"liverelay/relay"
+	"liverelay/relay/flv"
 )
 
 // Message is one RTMP message (RTMP 1.0 §6): what is left when the chunks are gone.
@@ -38,6 +42,30 @@ const (
 
 // headerSize is the size of the message header by chunk type (§5.3.1.2).
 var headerSize = [4]int{11, 7, 3, 0}
+
+// encode makes a message's chunks, the same for every player: full header,
+// absolute time, fixed chunk stream ids, message stream id 1.
+func encode(m *relay.Message, timestamp uint32, chunkSize int) []byte {
+	kind := typeOf(m.Kind)
+	if m.Kind == flv.Script && bytes.HasPrefix(m.Payload, onMetaData) {
+		// A newcomer gets it in the middle of the stream. ffmpeg takes it for a
+		// subtitle track, and waits for more of it, at any other time than 0.
+		timestamp = 0
+	}
+	n := len(m.Payload)
+	if header := chunkHeader(timestamp); n <= chunkSize {
+		if b := m.Place(header, 0); b != nil {
+			appendChunkHeader(b[:0:header], mediaCSID(kind), kind, streamID, timestamp, n)
+			return b
+		}
+	}
+	dst := make([]byte, 0, chunked(timestamp, n, chunkSize))
+	return appendChunks(dst, mediaCSID(kind), kind, streamID, timestamp, m.Payload, chunkSize)
+}
+
+var onMetaData = []byte("\x02\x00\x0aonMetaData")
+
+func typeOf(k flv.Kind) message.TypeID { return message.TypeID(k) } // FLV took its tag types from RTMP
 
 // mediaCSID is the fixed chunk stream id of a media message.
 func mediaCSID(t message.TypeID) byte {

@@ -5,11 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/yutopp/go-rtmp/message"
 
+	"liverelay/relay"
 	"liverelay/relay/flv"
 )
 
@@ -278,4 +282,113 @@ func connectResult(request map[string]any) (properties, info map[string]any) {
 		"description":    "Connection succeeded.",
 		"objectEncoding": 0,
 	}
+}
+
+// command answers one command. What is not known is not answered: clients ask
+// for all sorts of things and go on without.
+func (s *session) command(c command) error {
+	if (s.phase == phaseConnect) != (c.name == "connect") {
+		switch c.name {
+		case "connect":
+			return violation("connect twice")
+		case "publish", "play":
+			return s.refuse(c.name, fmt.Errorf("%w: %s before connect", errOrder, c.name))
+		}
+		return violation("%.32q before connect", c.name)
+	}
+	o := s.output()
+	switch c.name {
+	case "connect":
+		return s.connect(c)
+	case "createStream":
+		// Always the same: players share bytes that name it, and one
+		// connection has one stream.
+		o.command(0, "_result", c.transaction, nil, streamID)
+	case "releaseStream", "_checkbw":
+		o.command(0, "_result", c.transaction, nil, nil)
+	case "getStreamLength":
+		o.command(0, "_result", c.transaction, nil, 0) // live
+	case "FCPublish":
+		o.command(0, "_result", c.transaction, nil, nil)
+		o.command(0, "onFCPublish", 0, nil, notice(codePublishStart, c))
+	case "FCSubscribe":
+		o.command(0, "onFCSubscribe", 0, nil, notice(codePlayStart, c))
+	case "publish":
+		return s.publish(c)
+	case "play":
+		return s.play(c)
+	case "FCUnpublish":
+		o.command(0, "onFCUnpublish", 0, nil, notice(codeUnpublish, c))
+		s.unpublish(o)
+	case "closeStream", "deleteStream":
+		s.unpublish(o)
+	}
+	return s.write(o)
+}
+
+// notice is the information object of the FC commands.
+func notice(code string, c command) map[string]any {
+	name, _, _ := strings.Cut(c.text(1), "?")
+	return map[string]any{"level": levelStatus, "code": code, "description": name}
+}
+
+// connect answers connect (§7.2.1.1).
+func (s *session) connect(c command) error {
+	request := c.object(0)
+	app, _ := request["app"].(string)
+	tcURL, _ := request["tcUrl"].(string)
+	agent, _ := request["flashVer"].(string)
+	s.agent = relay.UserAgent(agent)
+	_, urlQuery, _ := strings.Cut(tcURL, "?")
+	s.app, s.appQuery, _ = strings.Cut(app, "?")
+	s.query = parseQuery(urlQuery, s.appQuery)
+
+	o := s.output()
+	o.chunkSize = defaultChunkSize
+	if strings.Trim(s.app, "/ ") == "" {
+		o.command(0, "_error", c.transaction, nil,
+			map[string]any{"level": levelError, "code": codeRejected, "description": "no application named: want rtmp://host/app/stream"})
+		_ = s.write(o)
+		return violation("connect without an app")
+	}
+	o.control(&message.WinAckSize{Size: ackWindow})
+	o.control(&message.SetPeerBandwidth{Size: ackWindow, Limit: message.LimitTypeDynamic})
+	o.control(&message.SetChunkSize{ChunkSize: uint32(s.server.ChunkSize)})
+	s.form = announced(request)
+	properties, info := connectResult(request)
+	o.command(0, "_result", c.transaction, properties, info)
+	s.enter(phaseCommand, s.server.CommandTimeout)
+	return s.write(o)
+}
+
+// target says which stream publish or play means. The token may be in the stream's
+// name, in the app or in tcUrl; the more special wins. Encoders with one field
+// for all send an empty name and app "app/stream"; those that cut an address at its
+// last slash may do so within the query, and send its end for the name.
+func (s *session) target(name string) (relay.Name, url.Values, error) {
+	name, query, _ := strings.Cut(name, "?")
+	if _, err := relay.ParseName(s.app, ""); err == nil && s.appQuery != "" && name != "" {
+		query, name = s.appQuery+"/"+name, ""
+	}
+	q := relay.ParseQuery(query)
+	for key, v := range s.query {
+		if _, ok := q[key]; !ok {
+			q[key] = v
+		}
+	}
+	n, err := relay.ParseName(s.app, name)
+	if err != nil {
+		// Without the name: an ill-formed one may hold a token.
+		err = fmt.Errorf("%w: app of %d bytes, stream of %d bytes", relay.ErrBadName, len(s.app), len(name))
+	}
+	return n, q, err
+}
+
+// parseQuery decodes queries; a later one wins.
+func parseQuery(queries ...string) url.Values {
+	all := url.Values{}
+	for _, query := range queries {
+		maps.Copy(all, relay.ParseQuery(query))
+	}
+	return all
 }

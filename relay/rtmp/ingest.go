@@ -9,7 +9,6 @@ import (
 
 	"liverelay/relay"
 	"liverelay/relay/door"
-	"liverelay/relay/flv"
 )
 
 // ingest is a session's publication. It is owned by run.
@@ -96,46 +95,6 @@ func (s *session) unpublish(o *output) {
 	o.status(levelStatus, codeUnpublish, "unpublished "+s.ingest.name.String())
 	s.ingest = nil
 	s.enter(phaseUnpublished, s.server.CommandTimeout)
-}
-
-// media takes audio, video, data and aggregates of them.
-func (s *session) media(m Message) error {
-	switch s.phase {
-	case phasePublish:
-	case phaseUnpublished:
-		return nil // still under way when it ended
-	default:
-		switch m.Type {
-		case message.TypeIDDataMessageAMF0, message.TypeIDDataMessageAMF3:
-			return nil
-		}
-		return violation("media before publish")
-	}
-	if buffer := s.chunks.buffer; buffer != nil && (m.Type == message.TypeIDAudioMessage || m.Type == message.TypeIDVideoMessage) {
-		return s.ingest.publisher.WriteBuffer(flv.Kind(m.Type), m.Timestamp, buffer)
-	}
-	return s.deliver(m)
-}
-
-func (s *session) deliver(m Message) error {
-	switch m.Type {
-	case message.TypeIDAudioMessage:
-		return s.ingest.publisher.Write(flv.Audio, m.Timestamp, m.Payload)
-	case message.TypeIDVideoMessage:
-		return s.ingest.publisher.Write(flv.Video, m.Timestamp, m.Payload)
-	case message.TypeIDDataMessageAMF0, message.TypeIDDataMessageAMF3:
-		payload, err := dataPayload(m)
-		if err != nil {
-			return err
-		}
-		if len(payload) == 0 {
-			return s.ingest.publisher.Spend(len(m.Payload))
-		}
-		return s.ingest.publisher.Write(flv.Script, m.Timestamp, payload)
-	case message.TypeIDAggregateMessage:
-		return splitAggregate(m, s.deliver)
-	}
-	return nil
 }
 
 // dataPayload is what is passed on of a data message (§7.1.2): what @setDataFrame

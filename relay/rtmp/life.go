@@ -61,3 +61,54 @@ func (p *player) life() door.Life {
 	}
 	return l
 }
+
+// refuse ends the session with a status for publish or play.
+func (s *session) refuse(action string, err error) error {
+	return &refusal{action, err}
+}
+
+// refusal is an error that the peer is told.
+type refusal struct {
+	action string
+	err    error
+}
+
+func (r *refusal) Error() string { return r.action + ": " + r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// farewell tells the peer why, if there is anything to tell, and gives it a
+// moment to read it: closing with unread bytes would reset the connection.
+func (s *session) farewell(err error, publishing bool) {
+	o := s.output()
+	if s.phase < phaseCommand {
+		o.chunkSize = defaultChunkSize
+	}
+	row := outcomeOf(err)
+	code := ""
+	var r *refusal
+	switch {
+	case errors.As(err, &r) && r.action == "play":
+		code = row.play
+	case r != nil, publishing:
+		code = row.publish
+	}
+	if code == "" {
+		return
+	}
+	level := levelError
+	if code == codeUnpublish {
+		level = levelStatus
+	}
+	o.status(level, code, row.Text)
+	if s.write(o) != nil {
+		return
+	}
+	closeWrite(s.conn)
+	_ = s.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+	s.chunks.borrow()
+	for {
+		if _, err := s.conn.Read(s.chunks.buf); err != nil {
+			return
+		}
+	}
+}

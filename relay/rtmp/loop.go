@@ -1,7 +1,6 @@
 package rtmp
 
 import (
-	"io"
 	"runtime"
 
 	"liverelay/relay"
@@ -76,35 +75,4 @@ func (s *session) serveAlone() error {
 		l, _ := s.loop()
 		return l != nil
 	})
-}
-
-// moveEvery is after how many messages a publisher's session looks whether it is in its place.
-const moveEvery = 64
-
-// messages handles one message after the other, until a publication begins or ends, or misplaced
-// says that the rest is better handled elsewhere.
-func (s *session) messages(misplaced func() bool) error {
-	publishing := s.phase == phasePublish
-	for publishing == (s.phase == phasePublish) {
-		if publishing && s.handled >= moveEvery {
-			if s.handled = 0; misplaced() {
-				return nil
-			}
-		}
-		m, err := s.chunks.next()
-		if err != nil {
-			if err == io.EOF {
-				return s.left()
-			}
-			return err
-		}
-		if s.phase != phasePublish && s.chunks.received-s.began > s.phase.bytes() {
-			return errFlood
-		}
-		s.handled++
-		if err := s.handle(m); err != nil {
-			return err
-		}
-	}
-	return nil
 }

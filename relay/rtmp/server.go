@@ -7,7 +7,6 @@
 package rtmp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,11 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/yutopp/go-rtmp/message"
-
 	"liverelay/relay"
 	"liverelay/relay/door"
-	"liverelay/relay/flv"
 	"liverelay/relay/socket"
 )
 
@@ -104,30 +100,6 @@ func (s *Server) init() {
 		s.members = map[member]struct{}{}
 	})
 }
-
-// encode makes a message's chunks, the same for every player: full header,
-// absolute time, fixed chunk stream ids, message stream id 1.
-func encode(m *relay.Message, timestamp uint32, chunkSize int) []byte {
-	kind := typeOf(m.Kind)
-	if m.Kind == flv.Script && bytes.HasPrefix(m.Payload, onMetaData) {
-		// A newcomer gets it in the middle of the stream. ffmpeg takes it for a
-		// subtitle track, and waits for more of it, at any other time than 0.
-		timestamp = 0
-	}
-	n := len(m.Payload)
-	if header := chunkHeader(timestamp); n <= chunkSize {
-		if b := m.Place(header, 0); b != nil {
-			appendChunkHeader(b[:0:header], mediaCSID(kind), kind, streamID, timestamp, n)
-			return b
-		}
-	}
-	dst := make([]byte, 0, chunked(timestamp, n, chunkSize))
-	return appendChunks(dst, mediaCSID(kind), kind, streamID, timestamp, m.Payload, chunkSize)
-}
-
-var onMetaData = []byte("\x02\x00\x0aonMetaData")
-
-func typeOf(k flv.Kind) message.TypeID { return message.TypeID(k) } // FLV took its tag types from RTMP
 
 // Serve accepts connections until the listener or the server is closed. It returns
 // nil after Close.

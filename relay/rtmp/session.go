@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -260,6 +258,37 @@ func (s *session) shutdown() { s.end(nil, relay.ErrClosed) }
 
 func (s *session) abort() { _ = s.conn.Close() }
 
+// moveEvery is after how many messages a publisher's session looks whether it is in its place.
+const moveEvery = 64
+
+// messages handles one message after the other, until a publication begins or ends, or misplaced
+// says that the rest is better handled elsewhere.
+func (s *session) messages(misplaced func() bool) error {
+	publishing := s.phase == phasePublish
+	for publishing == (s.phase == phasePublish) {
+		if publishing && s.handled >= moveEvery {
+			if s.handled = 0; misplaced() {
+				return nil
+			}
+		}
+		m, err := s.chunks.next()
+		if err != nil {
+			if err == io.EOF {
+				return s.left()
+			}
+			return err
+		}
+		if s.phase != phasePublish && s.chunks.received-s.began > s.phase.bytes() {
+			return errFlood
+		}
+		s.handled++
+		if err := s.handle(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // handle does what one message asks for.
 func (s *session) handle(m Message) error {
 	switch m.Type {
@@ -282,6 +311,46 @@ func (s *session) handle(m Message) error {
 	return nil // shared objects and what nobody knows
 }
 
+// media takes audio, video, data and aggregates of them.
+func (s *session) media(m Message) error {
+	switch s.phase {
+	case phasePublish:
+	case phaseUnpublished:
+		return nil // still under way when it ended
+	default:
+		switch m.Type {
+		case message.TypeIDDataMessageAMF0, message.TypeIDDataMessageAMF3:
+			return nil
+		}
+		return violation("media before publish")
+	}
+	if buffer := s.chunks.buffer; buffer != nil && (m.Type == message.TypeIDAudioMessage || m.Type == message.TypeIDVideoMessage) {
+		return s.ingest.publisher.WriteBuffer(flv.Kind(m.Type), m.Timestamp, buffer)
+	}
+	return s.deliver(m)
+}
+
+func (s *session) deliver(m Message) error {
+	switch m.Type {
+	case message.TypeIDAudioMessage:
+		return s.ingest.publisher.Write(flv.Audio, m.Timestamp, m.Payload)
+	case message.TypeIDVideoMessage:
+		return s.ingest.publisher.Write(flv.Video, m.Timestamp, m.Payload)
+	case message.TypeIDDataMessageAMF0, message.TypeIDDataMessageAMF3:
+		payload, err := dataPayload(m)
+		if err != nil {
+			return err
+		}
+		if len(payload) == 0 {
+			return s.ingest.publisher.Spend(len(m.Payload))
+		}
+		return s.ingest.publisher.Write(flv.Script, m.Timestamp, payload)
+	case message.TypeIDAggregateMessage:
+		return splitAggregate(m, s.deliver)
+	}
+	return nil
+}
+
 func (s *session) userControl(m Message) error {
 	event, value, err := userControl(m.Payload)
 	if err != nil {
@@ -296,164 +365,4 @@ func (s *session) userControl(m Message) error {
 		s.heartbeat.Answered = true
 	}
 	return nil
-}
-
-// command answers one command. What is not known is not answered: clients ask
-// for all sorts of things and go on without.
-func (s *session) command(c command) error {
-	if (s.phase == phaseConnect) != (c.name == "connect") {
-		switch c.name {
-		case "connect":
-			return violation("connect twice")
-		case "publish", "play":
-			return s.refuse(c.name, fmt.Errorf("%w: %s before connect", errOrder, c.name))
-		}
-		return violation("%.32q before connect", c.name)
-	}
-	o := s.output()
-	switch c.name {
-	case "connect":
-		return s.connect(c)
-	case "createStream":
-		// Always the same: players share bytes that name it, and one
-		// connection has one stream.
-		o.command(0, "_result", c.transaction, nil, streamID)
-	case "releaseStream", "_checkbw":
-		o.command(0, "_result", c.transaction, nil, nil)
-	case "getStreamLength":
-		o.command(0, "_result", c.transaction, nil, 0) // live
-	case "FCPublish":
-		o.command(0, "_result", c.transaction, nil, nil)
-		o.command(0, "onFCPublish", 0, nil, notice(codePublishStart, c))
-	case "FCSubscribe":
-		o.command(0, "onFCSubscribe", 0, nil, notice(codePlayStart, c))
-	case "publish":
-		return s.publish(c)
-	case "play":
-		return s.play(c)
-	case "FCUnpublish":
-		o.command(0, "onFCUnpublish", 0, nil, notice(codeUnpublish, c))
-		s.unpublish(o)
-	case "closeStream", "deleteStream":
-		s.unpublish(o)
-	}
-	return s.write(o)
-}
-
-// notice is the information object of the FC commands.
-func notice(code string, c command) map[string]any {
-	name, _, _ := strings.Cut(c.text(1), "?")
-	return map[string]any{"level": levelStatus, "code": code, "description": name}
-}
-
-// connect answers connect (§7.2.1.1).
-func (s *session) connect(c command) error {
-	request := c.object(0)
-	app, _ := request["app"].(string)
-	tcURL, _ := request["tcUrl"].(string)
-	agent, _ := request["flashVer"].(string)
-	s.agent = relay.UserAgent(agent)
-	_, urlQuery, _ := strings.Cut(tcURL, "?")
-	s.app, s.appQuery, _ = strings.Cut(app, "?")
-	s.query = parseQuery(urlQuery, s.appQuery)
-
-	o := s.output()
-	o.chunkSize = defaultChunkSize
-	if strings.Trim(s.app, "/ ") == "" {
-		o.command(0, "_error", c.transaction, nil,
-			map[string]any{"level": levelError, "code": codeRejected, "description": "no application named: want rtmp://host/app/stream"})
-		_ = s.write(o)
-		return violation("connect without an app")
-	}
-	o.control(&message.WinAckSize{Size: ackWindow})
-	o.control(&message.SetPeerBandwidth{Size: ackWindow, Limit: message.LimitTypeDynamic})
-	o.control(&message.SetChunkSize{ChunkSize: uint32(s.server.ChunkSize)})
-	s.form = announced(request)
-	properties, info := connectResult(request)
-	o.command(0, "_result", c.transaction, properties, info)
-	s.enter(phaseCommand, s.server.CommandTimeout)
-	return s.write(o)
-}
-
-// target says which stream publish or play means. The token may be in the stream's
-// name, in the app or in tcUrl; the more special wins. Encoders with one field
-// for all send an empty name and app "app/stream"; those that cut an address at its
-// last slash may do so within the query, and send its end for the name.
-func (s *session) target(name string) (relay.Name, url.Values, error) {
-	name, query, _ := strings.Cut(name, "?")
-	if _, err := relay.ParseName(s.app, ""); err == nil && s.appQuery != "" && name != "" {
-		query, name = s.appQuery+"/"+name, ""
-	}
-	q := relay.ParseQuery(query)
-	for key, v := range s.query {
-		if _, ok := q[key]; !ok {
-			q[key] = v
-		}
-	}
-	n, err := relay.ParseName(s.app, name)
-	if err != nil {
-		// Without the name: an ill-formed one may hold a token.
-		err = fmt.Errorf("%w: app of %d bytes, stream of %d bytes", relay.ErrBadName, len(s.app), len(name))
-	}
-	return n, q, err
-}
-
-// parseQuery decodes queries; a later one wins.
-func parseQuery(queries ...string) url.Values {
-	all := url.Values{}
-	for _, query := range queries {
-		maps.Copy(all, relay.ParseQuery(query))
-	}
-	return all
-}
-
-// refuse ends the session with a status for publish or play.
-func (s *session) refuse(action string, err error) error {
-	return &refusal{action, err}
-}
-
-// refusal is an error that the peer is told.
-type refusal struct {
-	action string
-	err    error
-}
-
-func (r *refusal) Error() string { return r.action + ": " + r.err.Error() }
-func (r *refusal) Unwrap() error { return r.err }
-
-// farewell tells the peer why, if there is anything to tell, and gives it a
-// moment to read it: closing with unread bytes would reset the connection.
-func (s *session) farewell(err error, publishing bool) {
-	o := s.output()
-	if s.phase < phaseCommand {
-		o.chunkSize = defaultChunkSize
-	}
-	row := outcomeOf(err)
-	code := ""
-	var r *refusal
-	switch {
-	case errors.As(err, &r) && r.action == "play":
-		code = row.play
-	case r != nil, publishing:
-		code = row.publish
-	}
-	if code == "" {
-		return
-	}
-	level := levelError
-	if code == codeUnpublish {
-		level = levelStatus
-	}
-	o.status(level, code, row.Text)
-	if s.write(o) != nil {
-		return
-	}
-	closeWrite(s.conn)
-	_ = s.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
-	s.chunks.borrow()
-	for {
-		if _, err := s.conn.Read(s.chunks.buf); err != nil {
-			return
-		}
-	}
 }
