@@ -18,6 +18,7 @@ import (
 
 	"liverelay/auth"
 	"liverelay/config"
+	"liverelay/server/servertest"
 	"liverelay/support"
 	"liverelay/test/wait"
 )
@@ -204,7 +205,7 @@ func testWire(t *testing.T, s *Server) {
 	}
 	openPlay(t, s)
 	var players struct{ Players []struct{ ID string } }
-	_, body := get(t, "http://"+s.Config().Admin.Listen+"/api/v1/players", "Bearer operator")
+	_, body := servertest.Get(t, "http://"+s.Config().Admin.Listen+"/api/v1/players", "Bearer operator")
 	if err := json.Unmarshal([]byte(body), &players); err != nil || len(players.Players) != 1 {
 		t.Fatal(body)
 	}

@@ -75,7 +75,12 @@ func (r *reloadable) post(path, token string) (int, string) {
 		r.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	resp, body := servertest.Do(r.t, req)
+	return do(r.t, req)
+}
+
+func do(t *testing.T, req *http.Request) (int, string) {
+	t.Helper()
+	resp, body := servertest.Do(t, req)
 	return resp.StatusCode, body
 }
 
@@ -232,8 +237,8 @@ func TestDrainAndUndrain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, _ := servertest.Do(t, req)
-		return resp.StatusCode
+		code, _ := do(t, req)
+		return code
 	}
 	publish := func() (status int) {
 		d := ws.Dialer{OnStatusError: func(code int, _ []byte, _ io.Reader) { status = code }}
