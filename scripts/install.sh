@@ -11,7 +11,7 @@ node=22.20.0 # where the system's is too old
 
 # program or file to look for | Debian packages | what needs it
 needs='
-gcc|gcc libc6-dev|the race detector
+gcc|gcc libc6-dev|the race detector; a Redis with a clock of its own
 ffmpeg|ffmpeg|publishing and playing with a real client
 ffprobe|ffmpeg|comparing what arrives
 ip|iproute2|a publisher whose network is cut
@@ -21,6 +21,7 @@ nginx|nginx|a proxy in front; pushing to and pulling from another server
 /usr/lib/nginx/modules/ngx_rtmp_module.so|libnginx-mod-rtmp|pushing to and pulling from another server
 /usr/lib/nginx/modules/ngx_stream_module.so|libnginx-mod-stream|RTMP through nginx, in front of several nodes
 haproxy|haproxy|a load balancer in front, and its health checks
+systemd-analyze|systemd|verifying the systemd unit
 promtool|prometheus|checking metrics as Prometheus reads them
 chromium|chromium|pages and web players in a real browser
 /usr/share/fonts/truetype/wqy/wqy-zenhei.ttc|fonts-wqy-zenhei|Chinese in screenshots of the pages

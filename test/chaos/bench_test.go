@@ -48,9 +48,17 @@ const (
 	redisCluster
 )
 
-// start runs three nodes and HAProxy, and lets everybody come: publishers to the first node, all
-// others where HAProxy sends them.
+// start runs a service, and lets everybody come: publishers to the first node, all others where
+// HAProxy sends them.
 func start(t testing.TB, k kind) *bench {
+	t.Helper()
+	b := serve(t, k)
+	b.populate()
+	return b
+}
+
+// serve runs three nodes and HAProxy.
+func serve(t testing.TB, k kind) *bench {
 	t.Helper()
 	b := &bench{t: t}
 	switch k {
@@ -76,7 +84,6 @@ func start(t testing.TB, k kind) *bench {
 	b.front = startFront(t, b.nodes)
 	b.encoders = wire(t, b.front.publish, nil)
 	t.Cleanup(b.stop)
-	b.populate()
 	return b
 }
 
@@ -167,13 +174,20 @@ func at(t testing.TB, address, host string) string {
 // view starts a player by HAProxy.
 func (b *bench) view(user string, stream int, proto string) *viewer {
 	b.t.Helper()
-	grant := auth.NewGrant("live", streamName(stream), auth.ActionPlay, time.Hour)
+	site := auth.Site{RTMP: "rtmp://" + b.front.rtmp, HTTP: "http://" + b.front.http}
+	return watch(user, stream, sign(b.t, site, proto, auth.ActionPlay, user, streamName(stream)))
+}
+
+// sign makes an address as the app's backend does.
+func sign(t testing.TB, site auth.Site, proto, action, user, stream string) string {
+	t.Helper()
+	grant := auth.NewGrant("live", stream, action, time.Hour)
 	grant.User = user
-	address, err := auth.Site{RTMP: "rtmp://" + b.front.rtmp, HTTP: "http://" + b.front.http}.URL(proto, grant, appSecret)
+	address, err := site.URL(proto, grant, appSecret)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return watch(user, stream, address)
+	return address
 }
 
 // flowing waits until every player has a frame from after a moment, of its publisher's newest
