@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -582,6 +583,29 @@ func TestSecondNodeOfAnID(t *testing.T) {
 	wait.For(t, "it is refused", func() bool { return second.Stats().Refused["same_id"] > 0 })
 	cast(t, nodes[0], "u")
 	view(t, nodes[1]).sees(10)
+}
+
+// A node that says an address where nobody is: one line, a gauge, and all others go on.
+func TestAdvertisedAddressThatIsNotReached(t *testing.T) {
+	d := cluster.NewMemory()
+	lost := cluster.Info{ID: "lost", Boot: "x", Address: "127.0.0.1:1", State: cluster.Ready}
+	if _, err := d.Register(wait.Context(t), lost, wait.Long); err != nil {
+		t.Fatal(err)
+	}
+	a, b := startNode(t, "a", d, nil), startNode(t, "b", d, nil)
+	for _, n := range []*node{a, b} {
+		wait.For(t, n.id+" has one link, and lacks one", func() bool {
+			s := n.Stats()
+			return s.Peers == 1 && s.Missing == 1
+		})
+	}
+	cast(t, a, "u")
+	view(t, b).sees(50)
+	const line = `msg="node is not reached" node=lost`
+	wait.For(t, "a says so", func() bool { return strings.Contains(a.log.String(), line) })
+	if n := strings.Count(a.log.String(), line); n != 1 {
+		t.Errorf("%d lines", n)
+	}
 }
 
 func TestSecretIsRotated(t *testing.T) {
