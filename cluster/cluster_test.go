@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -477,6 +478,69 @@ func TestWithoutTheDirectoryEverythingGoesOn(t *testing.T) {
 	v.sees(30)
 	view(t, nodes[0]).sees(30)
 	wait.For(t, "a says that the directory is away", func() bool { return nodes[0].Stats().Away })
+}
+
+// slowDirectory renews slowly, and says when.
+type slowDirectory struct {
+	cluster.Directory
+	renewing chan struct{} // closed in the first renewal
+	once     *sync.Once
+	ended    chan struct{} // closed by the test: the publisher has ended
+	busy     *atomic.Bool
+	between  *atomic.Bool // a release came in the middle of a renewal
+}
+
+func (s slowDirectory) Renew(ctx context.Context, held []cluster.Claim, ttl time.Duration) ([]cluster.Claim, error) {
+	if len(held) > 0 {
+		s.once.Do(func() {
+			s.busy.Store(true)
+			close(s.renewing)
+			<-s.ended
+			time.Sleep(100 * time.Millisecond) // a release would come now
+			s.busy.Store(false)
+		})
+	}
+	return s.Directory.Renew(ctx, held, ttl)
+}
+
+func (s slowDirectory) Release(ctx context.Context, c cluster.Claim) error {
+	if s.busy.Load() {
+		s.between.Store(true)
+	}
+	return s.Directory.Release(ctx, c)
+}
+
+// What is renewed while its publisher ends is released after it: else the directory keeps it.
+func TestReleaseIsNotUndoneByARenewal(t *testing.T) {
+	d := slowDirectory{cluster.NewMemory(), make(chan struct{}), new(sync.Once), make(chan struct{}), new(atomic.Bool), new(atomic.Bool)}
+	n := startNode(t, "a", d, nil)
+	c := cast(t, n, "u")
+	<-d.renewing
+	c.over(true)
+	close(d.ended)
+	wait.For(t, "the directory does not have it", func() bool {
+		_, ok, err := d.Lookup(wait.Context(t), demo)
+		return err == nil && !ok
+	})
+	if d.between.Load() {
+		t.Error("released in the middle of a renewal, which claims it again")
+	}
+}
+
+// A node that stops gives up what is published there, in whatever order it ends.
+func TestStoppedNodeLeavesNothingInTheDirectory(t *testing.T) {
+	d := cluster.NewMemory()
+	n := startNode(t, "a", d, nil)
+	cast(t, n, "u")
+	wait.For(t, "the directory has it", func() bool {
+		_, ok, _ := d.Lookup(wait.Context(t), demo)
+		return ok
+	})
+	n.close()
+	_, ok, _ := d.Lookup(wait.Context(t), demo)
+	if nodes, _ := d.Nodes(wait.Context(t)); ok || len(nodes) > 0 {
+		t.Errorf("left: a claim %v, nodes %v", ok, nodes)
+	}
 }
 
 func TestNearCopyComesBeforeAFarOrigin(t *testing.T) {

@@ -59,6 +59,8 @@ type Node struct {
 
 	counters
 
+	claiming sync.RWMutex // held while claims are renewed, and shared while one is released; before mu
+
 	mu       sync.Mutex
 	edges    map[relay.Name]*edge
 	claims   map[relay.Name]*claim // of the publishers here
@@ -127,18 +129,19 @@ func (n *Node) Close(ctx context.Context) error {
 		n.running.Wait()
 		close(over)
 	}()
-	leave, cancel := context.WithTimeout(ctx, askTimeout)
+	var err error
+	select {
+	case <-over: // nothing renews any more what is released now
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
 	for _, c := range n.held() {
 		_ = n.cfg.Directory.Release(leave, c) // else it runs out
 	}
 	_ = n.cfg.Directory.Leave(leave, n.cfg.Info)
-	select {
-	case <-over:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return err
 }
 
 // SetDraining says whether the node takes new work.

@@ -111,7 +111,9 @@ func (n *Node) release(name relay.Name) {
 	}
 	released := c.Claim
 	n.spawn(func() {
-		ctx, cancel := context.WithTimeout(n.ctx, askTimeout)
+		n.claiming.RLock() // a renewal that knows nothing of it would claim it again
+		defer n.claiming.RUnlock()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(n.ctx), askTimeout)
 		defer cancel()
 		_ = n.cfg.Directory.Release(ctx, released) // else it runs out
 	})
@@ -155,6 +157,8 @@ func (n *Node) held() []Claim {
 
 // renew tells the directory again what is published here.
 func (n *Node) renew() {
+	n.claiming.Lock()
+	defer n.claiming.Unlock()
 	n.mu.Lock()
 	var held []Claim
 	var unknown []*claim

@@ -164,7 +164,10 @@ func (b *bench) measure(f failure) row {
 		}
 		p := b.publishers[v.stream]
 		if session, began := p.latest(); session > before[p] {
-			r.back = append(r.back, v.firstOf(session).Sub(began))
+			late := v.firstOf(session).Sub(began)
+			if r.back = append(r.back, late); late > time.Second {
+				b.t.Logf("player %s at %s has %s %v after its publisher is back (%v)", v.user, where[v.user], streamName(v.stream), late, p.said())
+			}
 		}
 	}
 	for _, room := range b.rooms {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -112,4 +113,11 @@ func (p *publisher) began(session uint32) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.sessions[session-1]
+}
+
+// said returns why its sessions ended.
+func (p *publisher) said() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.errors)
 }
