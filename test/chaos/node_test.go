@@ -39,14 +39,19 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// given are the addresses that freeAddr has returned.
+var given sync.Map
+
 // freeAddr returns an address that nobody listens on, below the range that connections take their
 // ports from: a process may be started there again.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
+		if _, given := given.LoadOrStore(addr, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
 			_ = l.Close()
 			return addr
 		}

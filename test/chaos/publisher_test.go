@@ -73,8 +73,10 @@ func (p *publisher) session() error {
 	p.sessions = append(p.sessions, time.Now())
 	number := uint32(len(p.sessions))
 	p.mu.Unlock()
-	if err := c.Write(flv.Video, 0, []byte{0x17, 0, 0, 0, 0, 1, 0x42, 0, 0x1e, 1}); err != nil {
-		return err
+	for kind, header := range map[flv.Kind][]byte{flv.Video: {0x17, 0, 0, 0, 0, 1, 0x42, 0, 0x1e, 1}, flv.Audio: {0xaf, 0, 0x12, 0x10}} {
+		if err := c.Write(kind, 0, header); err != nil {
+			return err
+		}
 	}
 	tick := time.NewTicker(frameTime)
 	defer tick.Stop()
@@ -87,7 +89,11 @@ func (p *publisher) session() error {
 		}
 		frame = binary.BigEndian.AppendUint32(frame, number)
 		frame = binary.BigEndian.AppendUint32(frame, i)
-		if err := c.Write(flv.Video, uint32(time.Since(begun).Milliseconds()), frame[:frameBytes]); err != nil {
+		at := uint32(time.Since(begun).Milliseconds())
+		if err := c.Write(flv.Video, at, frame[:frameBytes]); err != nil {
+			return err
+		}
+		if err := c.Write(flv.Audio, at, []byte{0xaf, 1, 0x21, 0x10}); err != nil { // a sound a picture
 			return err
 		}
 		select {
