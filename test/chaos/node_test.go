@@ -123,6 +123,7 @@ http: {listen: %q}
 admin: {listen: %q, token: %q}
 cluster: {listen: %q, advertise: %q, secret: %q, linger: 1s}
 proxy_protocol: {trusted: [127.0.0.1]}
+webrtc: {listen: ""}
 log: {level: debug}
 %s
 `, appSecret, id, listens["rtmp"], listens["http"], listens["admin"], adminToken, listens["cluster"], n.peers.Addr(), clusterSecret, redis)
