@@ -78,6 +78,7 @@ type Server struct {
 	audit   auditLog
 	history history
 	scrape  http.Handler // of /metrics
+	readers atomic.Int32 // of the event stream
 	wrong   throttle
 	done    chan struct{} // closed when it closes
 	close   func()

@@ -48,6 +48,7 @@ type fake struct {
 	kicked  []string
 	failing error
 	bundled BundleWish
+	members []room.MemberDetail
 	*auth.Memory
 }
 
@@ -133,10 +134,19 @@ func (f *fake) Rooms() []room.Overview { return slices.Clone(f.rooms) }
 func (f *fake) Detail(app, name string) (room.Detail, bool, error) {
 	for _, r := range f.rooms {
 		if r.App == app && r.Room == name {
-			return room.Detail{App: r.App, Room: r.Room, Members: []room.MemberDetail{{User: "u"}}}, true, f.failing
+			return room.Detail{App: r.App, Room: r.Room, Members: []room.MemberDetail{{User: "u"}, {User: "w"}}}, true, f.failing
 		}
 	}
 	return room.Detail{}, false, f.failing
+}
+
+func (f *fake) Here(_ context.Context, app, name string) (room.Detail, bool) {
+	for _, r := range f.rooms {
+		if r.App == app && r.Room == name && f.members != nil {
+			return room.Detail{App: r.App, Room: r.Room, Seq: r.Seq, Sessions: r.Sessions, Members: f.members, Streams: []room.StreamDetail{}, Extra: []room.ExtraDetail{}}, true
+		}
+	}
+	return room.Detail{}, false
 }
 
 func (f *fake) there(key room.Key) error {

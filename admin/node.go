@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"liverelay/room"
 )
 
 // Readiness is whether a load balancer may send new work to a node.
@@ -126,9 +128,18 @@ func (s *Server) listApps(ctx context.Context, q *Page) (*appsReply, error) {
 			apps[i].Kbps += st.Kbps
 		}
 	}
-	for _, r := range s.cfg.Rooms.Rooms() {
-		if i, ok := byName[r.App]; ok {
+	rooms, away := everywhere[[]room.Overview](ctx, s, Query{What: "rooms"})
+	counted := map[room.Key]bool{} // each node that has something in a room has it
+	for _, r := range slices.Concat(rooms...) {
+		key := room.Key{App: r.App, Room: r.Room}
+		if i, ok := byName[r.App]; ok && !counted[key] {
+			counted[key] = true
 			apps[i].Rooms++
+		}
+	}
+	for _, node := range away {
+		if !slices.Contains(missing, node) {
+			missing = append(missing, node)
 		}
 	}
 	slices.SortFunc(apps, func(a, b App) int { return strings.Compare(a.App, b.App) })

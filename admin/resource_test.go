@@ -4,15 +4,19 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"liverelay/auth"
 	"liverelay/relay"
+	"liverelay/room"
 )
 
 func TestStreamsAreFilteredSortedAndPaged(t *testing.T) {
@@ -341,11 +345,13 @@ func TestCloseEndsEventStreams(t *testing.T) {
 // twoNodes are each other's peers.
 type twoNodes struct {
 	other *Server
-	away  bool
+	away  atomic.Bool
 }
 
+func (p *twoNodes) gone(yes bool) { p.away.Store(yes) }
+
 func (p *twoNodes) Ask(ctx context.Context, q Query) ([]Answer, []string) {
-	if p.away {
+	if p.away.Load() {
 		return nil, []string{"n2"}
 	}
 	answer, err := p.other.Answer(ctx, q)
@@ -357,6 +363,96 @@ func (p *twoNodes) Ask(ctx context.Context, q Query) ([]Answer, []string) {
 		return nil, []string{"n2"}
 	}
 	return []Answer{{"n2", body}}, nil
+}
+
+// TestEventsOfAllNodes: a reader at one node hears of all, goes on where it was, and is told who does not answer.
+func TestEventsOfAllNodes(t *testing.T) {
+	cfg := newFake().config(&syncBuffer{})
+	cfg.Node, cfg.Events = "n2", NewEvents("n2")
+	other, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := &twoNodes{other: other}
+	c := start(t, newFake(), func(cfg *Config) { cfg.Peers = peers })
+	here, there := c.server.cfg.Events, cfg.Events
+	there.Tell(Event{Type: "publish", App: "live", Stream: "before"})
+	here.Tell(Event{Type: "publish", App: "live", Stream: "b2"})
+	next, stop := c.listen("", testTokens["viewer"], "")
+	here.Tell(Event{Type: "play", App: "live", Stream: "here"})
+	if id, _, data := next(); !strings.Contains(data, `"stream":"here"`) || !strings.Contains(id, "n1:2") {
+		t.Errorf("%s %s", id, data)
+	}
+	last := ""
+	for i := range 3 { // the first may come before the other node was asked
+		time.Sleep(eventsPoll)
+		there.Tell(Event{Type: "play", App: "live", Stream: "there", Detail: strconv.Itoa(i)})
+	}
+	for detail := ""; detail != "2"; {
+		id, _, data := next()
+		var e Event
+		if err := json.Unmarshal([]byte(data), &e); err != nil || e.Node != "n2" || e.Stream != "there" {
+			t.Fatalf("%s %s", id, data)
+		}
+		last, detail = id, e.Detail
+	}
+	peers.gone(true)
+	if _, kind, data := next(); kind != "missing" || data != `{"missing":["n2"]}` {
+		t.Errorf("%s %s", kind, data)
+	}
+	peers.gone(false)
+	if _, kind, data := next(); kind != "missing" || data != `{}` {
+		t.Errorf("%s %s", kind, data)
+	}
+	stop()
+	there.Tell(Event{Type: "play", App: "live", Stream: "meanwhile"})
+	here.Tell(Event{Type: "play", App: "live", Stream: "meanwhile"})
+	again, stop := c.listen("", testTokens["viewer"], last)
+	got := map[string]string{}
+	for range 2 {
+		_, _, data := again()
+		var e Event
+		if err := json.Unmarshal([]byte(data), &e); err != nil {
+			t.Fatal(err, data)
+		}
+		got[e.Node] = e.Stream
+	}
+	stop()
+	if got["n1"] != "meanwhile" || got["n2"] != "meanwhile" {
+		t.Errorf("after %s came %v", last, got)
+	}
+
+	// As a list, page by page: all of both, each once, in the order of their time.
+	var all []Event
+	after, pages := "0", 0
+	for ; after != "" && pages < 20; pages++ {
+		status, body, _ := c.ask("GET", "/api/v1/events?limit=2&app=live&after="+after, testTokens["viewer"], nil, acceptJSON)
+		var list EventList
+		if err := json.Unmarshal([]byte(body), &list); err != nil || status != 200 || len(list.Missing) > 0 {
+			t.Fatalf("%d %s", status, body)
+		}
+		all, after = append(all, list.Events...), list.Next
+	}
+	if len(all) != 8 || !slices.IsSortedFunc(all, func(a, b Event) int { return a.Time.Compare(b.Time) }) {
+		t.Errorf("%d events on %d pages", len(all), pages)
+	}
+	peers.gone(true)
+	_, body, _ := c.ask("GET", "/api/v1/events", testTokens["viewer"], nil, acceptJSON)
+	if !strings.Contains(body, `"missing":["n2"]`) {
+		t.Errorf("nobody is missing: %s", body)
+	}
+}
+
+// TestReadersOfEventsAreBounded: one more than may listen is told so.
+func TestReadersOfEventsAreBounded(t *testing.T) {
+	c := start(t, newFake(), nil)
+	c.server.readers.Store(maxReaders)
+	if status, _, _ := c.ask("GET", "/api/v1/events", testTokens["viewer"], nil, nil); status != 503 {
+		t.Errorf("%d", status)
+	}
+	c.server.readers.Store(maxReaders - 1)
+	_, stop := c.listen("", testTokens["viewer"], "")
+	stop()
 }
 
 // TestEveryNodeAnswersForTheService: what another node has is listed and kicked from here, and who
@@ -403,7 +499,7 @@ func TestEveryNodeAnswersForTheService(t *testing.T) {
 	if len(nodes.Nodes) != 2 || nodes.Nodes[1].ID != "n2" || nodes.Nodes[1].Players != 6 {
 		t.Errorf("nodes %+v", nodes)
 	}
-	peers.away = true
+	peers.gone(true)
 	c.get("/api/v1/nodes", &nodes)
 	if len(nodes.Nodes) != 1 || !slices.Equal(nodes.Missing, []string{"n2"}) {
 		t.Errorf("nodes %+v", nodes)
@@ -447,6 +543,56 @@ func TestRoomsWithoutTheirStore(t *testing.T) {
 		if status, body, _ := c.ask(method, "/api/v1/rooms/live/r1", testTokens["operator"], nil, nil); status != 503 || strings.Contains(body, "planted") {
 			t.Errorf("%s: %d %s", method, status, body)
 		}
+	}
+}
+
+// TestRoomIsShownAsAllNodesKnowIt: of each member what its own node knows, and while the store is away the newest copy.
+func TestRoomIsShownAsAllNodesKnowIt(t *testing.T) {
+	far := newFake()
+	far.members = []room.MemberDetail{{User: "u"}, {User: "w", Connected: true, Remote: "192.0.2.2:2", Reports: []room.Report{{Stream: "s", Action: "play"}}}}
+	far.rooms[0].Seq, far.rooms[0].Sessions = 9, 4
+	cfg := far.config(&syncBuffer{})
+	cfg.Node = "n2"
+	other, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := &twoNodes{other: other}
+	near := newFake()
+	near.members = []room.MemberDetail{{User: "u", Connected: true, Remote: "192.0.2.1:1"}, {User: "w"}}
+	c := start(t, near, func(cfg *Config) { cfg.Peers = peers })
+	for _, failing := range []error{nil, errors.New("the store is away")} {
+		near.failing = failing
+		status, body, _ := c.ask("GET", "/api/v1/rooms/live/r1", testTokens["viewer"], nil, nil)
+		var d RoomDetail
+		if err := json.Unmarshal([]byte(body), &d); err != nil || status != 200 || d.Sessions != 5 || len(d.Members) != 2 {
+			t.Fatalf("%v: %d %s", failing, status, body)
+		}
+		if u, w := d.Members[0], d.Members[1]; !u.Connected || u.Remote != "192.0.2.1:1" || !w.Connected || w.Remote != "192.0.2.2:2" || len(w.Reports) != 1 {
+			t.Errorf("%v: %s", failing, body)
+		}
+		if failing != nil && d.Seq != 9 {
+			t.Errorf("not the newest copy: %s", body)
+		}
+	}
+	near.members = nil // it has nothing in the room: the other node answers
+	if status, body, _ := c.ask("GET", "/api/v1/rooms/live/r1", testTokens["viewer"], nil, nil); status != 200 || !strings.Contains(body, `"seq":9`) {
+		t.Errorf("%d %s", status, body)
+	}
+	peers.gone(true)
+	if status, _, _ := c.ask("GET", "/api/v1/rooms/live/r1", testTokens["viewer"], nil, nil); status != 503 {
+		t.Errorf("nobody knows it: %d", status)
+	}
+	near.failing = nil
+	if _, body, _ := c.ask("GET", "/api/v1/rooms/live/r1", testTokens["viewer"], nil, nil); !strings.Contains(body, `"missing":["n2"]`) {
+		t.Errorf("nobody is missing: %s", body)
+	}
+	// Rooms that both have are counted once.
+	peers.gone(false)
+	var apps AppList
+	c.get("/api/v1/apps", &apps)
+	if apps.Apps[0].Rooms != 1 {
+		t.Errorf("%+v", apps.Apps[0])
 	}
 }
 

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -14,8 +15,9 @@ import (
 
 // Rooms is what the API wants of the rooms.
 type Rooms interface {
-	Rooms() []room.Overview // that this node has in use
-	Detail(app, room string) (room.Detail, bool, error)
+	Rooms() []room.Overview                                         // that this node has in use
+	Detail(app, room string) (room.Detail, bool, error)             // as the store has it
+	Here(ctx context.Context, app, room string) (room.Detail, bool) // as this node knows it, with its own members' connections
 	FindUsers(key room.Key, users []string) ([]room.Presence, error)
 	Kick(key room.Key, users []string, text string) error
 	CloseRoom(key room.Key, text string, quiet bool) error
@@ -52,10 +54,22 @@ type RoomList struct {
 
 type roomsReply struct{ Body RoomList }
 
-type roomReply struct{ Body room.Detail }
+// RoomDetail is one room, as all nodes know it.
+type RoomDetail struct {
+	room.Detail
+	Missing []string `json:"missing,omitempty" doc:"Nodes that did not answer: what only they know is not here"`
+}
+
+type roomReply struct{ Body RoomDetail }
 
 func (s *Server) rooms() {
 	s.answers["rooms"] = func(context.Context, Query) any { return s.cfg.Rooms.Rooms() }
+	s.answers["room"] = func(ctx context.Context, q Query) any {
+		if detail, ok := s.cfg.Rooms.Here(ctx, q.App, q.ID); ok {
+			return []room.Detail{detail}
+		}
+		return []room.Detail{}
+	}
 	register(s, operation{
 		method: http.MethodGet, path: "rooms", id: "list-rooms", tag: "rooms",
 		summary: "List rooms", description: "Rooms that are in use on any node.",
@@ -126,14 +140,43 @@ func (s *Server) getRoom(ctx context.Context, n *RoomName) (*roomReply, error) {
 	if err := permit(ctx, n.App); err != nil {
 		return nil, err
 	}
+	// The store first; where it is away or has lost the room, the newest copy of a node. What only the members' nodes know is
+	// theirs.
 	detail, there, err := s.cfg.Rooms.Detail(n.App, n.Room)
+	all, missing := everywhere[[]room.Detail](ctx, s, Query{What: "room", App: n.App, ID: n.Room})
+	copies := slices.Concat(all...)
+	if (err != nil || !there) && len(copies) > 0 {
+		detail = slices.MaxFunc(copies, func(a, b room.Detail) int { return cmp.Compare(a.Seq, b.Seq) })
+		there, err = true, nil
+	}
 	if err == nil && !there {
 		err = room.ErrNoRoom
 	}
 	if err := roomError(err); err != nil {
 		return nil, err
 	}
-	return &roomReply{detail}, nil
+	detail.Sessions = 0
+	for i := range copies {
+		detail.Sessions += copies[i].Sessions
+		addMembers(&detail, &copies[i])
+	}
+	return &roomReply{RoomDetail{detail, missing}}, nil
+}
+
+// addMembers takes over what a copy's node knows of its own members.
+func addMembers(to, from *room.Detail) {
+	own := map[string]*room.MemberDetail{}
+	for i := range from.Members {
+		if m := &from.Members[i]; m.Connected || m.Remote != "" || len(m.Reports) > 0 {
+			own[m.User] = m
+		}
+	}
+	for i := range to.Members {
+		m := &to.Members[i]
+		if of := own[m.User]; of != nil && (of.Connected || !m.Connected) {
+			m.Connected, m.Remote, m.Reports = of.Connected, of.Remote, of.Reports
+		}
+	}
 }
 
 // RoomClose names the room to close.

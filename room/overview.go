@@ -1,13 +1,17 @@
 package room
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"sort"
 	"time"
 )
 
-const maxReports = 128 // streams per session whose reports are kept
+const (
+	maxReports = 128 // streams per session whose reports are kept
+	maxLooks   = 256 // at one room, that wait
+)
 
 // reportKey is one component of one client.
 type reportKey struct {
@@ -150,6 +154,40 @@ func (s *Service) Detail(app, room string) (Detail, bool, error) {
 		return nil
 	}})
 	return d, found, err
+}
+
+// Here is what this node knows of a room without asking the store: the copy that it keeps while it has
+// something in it, and its own sessions. false: it has nothing in it.
+func (s *Service) Here(ctx context.Context, app, room string) (Detail, bool) {
+	r := s.loaded(Key{app, room})
+	if r == nil {
+		return Detail{}, false
+	}
+	seen := make(chan *Detail, 1)
+	r.mu.Lock()
+	if r.inbox.closed || len(r.inbox.looks) >= maxLooks {
+		r.mu.Unlock()
+		return Detail{}, false
+	}
+	r.inbox.looks = append(r.inbox.looks, func() {
+		if !r.copy.st.exists() {
+			seen <- nil
+			return
+		}
+		d := r.detail(r.copy.st)
+		seen <- &d
+	})
+	r.startLocked()
+	r.mu.Unlock()
+	select {
+	case d := <-seen:
+		if d != nil {
+			return *d, true
+		}
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return Detail{}, false
 }
 
 func (r *Room) detail(st *state) Detail {

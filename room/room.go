@@ -82,6 +82,7 @@ type told struct {
 // inbox is what waits for run.
 type inbox struct {
 	queue   []command
+	looks   []func() // at the copy, as it is: without the store
 	notices []Notice
 	running bool
 	closed  bool
@@ -189,9 +190,11 @@ func (r *Room) run() {
 		}
 		notices := r.inbox.notices
 		r.inbox.notices = nil
+		looks := r.inbox.looks
+		r.inbox.looks = nil
 		stale := r.inbox.stale
 		r.inbox.stale = false
-		if n == 0 && len(notices) == 0 && !stale {
+		if n == 0 && len(notices) == 0 && len(looks) == 0 && !stale {
 			r.inbox.running = false
 			if r.idleLocked() {
 				r.inbox.closed = true
@@ -208,6 +211,9 @@ func (r *Room) run() {
 		}
 		for _, n := range notices {
 			r.hear(n)
+		}
+		for _, look := range looks {
+			look()
 		}
 		for ok := true; ok && (len(batch) > 0 || !r.copy.loaded || r.copy.assertOwn); {
 			batch, ok = r.process(batch)

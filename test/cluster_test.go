@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -402,4 +403,102 @@ func TestClusterBehindNginx(t *testing.T) {
 		}
 	}
 	goOn(t, players)
+}
+
+// shown is what an operator sees at one node.
+type shown struct {
+	nodes   struct{ Nodes []struct{ ID string } }
+	streams struct {
+		Streams []struct {
+			Stream, Node string
+			Viewers      int
+			Carriers     []struct{ Node string }
+		}
+	}
+	players struct{ Players []struct{ User, Node string } }
+	rooms   struct{ Rooms []struct{ Room string } }
+	bans    struct{ Bans []struct{ User string } }
+	room    struct {
+		Sessions int
+		Members  []struct {
+			User      string
+			Connected bool
+			Remote    string
+		}
+		Missing []string
+	}
+}
+
+func (n *node) shows() (s shown) {
+	n.api("GET", "/api/v1/nodes", &s.nodes)
+	n.api("GET", "/api/v1/streams?app=live", &s.streams)
+	n.api("GET", "/api/v1/players?user=eve", &s.players)
+	n.api("GET", "/api/v1/rooms", &s.rooms)
+	n.api("GET", "/api/v1/bans", &s.bans)
+	n.api("GET", "/api/v1/rooms/live/call", &s.room)
+	return s
+}
+
+// whole says whether it is all that there is: a stream at the first node, its player at the second, ann there and bob here.
+func (s *shown) whole() bool {
+	return len(s.nodes.Nodes) == 3 && len(s.streams.Streams) == 1 && s.streams.Streams[0].Node == "n1" && len(s.streams.Streams[0].Carriers) == 2 &&
+		len(s.players.Players) == 1 && s.players.Players[0].Node == "n2" && len(s.rooms.Rooms) == 1 && len(s.bans.Bans) == 1 &&
+		s.room.Sessions == 2 && len(s.room.Members) == 2 && s.room.Members[0].Connected && s.room.Members[1].Connected && s.room.Members[0].Remote != "" &&
+		s.room.Members[1].Remote != ""
+}
+
+// TestClusterAdminIsTrueForTheService: each node shows all, also what it has no part in, while Redis is there and while it is away; events of
+// all reach a reader at any; who does not answer is named.
+func TestClusterAdminIsTrueForTheService(t *testing.T) {
+	redis := redistest.Start(t)
+	nodes := startCluster(t, redis, 3)
+	join(t, nodes[0], "ann")
+	join(t, nodes[1], "bob")
+	pushing(t, nodes[0].pushURL("cam"))
+	pull(t, nodes[1].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv", "--user", "eve")).awaitTags(20)
+	if status, answer := nodes[2].send("bans", map[string]any{"app": "live", "user": "mallory"}); status != 201 {
+		t.Fatal(status, answer)
+	}
+	all := func(when string) {
+		t.Helper()
+		for i, n := range nodes {
+			var last shown
+			defer func() {
+				if t.Failed() {
+					t.Logf("n%d %s: %+v", i+1, when, last)
+				}
+			}()
+			n.await("the whole service "+when, func() bool { last = n.shows(); return last.whole() })
+		}
+	}
+	all("with Redis")
+	redis.Down()
+	for _, n := range nodes {
+		n.await("Redis is away", func() bool { return n.metric("liverelay_redis_up") == 0 })
+	}
+	all("without Redis")
+
+	request, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+nodes[2].admin+"/api/v1/events?type=publish", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+adminToken)
+	reply, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	var events buffer
+	go func() {
+		_, _ = io.Copy(&events, reply.Body) // until the test ends
+	}()
+	time.Sleep(time.Second) // it has asked the others once
+	pushing(t, nodes[0].pushURL("other"))
+	nodes[2].await("the event of another node", func() bool {
+		return strings.Contains(events.String(), `"type":"publish","node":"n1","app":"live","stream":"other"`)
+	})
+	nodes[1].kill()
+	nodes[2].await("the name of who is missing", func() bool {
+		return strings.Contains(events.String(), `{"missing":["n2"]}`) && slices.Equal(nodes[2].shows().room.Missing, []string{"n2"})
+	})
 }
