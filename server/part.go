@@ -7,9 +7,12 @@ import (
 	"net/http"
 	"sync"
 
+	"liverelay/relay"
 	"liverelay/relay/door"
+	"liverelay/relay/flv"
 	"liverelay/relay/httpflv"
 	"liverelay/relay/rtmp"
+	"liverelay/relay/transcode"
 	"liverelay/relay/webrtc"
 	"liverelay/web"
 )
@@ -159,5 +162,42 @@ func (s *Server) closeParts(ctx context.Context) {
 			})
 		}
 		ending.Wait()
+	}
+}
+
+// bridge is what turns audio into another codec for the relay; nil: the program has no codecs.
+func bridge() relay.NewTranscoder {
+	if !transcode.BuiltIn {
+		return nil
+	}
+	return func(from relay.Track, to flv.Codec) (relay.Transcoder, error) {
+		coder, err := transcode.New(from.Codec, from.Config, to)
+		if err != nil {
+			return nil, err
+		}
+		return transcoder{coder}, nil
+	}
+}
+
+// transcoder joins a coder, which knows no relay, to one.
+type transcoder struct{ *transcode.Coder }
+
+// Audio implements [relay.Transcoder].
+func (t transcoder) Audio(dts int64, payload []byte) ([]relay.AudioMessage, error) {
+	frames, err := t.Coder.Audio(dts, payload)
+	if len(frames) == 0 {
+		return nil, err
+	}
+	messages := make([]relay.AudioMessage, len(frames))
+	for i, f := range frames {
+		messages[i] = relay.AudioMessage(f)
+	}
+	return messages, err
+}
+
+// tellBridge says at the start what a program without codecs does not do.
+func (s *Server) tellBridge() {
+	if !transcode.BuiltIn {
+		s.log.Warn("sound is not bridged: built without codecs (tag notranscode), so Opus stays Opus and AAC stays AAC")
 	}
 }

@@ -121,6 +121,7 @@ func newServer(ctx context.Context, o Options, doors []func(*Server) part) (*Ser
 	s.helper = &helper{server: s, tail: support.NewTail(keptLog), since: time.Now()}
 	s.log, s.reloader.level = newLog(cfg.Log, io.MultiWriter(s.helper.tail, o.Log))
 	s.cfg.Store(&cfg)
+	s.tellBridge()
 	s.events = admin.NewEvents(cfg.Node.ID)
 	err := s.build(doors)
 	if err == nil {
@@ -208,6 +209,7 @@ func relayConfig(cfg *config.Config) relay.Config {
 		RingMemory:       ringMemory(cfg),
 		ViewersPerStream: cfg.Limits.ViewersPerStream,
 		ViewersPerApp:    cfg.Limits.ViewersPerApp,
+		Transcode:        bridge(),
 	}
 }
 
