@@ -3,7 +3,8 @@ export PATH := $(CURDIR)/bin/node/node_modules/.bin:$(PATH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LINT    := v2.15.0
 # VERSION says what git knows. go itself would ask git too, and fail where the checkout is another user's.
-GO_BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+# TAGS: notranscode leaves out the audio codecs, one of which is under the LGPL.
+GO_BUILD = CGO_ENABLED=0 go build -tags "$(TAGS)" -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 
 .PHONY: help run build test bench lint demo sdk web pages clean
 .NOTPARALLEL: # pages before the binary that carries them

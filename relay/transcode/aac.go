@@ -18,8 +18,8 @@ import (
 // aacFrame is the samples of a frame of AAC-LC.
 const aacFrame = aac.FrameSize
 
-// aacHole is how late (ms) a frame of AAC must be for frames to be missing. Nothing loses single ones,
-// and what phones call the time trembles.
+// aacHole is how late (ms) a frame of AAC must be for frames to be missing. Nothing loses single
+// ones, and what phones call the time trembles.
 const aacHole = 80
 
 // aacDecoder reads AAC-LC, mono and stereo.

@@ -4,9 +4,9 @@ package transcode
 
 import "math"
 
-// clock says when samples are to be heard. Samples are counted; what says the time are the DTS of the
-// packets they came in, which are rounded, tremble, and are made by another clock than the samples:
-// so the count follows them slowly, and leaps only where they do.
+// clock says when samples are to be heard. Samples are counted; what says the time are the DTS of
+// the packets they came in, which are rounded, tremble, and are made by another clock than the
+// samples: so the count follows them slowly, and leaps only where they do.
 type clock struct {
 	rate    float64 // samples a ms
 	anchors []anchor

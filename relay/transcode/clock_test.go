@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// For hours the clock says what the packets say, though their clock and their samples' are not the same.
+// For hours the clock says what the packets say, though their clock and their samples' are not the
+// same.
 func TestClockFollowsForHours(t *testing.T) {
 	for _, drift := range []float64{-300e-6, 0, 50e-6, 300e-6} {
 		c := clock{rate: codedRate / 1000}

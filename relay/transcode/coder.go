@@ -14,7 +14,8 @@ import (
 // BuiltIn says whether the codecs are in this program.
 const BuiltIn = true
 
-// codedRate is that of everything made: Opus knows no other (RFC 6716 §2), and AAC takes it as it comes.
+// codedRate is that of everything made: Opus knows no other (RFC 6716 §2), and AAC takes it as it
+// comes.
 const codedRate = 48000
 
 const (
@@ -24,7 +25,8 @@ const (
 	maxEarly  = 60   // ms that samples may be ahead of their time before some are left out
 )
 
-// decoder reads one codec. Samples are interleaved, between -1 and 1, and its own until the next call.
+// decoder reads one codec. Samples are interleaved, between -1 and 1, and its own until the next
+// call.
 type decoder interface {
 	decode(packet []byte) ([]float32, error)
 	conceal() []float32 // what stands for a packet that is missing, as long as the last
@@ -82,10 +84,10 @@ func known(c flv.Codec) bool { return c == flv.CodecAAC || c == flv.CodecOpus }
 // Close frees what it holds.
 func (c *Coder) Close() { c.from, c.into, c.told, c.resampler = nil, nil, nil, nil }
 
-// Audio takes the body of one FLV audio tag and returns what can be made of all so far. Audio that is
-// in the codec already comes as it is. Packets that cannot be decoded are concealed, as missing ones
-// are; many in a row are an error, [ErrGarbage], as is a codec or configuration that is not read,
-// [ErrUnsupported]. Then the Coder is at its end.
+// Audio takes the body of one FLV audio tag and returns what can be made of all so far. Audio that
+// is in the codec already comes as it is. Packets that cannot be decoded are concealed, as missing
+// ones are; many in a row are an error, [ErrGarbage], as is a codec or configuration that is not
+// read, [ErrUnsupported]. Then the Coder is at its end.
 func (c *Coder) Audio(dts int64, payload []byte) ([]Frame, error) {
 	h := flv.ParseHeader(flv.Audio, payload)
 	c.made = nil

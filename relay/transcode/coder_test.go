@@ -56,8 +56,8 @@ type message struct {
 	payload []byte
 }
 
-// published encodes samples as a publisher does whose clock begins at dts: what is heard at dts is the
-// first sample.
+// published encodes samples as a publisher does whose clock begins at dts: what is heard at dts is
+// the first sample.
 func published(t testing.TB, codec flv.Codec, samples []float32, rate, channels int, dts int64) []message {
 	t.Helper()
 	var e encoder
@@ -137,7 +137,8 @@ func heard(t testing.TB, frames []Frame) (samples []float32, channels int, dts i
 	return samples, channels, dts
 }
 
-// snr compares got, whose first sample stands lag samples behind want's, in dB, leaving out the ends.
+// snr compares got, whose first sample stands lag samples behind want's, in dB, leaving out the
+// ends.
 func snr(want, got []float32, channels, lag, stride int) float64 {
 	var signal, noise float64
 	for i := 4800; i < len(got)/channels-4800; i += stride {
@@ -163,8 +164,8 @@ func bestLag(want, got []float32, channels, guess int) (lag int, db float64) {
 	return lag, snr(want, got, channels, lag, 1)
 }
 
-// What is made sounds like what came, and says when it is to be heard: within a millisecond, which is
-// what DTS can say.
+// What is made sounds like what came, and says when it is to be heard: within a millisecond, which
+// is what DTS can say.
 func TestSoundAndTimeAreKept(t *testing.T) {
 	const begin = 5000 // ms
 	for _, c := range []struct {
@@ -218,7 +219,8 @@ func media(frames []Frame) (all []Frame) {
 	return all
 }
 
-// onTime checks that frames come at even steps from one DTS to another, with no hole and no turn back.
+// onTime checks that frames come at even steps from one DTS to another, with no hole and no turn
+// back.
 func onTime(t *testing.T, frames []Frame, from, to int64, step float64) {
 	t.Helper()
 	if len(frames) == 0 {
@@ -297,8 +299,8 @@ func TestTooMuchAudio(t *testing.T) {
 	}
 }
 
-// A configuration that is repeated changes nothing; another one begins anew, and only where the number
-// of channels is another, players are told.
+// A configuration that is repeated changes nothing; another one begins anew, and only where the
+// number of channels is another, players are told.
 func TestConfigurationChanges(t *testing.T) {
 	stereo := published(t, flv.CodecAAC, chords(48000, 48000, 2), 48000, 2, 1000)
 	slower := published(t, flv.CodecAAC, chords(44100, 44100, 2), 44100, 2, 2000)

@@ -118,8 +118,8 @@ func (e *opusEncoder) size() int { return opusFrame }
 
 func (e *opusEncoder) delay() int { return e.opus.Lookahead() }
 
-// header is the identification header (RFC 7845 §5.1) behind E-RTMP's, with nothing to skip: the DTS
-// say it.
+// header is the identification header (RFC 7845 §5.1) behind E-RTMP's, with nothing to skip: the
+// DTS say it.
 func (e *opusEncoder) header() []byte {
 	return append([]byte("\x90OpusOpusHead\x01"), byte(e.channels), 0, 0, 0x80, 0xbb, 0, 0, 0, 0, 0)
 }

@@ -63,8 +63,8 @@ func weights(taps int, fraction, cutoff float64) []float32 {
 	return out
 }
 
-// resample takes interleaved samples and returns those that can be made so far; they are its own until
-// the next call.
+// resample takes interleaved samples and returns those that can be made so far; they are its own
+// until the next call.
 func (r *resampler) resample(samples []float32) []float32 {
 	r.in = append(r.in, samples...)
 	have := len(r.in) / r.channels

@@ -31,8 +31,8 @@ func resampled(in []float32, from, to, channels int) []float32 {
 	return out
 }
 
-// decibels is the power of samples that f returns for each of the first channel but the ends, against
-// that of the tone.
+// decibels is the power of samples that f returns for each of the first channel but the ends,
+// against that of the tone.
 func decibels(x []float32, channels int, f func(i int, s float64) float64) float64 {
 	n, power := 0, 0.0
 	for i := 2000; i < len(x)/channels-2000; i++ {

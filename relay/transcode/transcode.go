@@ -2,12 +2,12 @@
 // them only: RTMP and FLV players on one side, WebRTC on the other.
 //
 // A [Coder] takes the bodies of FLV audio tags, legacy or enhanced (E-RTMP v2), and gives such: AAC
-// under its legacy id, Opus by FourCC. It knows no stream and no socket. What it makes says when it is
-// to be heard: the delays of the codecs are subtracted, and the clock follows the input's, so that
-// neither lip-sync drifts nor the length of a stream matters.
+// under its legacy id, Opus by FourCC. It knows no stream and no socket. What it makes says when it
+// is to be heard: the delays of the codecs are subtracted, and the clock follows the input's, so
+// that neither lip-sync drifts nor the length of a stream matters.
 //
-// The codecs are pure Go, and this package is their only importer. One of them, go-aac, is under the
-// LGPL 2.1 or later, which asks something of who ships a program in closed form: the build tag
+// The codecs are pure Go, and this package is their only importer. One of them, go-aac, is under
+// the LGPL 2.1 or later, which asks something of who ships a program in closed form: the build tag
 // notranscode leaves both out, and [New] then says so.
 package transcode
 
