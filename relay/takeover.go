@@ -45,6 +45,23 @@ func (st *Stream) succeedLocked(p *Publisher) succession {
 	return inPlace
 }
 
+// MayPublish says whether [Relay.Publish] would succeed now, with [ErrBusy] if not: for a door whose
+// publisher has still to connect.
+func (r *Relay) MayPublish(n Name, g Grant) error {
+	r.mu.Lock()
+	st := r.streams[n]
+	r.mu.Unlock()
+	if st == nil {
+		return nil
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.succeedLocked(&Publisher{options: PublishOptions{Grant: g}}) == refused {
+		return ErrBusy
+	}
+	return nil
+}
+
 // publishLocked makes p the stream's publisher, in place of another if it may. It returns p's
 // stream: st, or a new one of the same name. The caller holds relay.mu too.
 func (st *Stream) publishLocked(p *Publisher, now time.Time) (*Stream, error) {

@@ -17,9 +17,11 @@ const (
 type offer struct {
 	text       string
 	ufrag, pwd string
-	active     bool // DTLS: it says that it is the client, or leaves that to us
-	h264, opus bool // that we can send to a viewer, or take from a publisher
-	sections   int  // audio and video
+	active     bool   // DTLS: it says that it is the client, or leaves that to us
+	h264, opus bool   // that we can send to a viewer, or take from a publisher
+	video      bool   // there is video, whatever its codec
+	fmtp       string // of that H.264
+	sections   int    // audio and video
 }
 
 // readOffer reads an offer; publish: of one who will send. What it cannot use, but that does no
@@ -55,8 +57,11 @@ func readOffer(body []byte, publish bool) (offer, error) {
 		if !flows(m.Attributes, publish) {
 			continue
 		}
+		o.video = o.video || kind == "video"
 		for _, c := range readCodecs(m.Attributes) {
-			o.h264 = o.h264 || kind == "video" && c.h264()
+			if kind == "video" && c.h264() && !o.h264 {
+				o.h264, o.fmtp = true, c.fmtp
+			}
 			o.opus = o.opus || kind == "audio" && c.name == "opus/48000/2"
 		}
 	}

@@ -91,11 +91,7 @@ func (p *player) open(ctx context.Context, o offer) (answer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	k, err := viewing()
-	if err != nil {
-		return "", err
-	}
-	pc, err := p.server.newPeer(k, o, p.remote.Addr())
+	pc, err := p.server.newPeer(p.server.viewing, o, p.remote.Addr())
 	if err != nil {
 		return "", err
 	}

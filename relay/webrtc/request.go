@@ -210,7 +210,7 @@ func (s *Server) post(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	var one *session
 	var answer string
 	if t.action == relay.ActionPublish {
-		err = errNoCodec
+		one, answer, err = s.publish(ctx, access, grant, o)
 	} else {
 		one, answer, err = s.play(ctx, access, grant, o, query)
 	}

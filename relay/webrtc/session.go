@@ -135,10 +135,11 @@ func (one *session) step() {
 		return
 	}
 	one.deadline.Stop()
-	one.server.stats.Result(one.action.String())
 	if err := one.flow.live(); err != nil {
 		one.leave(err)
+		return
 	}
+	one.server.stats.Result(one.action.String())
 }
 
 func (one *session) expire() {

@@ -54,8 +54,12 @@ type Server struct {
 	public  resolver
 	certs   []pion.Certificate
 	workers *workers
+	kinds
 	shared
 }
+
+// kinds are the sessions that there are. Static once open.
+type kinds struct{ viewing, publishing kind }
 
 // shared is what requests and sessions change.
 type shared struct {
@@ -73,6 +77,12 @@ var errNotOpen = errors.New("webrtc is switched off")
 func (s *Server) Open(ctx context.Context, address string, tcp bool, o door.Options) (net.Addr, error) {
 	cert, err := newCertificate()
 	if err != nil {
+		return nil, err
+	}
+	if s.viewing, err = viewing(); err != nil {
+		return nil, err
+	}
+	if s.publishing, err = publishing(); err != nil {
 		return nil, err
 	}
 	if s.ports, err = openPorts(ctx, address, tcp, o); err != nil {
