@@ -47,7 +47,7 @@ pages:
 	then $(MAKE) --no-print-directory $(PAGES) || echo "The pages could not be built (see above); the server runs without them." >&2; \
 	else echo "Node.js 20.19 or newer is not there: the server runs without its pages." >&2; fi
 
-$(PAGES): $(shell find web sdk/src -type f -not -path '*/node_modules/*' -not -path 'web/dist/*')
+$(PAGES): admin/testdata/openapi.json $(shell find web sdk/src -type f -not -path '*/node_modules/*' -not -path 'web/dist/*')
 	$(MAKE) --no-print-directory web
 
 clean:          ## remove what was built

@@ -1,4 +1,4 @@
-// Package admin is the operators' HTTP listener: health, metrics, profiles and
+// Package admin is the operators' HTTP listener: health, metrics, profiles, the console and
 // an API described by OpenAPI. It is the only import of huma and prometheus.
 //
 // Health and metrics answer anybody who reaches the listener, so that probes and
@@ -60,6 +60,8 @@ type Config struct {
 	Control Control // nil: the node cannot be drained and reloaded
 	Peers   Peers   // nil: there are no other nodes
 	Support Support // nil: it makes no bundles
+
+	Console http.Handler // of / and /web/; nil: there is none
 
 	// What /metrics tells.
 	Measured  []Measured
@@ -162,7 +164,10 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /api/openapi-3.0.json", api) // for generators that do not know 3.1
 	mux.Handle("/api/", s.guard(api))
 	mux.Handle("/debug/pprof/", s.only(RoleAdmin, profiles))
-	mux.HandleFunc("GET /{$}", s.index)
+	if s.cfg.Console != nil {
+		mux.Handle("GET /{$}", s.cfg.Console)
+		mux.Handle("GET /web/", s.cfg.Console)
+	}
 	return s.sameSite(problems(mux))
 }
 
@@ -184,18 +189,6 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	default:
 		text(w, http.StatusServiceUnavailable, r.Reason)
 	}
-}
-
-// index helps whoever opens the listener in a browser.
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
-	text(w, http.StatusOK, `liverelay `+s.cfg.Version+`: admin listener
-
-/healthz           the process runs
-/readyz            it takes new work
-/metrics           for Prometheus
-/api/openapi.json  what the API offers
-/api/v1/streams    what is live          (Authorization: Bearer TOKEN)
-/debug/pprof/      profiles              (the same)`)
 }
 
 func text(w http.ResponseWriter, status int, line string) {

@@ -223,6 +223,7 @@ func (f *fake) config(log io.Writer) Config {
 			return []App{{App: "live", ID: 1, Publish: "token", Play: "open"}, {App: "other", ID: 2}}
 		},
 		Streams: f, Players: f, Rooms: roomKick{f}, Bans: banList{f}, Usage: f, Signer: f, Control: f, Support: f, Events: NewEvents("n1"),
+		Console: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "the console") }),
 	}
 }
 
@@ -399,7 +400,7 @@ func TestServerStatusCodes(t *testing.T) {
 		{"GET", "/readyz", "", 200, ""},
 		{"GET", "/metrics", "", 200, ""},
 		{"GET", "/api/openapi.json", "", 200, ""},
-		{"GET", "/nothing", "", 404, "nothing here: GET / lists what there is"},
+		{"GET", "/nothing", "", 404, "nothing here: /api/openapi.json says what there is"},
 		{"POST", "/healthz", "", 405, "allowed here: GET"},
 		{"GET", "/api/v1/streams", "", 401, who},
 		{"GET", "/api/v1/streams", "Bearer wrong", 401, who},
@@ -428,7 +429,7 @@ func TestServerStatusCodes(t *testing.T) {
 		{"DELETE", "/api/v1/rooms/live/none", right, 404, "no such room"},
 		{"DELETE", "/api/v1/rooms/live/r1/members/none", right, 404, "no such member"},
 		{"DELETE", "/api/v1/bans/none", right, 404, "no such ban"},
-		{"GET", "/api/v1/jobs", right, 404, "nothing here: GET / lists what there is"},
+		{"GET", "/api/v1/jobs", right, 404, "nothing here: /api/openapi.json says what there is"},
 		{"GET", "/debug/pprof/goroutine", right, 200, ""},
 	}
 	for _, tt := range tests {

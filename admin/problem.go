@@ -34,7 +34,7 @@ func refuse(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 		problem(w, http.StatusMethodNotAllowed, "allowed here: "+strings.Join(allowed, ", "))
 		return
 	}
-	problem(w, http.StatusNotFound, "nothing here: GET / lists what there is")
+	problem(w, http.StatusNotFound, "nothing here: /api/openapi.json says what there is")
 }
 
 // problem writes an RFC 9457 error, in the form that huma writes too.

@@ -42,6 +42,7 @@ func (s *Server) newAdmin() (*admin.Server, error) {
 		Events:    s.events,
 		Control:   control{s},
 		Support:   s.helper,
+		Console:   newConsole(),
 		Measured:  measured,
 		Durations: []admin.Durations{s.relay.MeasureDurations},
 	})

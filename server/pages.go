@@ -25,6 +25,9 @@ func (s *Server) newPages() *web.Handler {
 	return web.New(o)
 }
 
+// newConsole returns the operators' page.
+func newConsole() *web.Handler { return web.New(web.Options{Console: true}) }
+
 // demoLogin lets a visitor of the call page in, as a new user of the first app.
 func (s *Server) demoLogin() (web.Login, error) {
 	app, user := s.Config().Apps[0], "guest-"+rand.Text()[:6]

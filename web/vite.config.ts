@@ -9,7 +9,7 @@ const { collect, write } = licences();
 
 export default defineConfig({
   plugins: [collect, write],
-  // The pages are at /call/ and /play/APP/STREAM, everything they load is below /web/.
+  // The pages are at /call/, /play/APP/STREAM and, on the admin listener, /; everything they load is below /web/.
   base: "/web/",
   // The SDK's sources want it; its own build sets it, too.
   define: { __VERSION__: JSON.stringify(version) },
@@ -31,7 +31,7 @@ export default defineConfig({
     // A data: address would need a hole in the Content-Security-Policy.
     assetsInlineLimit: 0,
     rolldownOptions: {
-      input: { call: here("call/index.html"), play: here("play/index.html") },
+      input: { call: here("call/index.html"), console: here("console/index.html"), play: here("play/index.html") },
     },
   },
   worker: {

@@ -1,5 +1,6 @@
-// Package web carries the pages: the call page at /call/ and the play page at /play/{app}/{stream}.
-// They are built by make web and embedded; a binary built without them says so.
+// Package web carries the pages: the call page at /call/, the play page at /play/{app}/{stream} and,
+// on the operators' listener, the console at /. They are built by make web and embedded; a binary
+// built without them says so.
 package web
 
 import (
@@ -27,8 +28,9 @@ const notBuilt = "This binary carries no pages. Build them with `make web` (Node
 
 // Options say which pages there are.
 type Options struct {
-	Call bool
-	Play bool
+	Call    bool
+	Play    bool
+	Console bool // at /, of a listener that is not public
 
 	// Demo makes what a visitor of the call page joins with; nil: he has to bring it along. It
 	// is asked for each visitor, and what it returns becomes the JSON at /call/demo.
@@ -92,7 +94,12 @@ func New(o Options) *Handler {
 	h.mux.HandleFunc("GET /call/{$}", h.page(o.Call, "call/index.html"))
 	h.mux.HandleFunc("GET /call/demo", h.demo)
 	h.mux.HandleFunc("GET /play/{app}/{stream}", h.page(o.Play, "play/index.html"))
-	h.mux.HandleFunc("GET /web/{path...}", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, r.PathValue("path")) })
+	if o.Console {
+		h.mux.HandleFunc("GET /{$}", h.page(true, "console/index.html"))
+	}
+	h.mux.HandleFunc("GET /web/assets/{path...}", func(w http.ResponseWriter, r *http.Request) {
+		h.serve(w, r, "assets/"+r.PathValue("path"))
+	})
 	h.mux.HandleFunc("/", notFound)
 	return h
 }
@@ -238,13 +245,17 @@ func headers(name string, body []byte) [][2]string {
 		{"Content-Type", kind},
 		{"ETag", `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`},
 	}
+	page := func(ancestors, devices string) [][2]string {
+		return append(list, [2]string{"Content-Security-Policy", policyPage + ancestors}, [2]string{"Cache-Control", "no-cache"},
+			[2]string{"Permissions-Policy", "camera=" + devices + ", microphone=" + devices})
+	}
 	switch {
 	case name == "call/index.html":
-		return append(list, [2]string{"Content-Security-Policy", policyPage + "'none'"}, [2]string{"Cache-Control", "no-cache"},
-			[2]string{"Permissions-Policy", "camera=(self), microphone=(self)"})
+		return page("'none'", "(self)")
+	case name == "console/index.html":
+		return page("'none'", "()")
 	case extension == ".html": // the play page may be part of others
-		return append(list, [2]string{"Content-Security-Policy", policyPage + "*"}, [2]string{"Cache-Control", "no-cache"},
-			[2]string{"Permissions-Policy", "camera=(), microphone=()"})
+		return page("*", "()")
 	case strings.HasPrefix(base, "worker-"):
 		list = append(list, [2]string{"Content-Security-Policy", policyWorker})
 	default:

@@ -14,6 +14,7 @@ import (
 var built = fstest.MapFS{
 	"pages/call/index.html":           {Data: []byte("<!doctype html>call")},
 	"pages/play/index.html":           {Data: []byte("<!doctype html>play")},
+	"pages/console/index.html":        {Data: []byte("<!doctype html>console")},
 	"pages/assets/play-AbC.js":        {Data: []byte("let a")},
 	"pages/assets/worker-aac-AbC.js":  {Data: []byte("let b")},
 	"pages/assets/theme-AbC.css":      {Data: []byte("a{}")},
@@ -38,13 +39,14 @@ func body(r *http.Response) string {
 }
 
 func TestPagesHaveTheirPolicies(t *testing.T) {
-	h := New(Options{Call: true, Play: true, files: built})
+	h := New(Options{Call: true, Play: true, Console: true, files: built})
 	for _, c := range []struct {
 		path, kind string
 		has, not   []string
 	}{
 		{"/call/", "text/html", []string{"default-src 'none'", "script-src 'self';", "frame-ancestors 'none'"}, []string{"unsafe", "wasm"}},
 		{"/play/live/demo?token=x", "text/html", []string{"script-src 'self';", "media-src 'self' blob:", "frame-ancestors *"}, []string{"unsafe", "wasm"}},
+		{"/", "text/html", []string{"default-src 'none'", "script-src 'self';", "frame-ancestors 'none'"}, []string{"unsafe", "wasm"}},
 		{"/web/assets/play-AbC.js", "text/javascript", []string{"default-src 'none'"}, []string{"wasm"}},
 		{"/web/assets/worker-aac-AbC.js", "text/javascript", []string{"script-src 'self' 'wasm-unsafe-eval'", "worker-src blob:"}, []string{"'unsafe-inline'", "'unsafe-eval'"}},
 		{"/web/assets/theme-AbC.css", "text/css", []string{"default-src 'none'"}, nil},
@@ -123,8 +125,8 @@ func TestFilesArePackedForWhoUnpacks(t *testing.T) {
 }
 
 func TestWithoutPagesWordsSayHowToBuildThem(t *testing.T) {
-	h := New(Options{Call: true, Play: true, files: fstest.MapFS{"README.md": {}}})
-	for _, path := range []string{"/call/", "/play/live/demo"} {
+	h := New(Options{Call: true, Play: true, Console: true, files: fstest.MapFS{"README.md": {}}})
+	for _, path := range []string{"/call/", "/play/live/demo", "/"} {
 		if r := get(h, path); r.StatusCode != 503 || !strings.Contains(body(r), "make web") {
 			t.Errorf("%s: %d", path, r.StatusCode)
 		}
@@ -133,7 +135,7 @@ func TestWithoutPagesWordsSayHowToBuildThem(t *testing.T) {
 
 func TestWhatIsOffOrUnknownIsNotFound(t *testing.T) {
 	on, off := New(Options{Call: true, Play: true, files: built}), New(Options{files: built})
-	for _, path := range []string{"/play/", "/play/live", "/play/live/a/b", "/web/", "/web/assets/", "/web/README.md", "/web/assets/none.js", "/call/x", "/call/demo"} {
+	for _, path := range []string{"/play/", "/play/live", "/play/live/a/b", "/web/", "/web/assets/", "/web/README.md", "/web/assets/none.js", "/web/console/index.html", "/web/play/index.html", "/", "/call/x", "/call/demo"} {
 		if r := get(on, path); r.StatusCode != 404 {
 			t.Errorf("%s: %d", path, r.StatusCode)
 		}
