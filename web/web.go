@@ -97,8 +97,13 @@ func New(o Options) *Handler {
 	if o.Console {
 		h.mux.HandleFunc("GET /{$}", h.page(true, "console/index.html"))
 	}
-	h.mux.HandleFunc("GET /web/assets/{path...}", func(w http.ResponseWriter, r *http.Request) {
-		h.serve(w, r, "assets/"+r.PathValue("path"))
+	h.mux.HandleFunc("GET /web/{path...}", func(w http.ResponseWriter, r *http.Request) {
+		name := r.PathValue("path")
+		if path.Ext(name) == ".html" { // a page is at its own address, where it is offered
+			notFound(w, r)
+			return
+		}
+		h.serve(w, r, name)
 	})
 	h.mux.HandleFunc("/", notFound)
 	return h

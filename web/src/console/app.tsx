@@ -128,6 +128,11 @@ function Frame({ session, onLanguage }: { session: Session; onLanguage(): void }
               </a>
             </li>
           ))}
+          <li class="last">
+            <a href="/web/licences.txt" target="_blank" rel="noopener">
+              {words.licences}
+            </a>
+          </li>
         </ul>
       </nav>
       <main id="main">

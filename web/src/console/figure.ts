@@ -26,7 +26,7 @@ function short(n: number, language: Language): string {
 export function clock(time: string | number, language: Language): string {
   const at = new Date(time);
   const today = at.toDateString() === new Date().toDateString();
-  return new Intl.DateTimeFormat(tag(language), { ...(today ? {} : { dateStyle: "short" }), timeStyle: "medium" }).format(at);
+  return new Intl.DateTimeFormat(tag(language), { ...(today ? {} : { dateStyle: "short" }), timeStyle: "medium", hourCycle: "h23" }).format(at);
 }
 
 /** Seconds as the two greatest units: 2 d 3 h, 5 min 10 s. */

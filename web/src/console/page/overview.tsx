@@ -141,9 +141,9 @@ function Charts({ samples, step, minutes }: { samples: Sample[]; step: number; m
   const whole = (n: number): string => count(Math.round(n), language);
   return (
     <div class="charts">
-      <Chart title={words.people} times={times} lines={lines.people} figure={whole} />
+      <Chart title={words.people} times={times} lines={lines.people} figure={whole} whole />
       <Chart title={words.bitrate} times={times} lines={lines.bitrate} figure={(n) => rate(Math.round(n), language)} />
-      <Chart title={words.streams} times={times} lines={lines.streams} figure={whole} />
+      <Chart title={words.streams} times={times} lines={lines.streams} figure={whole} whole />
     </div>
   );
 }

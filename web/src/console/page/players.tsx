@@ -50,10 +50,29 @@ export function PlayerTable({ everywhere, ...filter }: Filter & { everywhere?: b
   const moderate = useModerate(list.live.refresh);
   const offers = (p: Player): Forbidden[] => [...(p.user ? [{ app: p.app, user: p.user }] : []), ...(p.remote ? [{ app: p.app, remote: p.remote }] : [])];
   const columns: Column<Player>[] = [
-    { head: words.user, sort: "user", name: true, cell: (p) => p.user || <span class="quiet">{words.noName}</span> },
-    { head: words.protocol, cell: (p) => p.protocol },
-    { head: words.address, cell: (p) => p.remote },
-    { head: words.program, cell: (p) => <span class="program">{p.user_agent}</span> },
+    {
+      head: words.user,
+      sort: "user",
+      name: true,
+      cell: (p) => (
+        <>
+          {p.user || <span class="quiet">{words.noName}</span>} <small class="under">{p.remote}</small>
+        </>
+      ),
+    },
+    {
+      head: words.protocol,
+      cell: (p) => (
+        <span>
+          {p.protocol}{" "}
+          {p.user_agent && (
+            <small class="under program" title={p.user_agent}>
+              {p.user_agent}
+            </small>
+          )}
+        </span>
+      ),
+    },
     { head: words.backlog, sort: "backlog_ms", figure: true, cell: (p) => `${count(p.backlog_ms, language)} ms` },
     {
       head: words.delay,
@@ -61,8 +80,16 @@ export function PlayerTable({ everywhere, ...filter }: Filter & { everywhere?: b
       cell: (p) => p.delay_ms !== undefined && <span title={p.delay_since && words.delays[p.delay_since]}>{count(Math.round(p.delay_ms), language)} ms</span>,
     },
     { head: words.dropped, sort: "dropped", figure: true, cell: (p) => droppedText(p, language) },
-    { head: words.bitrate, sort: "bitrate_kbps", figure: true, cell: (p) => rate(p.bitrate_kbps, language) },
-    { head: words.taken, sort: "bytes", figure: true, cell: (p) => bytes(p.bytes, language) },
+    {
+      head: words.bitrate,
+      sort: "bitrate_kbps",
+      figure: true,
+      cell: (p) => (
+        <span>
+          {rate(p.bitrate_kbps, language)} <small class="under">{bytes(p.bytes, language)}</small>
+        </span>
+      ),
+    },
     { head: words.since, sort: "since", figure: true, cell: (p) => ago(p.since, language) },
     { head: words.node, cell: (p) => p.node },
     {

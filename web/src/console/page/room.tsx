@@ -40,8 +40,7 @@ export function RoomPage({ app, room }: { app: string; room: string }) {
         rows={[
           [words.members, count(r.users, language)],
           [words.sessions, count(r.sessions, language)],
-          [words.since, clock(r.since, language)],
-          [words.changes, count(r.seq, language)],
+          [words.since, `${clock(r.since, language)} (${ago(r.since, language)})`],
           [words.happened, <a href={link(["events"], { app, room })}>{words.itsEvents}</a>],
         ]}
       />

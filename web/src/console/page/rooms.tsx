@@ -42,7 +42,6 @@ export function Rooms({ query }: { query: URLSearchParams }) {
           { head: words.members, sort: "users", figure: true, cell: (r) => count(r.users, language) },
           { head: words.sessions, figure: true, cell: (r) => count(r.sessions, language) },
           { head: words.streams, sort: "streams", figure: true, cell: (r) => count(r.streams, language) },
-          { head: words.changes, figure: true, cell: (r) => count(r.seq, language) },
         ]}
       />
     </>

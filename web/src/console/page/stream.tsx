@@ -43,7 +43,7 @@ export function StreamPage({ app, stream }: { app: string; stream: string }) {
         {moderate.allowed(app) && (
           <div class="actions">
             <a class="button" href={link(["sign"], { app, stream })}>
-              {words.sign}
+              {words.signURL}
             </a>
             <button onClick={() => moderate.endPublisher(s)}>{words.endPublisherLabel}</button>
             <button class="danger" onClick={() => moderate.forbid(offers)}>

@@ -17,12 +17,15 @@ interface Props {
   lines: Line[];
   /** A value as people read it. */
   figure(value: number): string;
+  /** There is no half of what is counted. */
+  whole?: boolean;
 }
 
-const height = 190;
+const height = 180;
+const wholeSteps = Array.from({ length: 21 }, (_, i) => [1, 2, 5][i % 3]! * 10 ** Math.floor(i / 3));
 const colours = ["--line-1", "--line-2"];
 
-export function Chart({ title, times, lines, figure }: Props) {
+export function Chart({ title, times, lines, figure, whole }: Props) {
   const { words, language } = useSession();
   const box = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot>(undefined);
@@ -47,11 +50,12 @@ export function Chart({ title, times, lines, figure }: Props) {
         width: element.clientWidth,
         height,
         legend: { show: false },
+        padding: [8, 8, 0, 0],
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.15)] } },
         axes: [
-          { ...axis, space: 70, values: (_, ticks) => ticks.map((t) => time.format(t * 1000)) },
-          { ...axis, size: 76, space: 36, values: (_, ticks) => ticks.map((t) => (t % 1 === 0 || t >= 1 ? figure(t) : "")) },
+          { ...axis, size: 28, space: 70, values: (_, ticks) => ticks.map((t) => time.format(t * 1000)) },
+          { ...axis, size: whole ? 48 : 84, space: 36, ...(whole && { incrs: wholeSteps }), values: (_, ticks) => ticks.map(figure) },
         ],
         series: [{}, ...lines.map((line, i) => ({ label: line.label, stroke: colour(colours[i]!), fill: i === 0 ? faint(colour(colours[i]!)) : undefined, width: 2, points: { show: false } }))],
         hooks: { setCursor: [(u) => setAt(u.cursor.idx ?? undefined)] },

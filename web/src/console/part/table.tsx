@@ -96,34 +96,36 @@ export function Rows<T>({ rows, columns, id, label, sort = "", setSort }: RowsPr
   const { words } = useSession();
   const order = (column: Column<T>) => (sort === column.sort ? "ascending" : sort === `-${column.sort}` ? "descending" : "none");
   return (
-    <table role="table" aria-label={label}>
-      <thead role="rowgroup">
-        <tr role="row">
-          {columns.map((column) => (
-            <th key={column.head} role="columnheader" scope="col" class={column.figure ? "figure" : undefined} aria-sort={column.sort && setSort ? order(column) : undefined}>
-              {column.sort && setSort ? (
-                <button class="sort" onClick={() => setSort(sort === `-${column.sort}` ? column.sort! : sort === column.sort ? "" : `-${column.sort}`)}>
-                  {column.head}
-                  <span aria-hidden="true">{{ ascending: "↑", descending: "↓", none: "" }[order(column)]}</span>
-                </button>
-              ) : (
-                column.head || <span class="visually-hidden">{words.actionsOf}</span>
-              )}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody role="rowgroup">
-        {rows.map((row) => (
-          <tr key={id(row)} role="row">
+    <div class="scroll">
+      <table role="table" aria-label={label}>
+        <thead role="rowgroup">
+          <tr role="row">
             {columns.map((column) => (
-              <td key={column.head} role="cell" data-head={column.head} class={column.figure ? "figure" : column.name ? "name" : undefined}>
-                {column.cell(row)}
-              </td>
+              <th key={column.head} role="columnheader" scope="col" class={column.figure ? "figure" : undefined} aria-sort={column.sort && setSort ? order(column) : undefined}>
+                {column.sort && setSort ? (
+                  <button class="sort" onClick={() => setSort(sort === `-${column.sort}` ? column.sort! : sort === column.sort ? "" : `-${column.sort}`)}>
+                    {column.head}
+                    <span aria-hidden="true">{{ ascending: "↑", descending: "↓", none: "" }[order(column)]}</span>
+                  </button>
+                ) : (
+                  column.head || <span class="visually-hidden">{words.actionsOf}</span>
+                )}
+              </th>
             ))}
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody role="rowgroup">
+          {rows.map((row) => (
+            <tr key={id(row)} role="row">
+              {columns.map((column) => (
+                <td key={column.head} role="cell" data-head={column.head} class={column.figure ? "figure" : column.name ? "name" : undefined}>
+                  {column.cell(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
