@@ -52,7 +52,7 @@ func (s *Subscriber) catchUp() {
 			return
 		}
 		s.attend()
-		if len(s.pending) == 0 {
+		if len(s.pending) == 0 && !s.kept {
 			ended := st.ended.Load() // before the head: all that came before the end is due
 			head := st.ring.head.Load()
 			if s.cursor != head {
@@ -68,7 +68,7 @@ func (s *Subscriber) catchUp() {
 			return
 		}
 		bufs := s.pending
-		s.pending = nil
+		s.pending, s.kept = nil, false
 		size := uint64(0)
 		for _, b := range bufs {
 			size += uint64(len(b))

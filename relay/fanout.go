@@ -234,6 +234,11 @@ func (sh *shard) settle(s *Subscriber, p *plan, d *socket.Delivery) {
 	p.bytes += uint64(d.N)
 	s.saw(d.N)
 	switch {
+	case d.Err == socket.ErrKept:
+		p.messages += uint64(len(d.Batch.Bufs))
+		sh.leave(int(s.index))
+		s.kept = true
+		s.fallBehind(nil)
 	case d.Err != nil:
 		if d.Err == socket.ErrLent {
 			sh.stream.lend(p)

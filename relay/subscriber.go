@@ -83,6 +83,7 @@ type flow struct {
 type pursuit struct {
 	squeeze squeeze  // while the cursor is before its end
 	pending [][]byte // to be written before the cursor's message
+	kept    bool     // the sink has not written all that it took
 	begun   bool
 	behind  bool          // counted in stream.behind
 	offFrom uint64        // since this position a track that it could have is off; the highest there is: none

@@ -18,7 +18,7 @@ func tlsPair(t *testing.T, config *tls.Config) (server, client *tls.Conn) {
 	s, c := sockettest.Pair(t)
 	s.SetWriteBuffer(16 << 10)
 	c.SetReadBuffer(16 << 10)
-	return sockettest.TLS(t, s, c, config, 0)
+	return sockettest.TLS(t, socket.NewConn(s, nil), c, config, 0)
 }
 
 // Players over TLS get everything, and those of them that take nothing hold up neither them nor the

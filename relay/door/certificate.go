@@ -50,7 +50,9 @@ func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
 func (c *Certificate) Config(protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		NextProtos: protocols,
+
+		DynamicRecordSizingDisabled: true, // a gathered write is a record, from the first one on
+		NextProtos:                  protocols,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return c.current.Load().cert, nil
 		},

@@ -20,11 +20,14 @@ type bulkSender struct {
 	mu   sync.Mutex
 	free []int32 // guarded by mu: places in the ring's table of sockets that were given back
 	used int32   // guarded by mu: places that were ever given out
+
+	scratch scratch // what a group seals for players over TLS
 }
 
 const (
 	bulkCalls   = 128     // sends in one call: some 0.3 ms
 	bulkSockets = 1 << 14 // of one sender, if the process may have so many; more are written directly
+	bulkSealed  = 1 << 20 // bytes that one group seals about
 )
 
 // has says whether a socket has a place, and gives it one if it can. A stream that went to another
@@ -90,30 +93,66 @@ func (u *bulkSender) Send(due []Delivery) {
 // group sends as many deliveries as the queue holds.
 func (u *bulkSender) group(due []Delivery) {
 	queued := 0
+	u.scratch.sealed = u.scratch.sealed[:0]
 	for i := range due {
-		d := &due[i]
-		s, ok := d.Sink.(*rawSink)
-		if !ok || !u.has(s) {
-			d.N, d.Err = d.Sink.TryWrite(d.Batch)
-			continue
+		if u.queue(i, &due[i]) {
+			due[i].Err = ErrLent
+			queued++
+		}
+	}
+	taken := u.ring.Submit()
+	for i := len(due) - 1; queued > taken; i-- { // what the kernel did not take, the last ones, is written directly
+		if d := &due[i]; d.Err == ErrLent {
+			d.N, d.Err = d.direct()
+			queued--
+		}
+	}
+	u.results(due, taken)
+	runtime.KeepAlive(due)
+}
+
+// queue puts the i-th delivery into the ring; false: it has been made, or refused.
+func (u *bulkSender) queue(i int, d *Delivery) bool {
+	switch s := d.Sink.(type) {
+	case *rawSink:
+		if !u.has(s) {
+			break
 		}
 		if whole := d.Batch.whole; whole != nil {
 			u.ring.Send(uint64(i), s.bulk.place, whole, sendFlags)
 		} else {
 			u.ring.Sendmsg(uint64(i), s.bulk.place, &d.Batch.vector.header, sendFlags)
 		}
-		d.Err = ErrLent
-		queued++
-	}
-	taken := u.ring.Submit()
-	for i := len(due) - 1; queued > taken; i-- { // what the kernel did not take, the last ones, is written directly
-		if d := &due[i]; d.Err == ErrLent {
-			d.N, d.Err = d.Sink.TryWrite(d.Batch)
-			queued--
+		return true
+	case *secureSink:
+		if !u.has(s.raw) || len(u.scratch.sealed)+d.Batch.Size > bulkSealed {
+			break
 		}
+		if u.scratch.sealed == nil {
+			u.scratch.sealed = make([]byte, 0, bulkSealed+bulkSealed/8)
+		}
+		if entered, err := s.enter(); !entered {
+			d.N, d.Err = 0, err
+			return false
+		}
+		if err := s.sealInto(&u.scratch, d.Batch); err != nil {
+			d.N, d.Err = s.leave(0, 0, err)
+			return false
+		}
+		u.ring.Send(uint64(i), s.raw.bulk.place, s.flight, sendFlags)
+		return true
 	}
-	u.results(due, taken)
-	runtime.KeepAlive(due)
+	d.N, d.Err = d.Sink.TryWrite(d.Batch)
+	return false
+}
+
+// direct makes a queued delivery that the kernel did not take.
+func (d *Delivery) direct() (int, error) {
+	if s, is := d.Sink.(*secureSink); is { // sealed already
+		n, err := s.writeSealed(s.flight)
+		return s.leave(d.Batch.Size, n, err)
+	}
+	return d.Sink.TryWrite(d.Batch)
 }
 
 // results notes how the sends that the kernel took went.
@@ -139,6 +178,10 @@ func (u *bulkSender) results(due []Delivery, taken int) {
 			d.Err = nil
 		default:
 			d.Err = errno
+		}
+		if s, is := d.Sink.(*secureSink); is {
+			s.under.carried(true, s.flight[:d.N])
+			d.N, d.Err = s.leave(d.Batch.Size, d.N, d.Err)
 		}
 	}
 }

@@ -17,6 +17,8 @@ type Conn struct {
 	input *input    // owned by the reader; nil until it reads
 	loop  *loopConn // of stateLooped. The reader changes it, with mu held; who reads and writes looks at it without
 
+	secure atomic.Pointer[secureSink] // of the TLS above: it takes what is written; nil: none
+
 	mu         sync.Mutex   // guards what follows
 	tcp        *net.TCPConn // another one after RunIn
 	state      state
@@ -85,6 +87,9 @@ func (c *Conn) open() (err error) {
 
 // Write is for one goroutine at a time.
 func (c *Conn) Write(b []byte) (n int, err error) {
+	if s := c.secure.Load(); s != nil {
+		return s.take(b)
+	}
 	if c.loop != nil {
 		n, err = c.loop.Write(b)
 	} else {

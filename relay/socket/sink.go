@@ -13,9 +13,10 @@ import (
 type Sink interface {
 	// TryWrite writes what goes at once of b and returns how many bytes
 	// that was: fewer than b.Size, without an error, when the connection would block.
-	// It must not keep b.
+	// It must not keep b. It fails with [ErrKept] where all of b was taken, and some of it waits
+	// for Write.
 	TryWrite(b *Batch) (int, error)
-	// Write writes all of bufs. It fails with [ErrStalled] when no byte goes
+	// Write writes what a TryWrite kept, and all of bufs. It fails with [ErrStalled] when no byte goes
 	// for the given time.
 	Write(bufs [][]byte, stall time.Duration) error
 	// Interrupt makes a Write that waits fail at once, and every later one.
@@ -26,14 +27,17 @@ type Sink interface {
 }
 
 // NewSink returns a Sink that writes to conn. One that gives access to its descriptor (plain TCP)
-// is written without ever blocking the fan-out; any other, such as TLS, is written by a goroutine
-// of its own while there is something to write. It also bounds what the kernel queues for the
+// is written without ever blocking the fan-out, and so is TLS on a [Conn]; any other is written by a
+// goroutine of its own while there is something to write. It also bounds what the kernel queues for the
 // player, so that a slow one is noticed: of the socket under conn, if conn tells it (NetConn, as
 // TLS does).
 func NewSink(conn net.Conn) Sink {
 	if raw := descriptor(conn); raw != nil {
 		boundBacklog(raw)
 		return newRawSink(conn, raw)
+	}
+	if s := newSecureSink(conn); s != nil {
+		return s
 	}
 	under := conn
 	for range maxLayers {
@@ -77,8 +81,13 @@ func (s *blockingSink) TryWrite(*Batch) (int, error) { return 0, nil }
 // §5.1).
 const record = 16 << 10
 
-// Write gathers small buffers first: on TLS each Write becomes a record.
 func (s *blockingSink) Write(bufs [][]byte, stall time.Duration) error {
+	return inRecords(bufs, func(b []byte) error { return s.write(b, stall) })
+}
+
+// inRecords has bufs written record by record. It gathers small buffers first: on TLS each write
+// becomes a record.
+func inRecords(bufs [][]byte, write func([]byte) error) error {
 	var gathered []byte
 	for i, buf := range bufs {
 		last := i == len(bufs)-1
@@ -89,7 +98,12 @@ func (s *blockingSink) Write(bufs [][]byte, stall time.Duration) error {
 		if len(gathered) > 0 {
 			buf, gathered = append(gathered, buf...), nil
 		}
-		if err := s.write(buf, stall); err != nil {
+		for ; len(buf) > record; buf = buf[record:] {
+			if err := write(buf[:record]); err != nil {
+				return err
+			}
+		}
+		if err := write(buf); err != nil {
 			return err
 		}
 	}
@@ -98,19 +112,15 @@ func (s *blockingSink) Write(bufs [][]byte, stall time.Duration) error {
 
 // write gives each record the whole time: a large message takes a slow player longer, but it does
 // take it.
-func (s *blockingSink) write(buf []byte, stall time.Duration) error {
-	for len(buf) > 0 {
-		if err := s.conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
-			return err
-		}
-		if s.interrupted.Load() {
-			return net.ErrClosed
-		}
-		n, err := s.conn.Write(buf[:min(len(buf), record)])
-		if err != nil {
-			return stalled(err)
-		}
-		buf = buf[n:]
+func (s *blockingSink) write(b []byte, stall time.Duration) error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+		return err
+	}
+	if s.interrupted.Load() {
+		return net.ErrClosed
+	}
+	if _, err := s.conn.Write(b); err != nil {
+		return stalled(err)
 	}
 	return nil
 }
