@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -630,6 +631,51 @@ func TestOriginHangsInItsAnswer(t *testing.T) {
 	<-asked
 	cast(t, c, "u")
 	(<-seen).sees(10)
+}
+
+// Clocks that are half a minute apart are no matter: not for links, and a publisher that moves is
+// followed, with the directory and without.
+func TestClocksHalfAMinuteApart(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		t.Run(fmt.Sprintf("directory broken %v", broken), func(t *testing.T) {
+			d := brokenDirectory{cluster.NewMemory(), new(sync.Map)}
+			clock := func(ahead time.Duration) func(*cluster.Config) {
+				return func(c *cluster.Config) { c.Now = func() time.Time { return time.Now().Add(ahead) } }
+			}
+			nodes := []*node{
+				startNode(t, "a", d, clock(0)), startNode(t, "b", d, clock(15*time.Second)), startNode(t, "c", d, clock(-15*time.Second)),
+			}
+			linked(t, nodes...)
+			if broken {
+				d.broken.Store("broken", true)
+			}
+			before := cast(t, nodes[0], "u")
+			var viewers []*viewer
+			for _, n := range nodes {
+				viewers = append(viewers, view(t, n))
+			}
+			for _, i := range []int{1, 2, 0, 2, 1, 0} { // each one's clock, ahead of and behind each other's
+				next := cast(t, nodes[i], "u")
+				select {
+				case err := <-before.end:
+					if !errors.Is(err, relay.ErrReplaced) {
+						t.Errorf("the old publisher ended: %v", err)
+					}
+				case <-time.After(wait.Long):
+					t.Fatal("the old publisher goes on")
+				}
+				for _, v := range viewers {
+					v.sees(20)
+				}
+				before = next
+			}
+			for _, n := range nodes {
+				if got := n.Stats().Refused; len(got) > 0 {
+					t.Errorf("%s refused %v", n.id, got)
+				}
+			}
+		})
+	}
 }
 
 func TestNodesAskEachOther(t *testing.T) {

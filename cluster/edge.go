@@ -259,9 +259,9 @@ func (e *edge) pull(from place) error {
 	e.mu.Unlock()
 	var shown atomic.Uint64 // the epoch
 	shown.Store(from.Epoch)
-	var heard atomic.Int64 // when the newest media came
-	heard.Store(time.Now().UnixNano())
-	n.spawn(func() { e.watch(ctx, cancel, from.node.ID, &shown, &heard) }) // from the start: a node that hangs does not even answer
+	heard := &silence{since: time.Now()}
+	// From the start: a node that hangs does not even answer.
+	n.spawn(func() { e.watch(ctx, cancel, from.node.ID, &shown, heard) })
 	q := url.Values{"app": {e.name.App}, "stream": {e.name.Stream}, "epoch": {strconv.FormatUint(from.Epoch, 10)}}
 	body, header, err := n.get(ctx, from.node.Address, "/node/pull?"+q.Encode())
 	if err != nil {
@@ -272,7 +272,7 @@ func (e *edge) pull(from place) error {
 	epoch, err := strconv.ParseUint(header.Get(headerEpoch), 10, 64)
 	clock, err2 := strconv.ParseInt(header.Get(headerClock), 10, 64)
 	switch {
-	case err != nil || err2 != nil || epoch > uint64(time.Now().UnixMilli())+maxAhead:
+	case err != nil || err2 != nil || epoch > uint64(n.cfg.Now().UnixMilli())+maxAhead:
 		n.refused(reasonEpoch, from.node.ID, errEpoch)
 		return errEpoch
 	case epoch < e.epoch || epoch < from.Epoch:
@@ -302,8 +302,8 @@ func (e *edge) pull(from place) error {
 	})
 	defer e.letGo(p)
 	shown.Store(epoch)
-	heard.Store(time.Now().UnixNano())
-	return cause(ctx, copyTags(p, tags, clock, &heard))
+	heard.end()
+	return cause(ctx, copyTags(p, tags, clock, heard))
 }
 
 // letGo ends the copy p.
@@ -317,15 +317,25 @@ func (e *edge) letGo(p *relay.Publisher) {
 	p.Close(false)
 }
 
+// silence is how long nothing has come. It does not ask the wall clock, which may jump.
+type silence struct {
+	since time.Time    // static
+	last  atomic.Int64 // since then, ns
+}
+
+func (s *silence) end() { s.last.Store(int64(time.Since(s.since))) }
+
+func (s *silence) lasts() time.Duration { return time.Since(s.since) - time.Duration(s.last.Load()) }
+
 // copyTags gives a publisher what comes, until it fails. The stream's own clock goes on from clock:
-// a tag has its lower 32 bits. heard is when the newest came.
-func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *atomic.Int64) error {
+// a tag has its lower 32 bits. Each one ends the silence.
+func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *silence) error {
 	for {
 		tag, buffer, err := p.ReadTag(tags)
 		if err != nil {
 			return err
 		}
-		heard.Store(time.Now().UnixNano())
+		heard.end()
 		dts := clock + int64(int32(tag.Timestamp-uint32(clock)))
 		if tag.Kind != flv.Script {
 			clock = dts
@@ -337,17 +347,16 @@ func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *atomic.I
 }
 
 // watch ends a pull whose stream has another origin, or whose node is not there any more.
-func (e *edge) watch(ctx context.Context, cancel context.CancelCauseFunc, from string, epoch *atomic.Uint64, heard *atomic.Int64) {
+func (e *edge) watch(ctx context.Context, cancel context.CancelCauseFunc, from string, epoch *atomic.Uint64, heard *silence) {
 	t := e.node.table
 	for ctx.Err() == nil {
 		changed, back := t.watch(e.name)
 		origin, ok := t.origin(e.name)
 		alive := slices.ContainsFunc(t.nodes(), func(p Peer) bool { return p.ID == from && p.Alive })
-		quiet := time.Since(time.Unix(0, heard.Load()))
 		switch {
 		case ok && origin.Epoch > epoch.Load():
 			cancel(errMoved)
-		case !alive && quiet > quietAfter:
+		case !alive && heard.lasts() > quietAfter:
 			cancel(errQuiet)
 		default:
 			select {

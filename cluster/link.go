@@ -192,7 +192,7 @@ func (n *Node) listen(ctx context.Context, id, address string) error {
 		for _, other := range m.Nodes {
 			n.learn(other, false)
 		}
-		superseded, lies := n.table.hear(id, m.Begins, m.Complete, m.Facts, time.Now())
+		superseded, lies := n.table.hear(id, m.Begins, m.Complete, m.Facts, n.cfg.Now())
 		if lies > 0 {
 			n.refused(reasonEpoch, id, errEpoch)
 		}

@@ -35,6 +35,7 @@ type Config struct {
 	Linger    time.Duration // a copy is kept for so long after its last player
 	Directory Directory
 	Log       *slog.Logger
+	Now       func() time.Time // the wall clock, of which epochs and signatures are made [time.Now]
 
 	// ServeCopy plays a stream of this node to another one, on its own clock.
 	ServeCopy func(w http.ResponseWriter, r *http.Request, n relay.Name)
@@ -85,6 +86,9 @@ func New(cfg Config) *Node {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	cfg.Info.Boot, cfg.Info.State = boot(), Ready
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	n := &Node{
@@ -97,6 +101,7 @@ func New(cfg Config) *Node {
 		},
 		edges: map[relay.Name]*edge{}, claims: map[relay.Name]*claim{}, refusals: map[string]uint64{},
 	}
+	n.signer.now = cfg.Now
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
 }

@@ -26,7 +26,7 @@ func boot() string { return strings.ToLower(rand.Text()[:10]) }
 // Published is told when media of a publisher here have really arrived.
 func (n *Node) Published(e relay.StreamEvent) {
 	began := false
-	epoch := max(n.table.epoch(e.Name), uint64(time.Now().UnixMilli())) + 1
+	epoch := max(n.table.epoch(e.Name), uint64(n.cfg.Now().UnixMilli())) + 1
 	n.table.set(e.Name, func(old fact, had bool) fact {
 		if had && old.Origin { // a takeover, or a return: for the other nodes it goes on
 			old.User, old.Room, old.Rank, old.Lost = e.Grant.User, e.Grant.Room, e.Grant.Rank, false
