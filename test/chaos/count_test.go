@@ -70,7 +70,13 @@ func (m *monitor) of(text string) []string {
 func TestRedisCalls(t *testing.T) {
 	b := serve(t, single)
 	m := b.monitor()
-	const streams, joins = 11, 300
+	const streams, joins, steady = 11, 300, 8 * time.Second
+	window := func(during func()) (n int, took time.Duration) {
+		before, begun := m.count(""), time.Now()
+		during()
+		return m.count("") - before, time.Since(begun)
+	}
+	idle, _ := window(func() { time.Sleep(steady) })
 	var calls []int
 	var publishers []*publisher
 	for i := range streams {
@@ -93,11 +99,9 @@ func TestRedisCalls(t *testing.T) {
 		t.Errorf("%d calls for a stream that begins, at most 3 are promised", most)
 	}
 
-	window := func(during func()) (n int, took time.Duration) {
-		before, begun := m.count(""), time.Now()
-		during()
-		return m.count("") - before, time.Since(begun)
-	}
+	busy, _ := window(func() { time.Sleep(steady) })
+	t.Logf("Redis calls a second: %.1f for each of three nodes, and %.2f for each stream",
+		float64(idle)/3/steady.Seconds(), float64(busy-idle)/streams/steady.Seconds())
 	with, took := window(func() {
 		var all sync.WaitGroup
 		for i := range joins {
