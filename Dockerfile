@@ -20,7 +20,7 @@ FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /liverelay /liverelay
 USER 65532:65532
-EXPOSE 1935 8080 8081
+EXPOSE 1935 8080 8081 8000 8000/udp
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/liverelay", "check", "--health"]
 ENTRYPOINT ["/liverelay"]
 CMD ["serve"]

@@ -1,0 +1,125 @@
+// WHEP and WHIP as a browser speaks them: its own RTCPeerConnection, and fetch.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { after, afterEach, before, describe, test } from "node:test";
+import { missing, openBrowser, Publisher, Relay, until, visit } from "./helper.mjs";
+
+const reason = missing();
+
+describe("WebRTC", { skip: reason || false, timeout: 600_000 }, () => {
+  let relay;
+  let browser;
+  const publishers = [];
+
+  before(async () => {
+    relay = await Relay.start(["relay: {resume_window: 3s}"]);
+    browser = await openBrowser(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"]);
+  });
+  afterEach(async () => {
+    for (const p of publishers.splice(0)) await p.stop("SIGKILL");
+    for (const context of browser.contexts()) await context.close();
+  });
+  after(async () => {
+    await browser?.close();
+    await relay?.stop();
+  });
+
+  /** A page of the relay's own, in which window.offer(pc, path, token) begins a session. */
+  const open = async () => {
+    const page = await visit(browser, relay.origin);
+    await page.evaluate(() => {
+      window.offer = async (pc, path, token) => {
+        await pc.setLocalDescription(await pc.createOffer());
+        const reply = await fetch(path, { method: "POST", headers: { "Content-Type": "application/sdp", Authorization: `Bearer ${token}` }, body: pc.localDescription.sdp });
+        const text = await reply.text();
+        if (reply.status === 201) await pc.setRemoteDescription({ type: "answer", sdp: text });
+        return { status: reply.status, text, location: reply.headers.get("Location"), link: reply.headers.get("Link") };
+      };
+      window.report = async (pc) => {
+        const all = {};
+        for (const r of (await pc.getStats()).values()) {
+          if (r.type === "inbound-rtp") all[r.kind] = r;
+          if (r.type === "transport") all.transport = r;
+        }
+        return all;
+      };
+    });
+    return page;
+  };
+
+  const play = (page, stream) =>
+    page.evaluate(
+      async ([path, token]) => {
+        const pc = (window.pc = new RTCPeerConnection());
+        const video = (window.video = document.createElement("video"));
+        document.body.append(video);
+        video.autoplay = true;
+        video.srcObject = new MediaStream();
+        pc.ontrack = (e) => video.srcObject.addTrack(e.track);
+        pc.addTransceiver("video", { direction: "recvonly" });
+        pc.addTransceiver("audio", { direction: "recvonly" });
+        return window.offer(pc, path, token);
+      },
+      [`/live/${stream}/whep`, relay.token(stream)],
+    );
+
+  test("WHEP: every frame of a publisher by RTMP is decoded, and its sound is heard", async () => {
+    publishers.push(new Publisher(relay, "plain"));
+    const page = await open();
+    await until("the stream", async () => (await play(page, "plain")).status === 201);
+    const seen = await until("ten seconds of frames", async () => {
+      const r = await page.evaluate(() => window.report(window.pc));
+      return r.video?.framesDecoded > 300 && r;
+    });
+    assert.ok(seen.video.framesDropped <= 0.02 * seen.video.framesReceived, JSON.stringify(seen.video)); // the rest waits for its time
+    assert.equal(seen.video.packetsLost, 0, JSON.stringify(seen.video));
+    assert.ok(seen.audio.totalAudioEnergy > 0, JSON.stringify(seen.audio));
+    assert.equal(seen.transport.srtpCipher, "AEAD_AES_128_GCM");
+    const player = (await (await relay.admin("GET", "players?stream=plain")).json()).players[0];
+    assert.equal(player.protocol, "whep");
+    await relay.admin("DELETE", `players/${player.id}`);
+    await until("the page knows of the kick", () => page.evaluate(() => window.pc.getReceivers()[0].transport.state === "closed"));
+  });
+
+  test("WHEP: a stream with B-frames is refused, with the address where it plays", async () => {
+    publishers.push(new Publisher(relay, "bframes", { extra: ["-tune", "film", "-bf", "2"] }));
+    const page = await open();
+    const refused = await until("a refusal", async () => {
+      const r = await play(page, "bframes");
+      return r.status === 422 && r;
+    });
+    assert.match(refused.text, /B-frames/);
+    assert.match(refused.link, /<\/live\/bframes\.flv.*>; rel="alternate"/);
+  });
+
+  test("WHIP: a camera and a microphone become H.264 and AAC for RTMP", async () => {
+    const page = await open();
+    const reply = await page.evaluate(
+      async ([path, token]) => {
+        const media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 360, frameRate: 30 }, audio: true });
+        const pc = (window.pc = new RTCPeerConnection());
+        for (const track of media.getTracks()) pc.addTransceiver(track, { direction: "sendonly" });
+        return window.offer(pc, path, token);
+      },
+      ["/live/camera/whip", relay.token("camera", "publish")],
+    );
+    assert.equal(reply.status, 201, reply.text);
+    const stream = await until("the stream", async () => {
+      const r = await relay.admin("GET", "streams/live/camera");
+      const s = r.status === 200 && (await r.json());
+      return s && s.video.width === 640 && s.audio.codec && s;
+    });
+    assert.equal(stream.publisher.protocol, "whip");
+    assert.equal(stream.audio.codec, "Opus");
+    const player = spawn("ffmpeg", ["-nostdin", "-v", "info", "-xerror", "-i", `rtmp://127.0.0.1:${relay.rtmp}/live/camera?token=${relay.token("camera")}`, "-t", "6", "-f", "null", "-"]);
+    let log = "";
+    player.stderr.on("data", (d) => (log += d));
+    const code = await new Promise((r) => player.once("exit", r));
+    assert.equal(code, 0, log.slice(-2000));
+    assert.match(log, /Video: h264/);
+    assert.match(log, /Audio: aac/);
+    const ended = await page.evaluate(async (location) => (await fetch(location, { method: "DELETE" })).status, reply.location);
+    assert.equal(ended, 200);
+    await until("the end", async () => (await relay.admin("GET", "streams/live/camera")).status === 404);
+  });
+});
