@@ -165,8 +165,8 @@ type WebRTC struct {
 type ICEServer struct {
 	URLs       []string      `key:"urls"`
 	Username   string        `key:"username"`
-	Credential string        `key:"credential"`
-	Secret     string        `key:"secret"`
+	Credential string        `key:"credential" secret:"yes"`
+	Secret     string        `key:"secret" secret:"yes"`
 	TTL        time.Duration `key:"ttl"`
 }
 

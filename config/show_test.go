@@ -45,6 +45,7 @@ func TestShownHoldsNoSecret(t *testing.T) {
 	c.Redis.Password, c.Redis.SentinelPassword, c.Redis.Addrs = "planted-5", "planted-6", []string{"redis:6379"}
 	c.Hooks.Authorize, c.Hooks.Events, c.Hooks.Secret = "http://user:planted-7@backend:80/planted-path", "::planted-8", "planted-9"
 	c.Cluster.Secret = Secret{"planted-0"}
+	c.WebRTC.ICEServers = []ICEServer{{URLs: []string{"turn:t"}, Secret: "planted-10", Credential: "planted-11"}}
 	text := c.Shown()
 	if strings.Contains(text, "planted") {
 		t.Error(text)
