@@ -127,7 +127,7 @@ func startNodeAt(t *testing.T, id string, d cluster.Directory, change func(*clus
 	web, peer := door.NewServer(media, door.ServerOptions{}), door.NewServer(n.Handler(), door.ServerOptions{})
 	go func() { _ = web.Serve(public) }()
 	go func() { _ = peer.Serve(peers) }()
-	n.Start(n.relay, n.info.Address, n.play)
+	n.Start(n.relay, n.info.Address, n.play, "")
 	n.close = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), wait.Long)
 		defer cancel()
@@ -557,7 +557,8 @@ func TestNearCopyComesBeforeAFarOrigin(t *testing.T) {
 	}
 }
 
-// A node that cannot be reached from here is as far as one in another zone: the copy of a neighbour who reaches it is taken.
+// A node that cannot be reached from here is as far as one in another zone: the copy of a neighbour
+// who reaches it is taken.
 func TestOriginNotReachedIsPlayedFromANeighbour(t *testing.T) {
 	d := cluster.NewMemory()
 	a, toA := startWired(t, "a", d, nil)
@@ -611,7 +612,8 @@ func TestNeighbourBecomesTheOrigin(t *testing.T) {
 	}
 }
 
-// An origin that answers a pull and then hangs, with its link alive, is left as soon as the publisher is elsewhere.
+// An origin that answers a pull and then hangs, with its link alive, is left as soon as the
+// publisher is elsewhere.
 func TestOriginHangsInItsAnswer(t *testing.T) {
 	d := cluster.NewMemory()
 	asked := make(chan struct{}, 100)

@@ -14,9 +14,10 @@ var ErrSameID = errors.New("another node has this id")
 // Info is what a node says of itself.
 type Info struct {
 	ID      string `json:"id"`
-	Boot    string `json:"boot"`    // of this run alone
-	Address string `json:"address"` // HOST:PORT of its node listener, for the other nodes
-	HTTP    string `json:"http"`    // where players find its HTTP door, such as http://HOST:PORT; "": nowhere
+	Boot    string `json:"boot"`           // of this run alone
+	Address string `json:"address"`        // HOST:PORT of its node listener, for the other nodes
+	HTTP    string `json:"http"`           // where players find its HTTP door, such as http://HOST:PORT; "": nowhere
+	RTMP    string `json:"rtmp,omitempty"` // and its RTMP door, such as rtmp://HOST:PORT
 	Zone    string `json:"zone,omitempty"`
 	Version string `json:"version"`
 	State   State  `json:"state"`

@@ -108,8 +108,8 @@ func New(cfg Config) *Node {
 
 // Start makes the node known by the addresses of its node listener and its HTTP door, and has it
 // serve the relay, whose source it is. Before it, nothing may be served.
-func (n *Node) Start(r *relay.Relay, address, http string) {
-	n.relay, n.cfg.Info.Address, n.cfg.Info.HTTP = r, address, http
+func (n *Node) Start(r *relay.Relay, address, http, rtmp string) {
+	n.relay, n.cfg.Info.Address, n.cfg.Info.HTTP, n.cfg.Info.RTMP = r, address, http, rtmp
 	n.spawn(n.register)
 	n.spawn(n.look)
 }

@@ -310,7 +310,7 @@ func (t *table) nearest(name relay.Name, zone string, maxEdges int) (place, bool
 	}
 	var near, all []place
 	for _, p := range t.peers {
-		if f, has := p.facts[name]; has && p.alive && f.Direct && f.Epoch == origin.Epoch {
+		if f, has := p.facts[name]; has && p.alive && p.info.State != Draining && f.Direct && f.Epoch == origin.Epoch {
 			all = append(all, place{f, p.info, true})
 			if zone != "" && p.info.Zone == zone {
 				near = append(near, all[len(all)-1])

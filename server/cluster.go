@@ -35,7 +35,8 @@ func (s *Server) newNode() {
 // startNode lets the others know where the node is, now that the ports are known.
 func (s *Server) startNode() {
 	if s.node != nil {
-		s.node.Start(s.relay, s.Config().ClusterAddress(), s.Config().Site().HTTP)
+		site := s.Config().Site()
+		s.node.Start(s.relay, s.Config().ClusterAddress(), site.HTTP, site.RTMP)
 	}
 }
 

@@ -58,6 +58,7 @@ func rtmpDoor(s *Server) part {
 		ChunkSize: s.Config().RTMP.ChunkSize,
 		Log:       s.log,
 	}
+	s.reconnect = d.Reconnect
 	return part{name: "rtmp", close: d.Close, stats: d.Stats, section: "rtmp", serve: d.Serve}
 }
 

@@ -71,6 +71,7 @@ type Server struct {
 	listeners []bound
 
 	draining atomic.Bool
+	drain    drain
 	failed   chan error // the first listener that failed
 	stop     context.CancelFunc
 	running  sync.WaitGroup
@@ -108,6 +109,7 @@ type assembly struct {
 type neighbours struct {
 	node      *cluster.Node // nil: media stay here
 	serveCopy func(http.ResponseWriter, *http.Request, relay.Name)
+	reconnect func(base string) // asks RTMP clients to move
 }
 
 // New builds everything and opens the listeners; [Server.Start] lets them be served.

@@ -2,11 +2,15 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"liverelay/admin"
+	"liverelay/cluster"
+	"liverelay/relay"
 	"liverelay/relay/door"
 )
 
@@ -30,13 +34,7 @@ func (s *Server) ready() admin.Readiness {
 	return admin.Readiness{State: admin.Ready}
 }
 
-// Drain takes no new publisher, player or member, until [Server.Undrain]: load balancers
-// hear of it by /readyz, and who comes all the same is sent away. What runs goes on.
-func (s *Server) Drain() { s.setDraining(true) }
-
-// Undrain takes new work again.
-func (s *Server) Undrain() { s.setDraining(false) }
-
+// setDraining has all parts know whether the node drains.
 func (s *Server) setDraining(yes bool) {
 	s.draining.Store(yes)
 	if s.node != nil {
@@ -61,9 +59,7 @@ func (s *Server) unlessDraining(h http.Handler) http.Handler {
 func (s *Server) Leave(ctx context.Context) {
 	s.Drain()
 	s.closePublic()
-	within := s.Config().Node.DrainTimeout
-	s.signal.Drain(within)
-	timeout := time.After(within)
+	timeout := time.After(s.Config().Node.DrainTimeout)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for s.busy() {
@@ -101,6 +97,7 @@ func (s *Server) closePublic() {
 // Close ends everything, from the outside in, and returns when all is gone. It
 // also ends a server that was built only in part.
 func (s *Server) Close() {
+	s.haltDrain(true)
 	s.draining.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
@@ -130,4 +127,128 @@ func (s *Server) Close() {
 		s.reloader.hook.Close()
 	}
 	s.reloader.mu.Unlock()
+}
+
+// drain empties the node while it drains, and stops when that is taken back.
+type drain struct {
+	mu     sync.Mutex
+	halt   context.CancelFunc // nil: it does not drain
+	closed bool
+}
+
+// errMoving is why a drain ends what runs: its peer should come again, and is sent elsewhere.
+var errMoving = fmt.Errorf("%w: the node drains", relay.ErrClosed)
+
+// newsTime is for the other nodes to hear that this one drains, before what they pull from here is
+// ended: then they choose another one.
+const newsTime = time.Second
+
+// Drain takes no new publisher, player or member, until [Server.Undrain]: load balancers hear of it
+// by /readyz, and who comes all the same is sent away or served by way of another node. Who runs is
+// moved within node.drain_timeout, by the means that each has; who is left then is ended.
+func (s *Server) Drain() {
+	s.drain.mu.Lock()
+	defer s.drain.mu.Unlock()
+	if s.drain.closed || s.drain.halt != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.drain.halt = cancel
+	s.setDraining(true)
+	within := s.Config().Node.DrainTimeout
+	s.signal.Drain(within)
+	s.running.Go(func() { s.empty(ctx, within) })
+}
+
+// Undrain takes new work again, and leaves alone who is still there.
+func (s *Server) Undrain() {
+	s.haltDrain(false)
+	s.signal.Undrain()
+	s.setDraining(false)
+}
+
+// haltDrain stops a drain where it is; closed: for good.
+func (s *Server) haltDrain(closed bool) {
+	s.drain.mu.Lock()
+	defer s.drain.mu.Unlock()
+	s.drain.closed = s.drain.closed || closed
+	if s.drain.halt != nil {
+		s.drain.halt()
+		s.drain.halt = nil
+	}
+}
+
+// empty moves what runs. Who can be told to move is told at once, and has a quarter of the time.
+// Then publishers are closed one by one, over half of the time: so their encoders do not all come
+// to the other nodes at once.
+func (s *Server) empty(ctx context.Context, within time.Duration) {
+	end := time.Now().Add(within)
+	s.askToMove()
+	if !pause(ctx, min(newsTime, within/4)) {
+		return
+	}
+	copied, published := s.streamsHere()
+	for _, n := range copied {
+		s.relay.EndIn(n, func(p relay.Session) bool { return p.Action == relay.ActionPlay && p.Protocol == cluster.Protocol }, errMoving)
+	}
+	if !pause(ctx, time.Until(end)-within*3/4) {
+		return
+	}
+	if s.canMove() && len(published) > 0 {
+		step := within / 2 / time.Duration(len(published))
+		for _, n := range published {
+			if s.canMove() && s.relay.Lose(n, errMoving) {
+				s.log.Info("publisher is moved", "stream", n.String())
+			}
+			if !pause(ctx, step) {
+				return
+			}
+		}
+	}
+	if !pause(ctx, time.Until(end)) {
+		return
+	}
+	if n := s.relay.End(func(relay.Session) bool { return true }, errMoving); n > 0 {
+		s.log.Info("drain_timeout is over", "ended", n)
+	}
+}
+
+// canMove says whether there is a node to move to.
+func (s *Server) canMove() bool { return s.node != nil && !s.refuses() }
+
+// streamsHere are those of other nodes that are copied here, and those that are published here.
+func (s *Server) streamsHere() (copied, published []relay.Name) {
+	for _, st := range s.relay.Streams() {
+		switch {
+		case len(st.Standby) > 0, st.Live && !st.Copy:
+			published = append(published, st.Name)
+		case st.Copy:
+			copied = append(copied, st.Name)
+		}
+	}
+	return copied, published
+}
+
+// askToMove tells RTMP clients that understand it to come again: at another node, or, where all
+// nodes have one address, at the same.
+func (s *Server) askToMove() {
+	if !s.canMove() || s.reconnect == nil {
+		return
+	}
+	other, _ := s.node.Elsewhere()
+	base := other.RTMP
+	if base == s.Config().Site().RTMP {
+		base = ""
+	}
+	s.reconnect(base)
+}
+
+// pause waits; false: ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return ctx.Err() == nil
+	}
 }

@@ -25,17 +25,29 @@ const clusterSecret = "a-secret-of-the-cluster-in-tests"
 // startCluster starts some nodes of one cluster, and waits until each has a link to all others.
 func startCluster(t *testing.T, redis *redistest.Server, count int) []*node {
 	t.Helper()
+	return startDraining(t, redis, count, "2s")
+}
+
+// startDraining is startCluster for nodes that take so long to drain.
+func startDraining(t *testing.T, redis *redistest.Server, count int, timeout string) []*node {
+	t.Helper()
 	var nodes []*node
 	for i := range count {
-		nodes = append(nodes, start(t, fmt.Sprintf(`
-node: {id: n%d, drain_timeout: 2s}
-redis: {addrs: [%q]}
-cluster: {listen: "127.0.0.1:0", secret: %q, linger: 1s}
-proxy_protocol: {trusted: [127.0.0.1]}
-`, i+1, redis.Addr, clusterSecret)))
+		nodes = append(nodes, startMember(t, redis, fmt.Sprint("n", i+1), timeout))
 	}
 	linked(nodes)
 	return nodes
+}
+
+// startMember starts one node.
+func startMember(t *testing.T, redis *redistest.Server, id, timeout string) *node {
+	t.Helper()
+	return start(t, fmt.Sprintf(`
+node: {id: %s, drain_timeout: %s}
+redis: {addrs: [%q]}
+cluster: {listen: "127.0.0.1:0", secret: %q, linger: 1s}
+proxy_protocol: {trusted: [127.0.0.1]}
+`, id, timeout, redis.Addr, clusterSecret))
 }
 
 func linked(nodes []*node) {
@@ -224,7 +236,7 @@ func example(t *testing.T, name string) string {
 // Three nodes behind HAProxy, as deploy/ has it: one is drained, and goes on with what it has.
 func TestClusterBehindHAProxy(t *testing.T) {
 	need(t, "haproxy")
-	nodes := startCluster(t, redistest.Start(t), 3)
+	nodes := startDraining(t, redistest.Start(t), 3, "5m")
 	config := example(t, "haproxy.cfg")
 	rtmpAddr, httpAddr := freeAddr(t), freeAddr(t)
 	pairs := []string{"maxconn 100000", "maxconn 1000", "bind :1935", "bind " + rtmpAddr, "bind :8080", "bind " + httpAddr, "port 8081 ", ""}

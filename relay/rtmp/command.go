@@ -213,6 +213,7 @@ func controlSize(m Message) error {
 // as it is (CanForward), and multitrack, ModEx and nanosecond offsets with it.
 const (
 	canForward     = 0x04
+	capsReconnect  = 0x01
 	capsMultitrack = 0x02
 	capsModEx      = 0x04
 	capsNanoOffset = 0x08
@@ -271,7 +272,7 @@ func connectResult(request map[string]any) (properties, info map[string]any) {
 		any4CC := map[string]any{"*": canForward}
 		properties["videoFourCcInfoMap"] = any4CC
 		properties["audioFourCcInfoMap"] = any4CC
-		properties["capsEx"] = capsMultitrack | capsModEx | capsNanoOffset
+		properties["capsEx"] = capsReconnect | capsMultitrack | capsModEx | capsNanoOffset
 		if _, ok := request["fourCcList"]; ok {
 			properties["fourCcList"] = []any{"*"}
 		}
@@ -355,6 +356,9 @@ func (s *session) connect(c command) error {
 	o.control(&message.SetPeerBandwidth{Size: ackWindow, Limit: message.LimitTypeDynamic})
 	o.control(&message.SetChunkSize{ChunkSize: uint32(s.server.ChunkSize)})
 	s.form = announced(request)
+	s.mu.Lock()
+	s.moves = canReconnect(request)
+	s.mu.Unlock()
 	properties, info := connectResult(request)
 	o.command(0, "_result", c.transaction, properties, info)
 	s.enter(phaseCommand, s.server.CommandTimeout)

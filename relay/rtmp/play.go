@@ -30,6 +30,7 @@ type player struct {
 	protocol string
 	name     relay.Name
 	started  time.Time
+	moves    string // see canReconnect
 
 	// owned by hear
 	chunks chunkReader
@@ -68,7 +69,7 @@ func (s *session) play(c command) error {
 		s.form.HEVC = options.Form.HEVC
 		options.Form = s.form
 	}
-	p := &player{server: s.server, conn: s.conn, remote: s.remote, protocol: s.protocol, name: name, started: time.Now(), audio: true, video: true, gotAudio: true, gotVideo: true}
+	p := &player{server: s.server, conn: s.conn, remote: s.remote, protocol: s.protocol, name: name, started: time.Now(), moves: s.moves, audio: true, video: true, gotAudio: true, gotVideo: true}
 	s.chunks.shrink(playerInputSize)
 	p.chunks = s.chunks
 	p.chunks.hook, p.chunks.limits = p, limitsPlay

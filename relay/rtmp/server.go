@@ -62,6 +62,7 @@ type Server struct {
 type member interface {
 	shutdown() // politely, without waiting
 	abort()
+	reconnect(base string) // elsewhere, if it understands that; without waiting
 }
 
 const (

@@ -68,6 +68,8 @@ type session struct {
 	// guarded by mu
 	mu     sync.Mutex
 	course *door.Course // of the publication, or of the wait for the next: never nil
+	moves  string       // see canReconnect
+	asked  *output      // to be written while it publishes, at the next tick of the heartbeat
 }
 
 // connected is what the peer said in connect.
@@ -195,10 +197,16 @@ func (s *session) quiet() error {
 		return err
 	}
 	s.deadline(s.heartbeat.Tick)
-	if !ping {
+	s.mu.Lock()
+	o := s.asked
+	s.asked = nil
+	s.mu.Unlock()
+	switch {
+	case o == nil && !ping:
 		return nil
+	case o == nil:
+		o = s.output()
 	}
-	o := s.output()
 	o.event(&message.UserCtrlEventPingRequest{Timestamp: uint32(time.Now().UnixMilli())})
 	return s.write(o)
 }

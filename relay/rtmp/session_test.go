@@ -75,7 +75,7 @@ func TestConnectReply(t *testing.T) {
 			t.Errorf("info %v", info)
 		}
 		forward, _ := properties["videoFourCcInfoMap"].(map[string]any)
-		if forward["*"] != 4.0 || properties["capsEx"] != 14.0 {
+		if forward["*"] != 4.0 || properties["capsEx"] != 15.0 {
 			t.Errorf("properties %v", properties)
 		}
 		break

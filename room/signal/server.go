@@ -77,6 +77,8 @@ type Server struct {
 	mu       sync.Mutex
 	closing  bool // no new connections
 	draining bool
+
+	undrained chan struct{} // closed when the drain under way is taken back
 }
 
 // stats are counters since the start.
@@ -216,16 +218,32 @@ type reconnect struct {
 func (s *Server) Drain(within time.Duration) {
 	s.mu.Lock()
 	s.draining = true
+	if s.undrained == nil {
+		s.undrained = make(chan struct{})
+	}
+	undrained := s.undrained
 	s.mu.Unlock()
 	frame := encode(reconnect{"reconnect", within.Milliseconds()})
 	s.each(func(c *conn) bool { c.Send(frame, false); return true })
 	s.running.Go(func() {
 		select {
 		case <-s.ctx.Done():
+		case <-undrained:
 		case <-time.After(within):
 			s.each(func(c *conn) bool { c.close(closeShutdown, "moving"); return true })
 		}
 	})
+}
+
+// Undrain lets clients in again, and those stay that are still there.
+func (s *Server) Undrain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = false
+	if s.undrained != nil {
+		close(s.undrained)
+		s.undrained = nil
+	}
 }
 
 // farewellTimeout is how long Close waits for clients to answer that they are going.

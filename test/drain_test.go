@@ -1,0 +1,140 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"liverelay/redis/redistest"
+	"liverelay/relay/flv"
+	"liverelay/relay/rtmp"
+	"liverelay/test/wait"
+)
+
+// encoder pushes to one address after another, as one behind a balancer that comes again when it is
+// cut.
+type encoder struct {
+	t    *testing.T
+	urls []string
+	stop chan struct{}
+	over chan struct{}
+
+	mu   sync.Mutex
+	cuts []time.Time
+}
+
+func encode(t *testing.T, urls ...string) *encoder {
+	t.Helper()
+	e := &encoder{t: t, urls: urls, stop: make(chan struct{}), over: make(chan struct{})}
+	go e.run()
+	t.Cleanup(func() { close(e.stop); <-e.over })
+	return e
+}
+
+func (e *encoder) run() {
+	defer close(e.over)
+	for i := 0; ; i++ {
+		c, err := rtmp.DialPublish(context.Background(), e.urls[i%len(e.urls)], rtmp.ClientConfig{})
+		for at := uint32(0); err == nil; at += 40 {
+			n := int(at / 40)
+			if err = c.Write(flv.Audio, at, audioFrame(n)); err == nil {
+				err = c.Write(flv.Video, at, videoFrame(n%10 == 0, n))
+			}
+			select {
+			case <-e.stop:
+				c.Close()
+				return
+			case <-time.After(40 * time.Millisecond):
+			}
+		}
+		if c != nil {
+			c.Close()
+		}
+		e.mu.Lock()
+		e.cuts = append(e.cuts, time.Now())
+		e.mu.Unlock()
+		select {
+		case <-e.stop:
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (e *encoder) cut() []time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.cuts)
+}
+
+// A node that is drained by the API ends its publishers one by one; they come to another node, and
+// no viewer is disconnected but those of the drained node when its time is over.
+func TestClusterDrainMovesPublishersOneByOne(t *testing.T) {
+	const streams = 4
+	nodes := startDraining(t, redistest.Start(t), 2, "8s")
+	var encoders []*encoder
+	players := map[string]*puller{}
+	for i := range streams {
+		name := fmt.Sprint("cam", i)
+		encoders = append(encoders, encode(t, nodes[0].pushURL(name), nodes[1].pushURL(name)))
+	}
+	for i := range streams {
+		name := fmt.Sprint("cam", i)
+		players[name] = pull(t, nodes[1].url("--app", "live", "--stream", name, "--play", "--proto", "flv"))
+		players[name].awaitTags(30)
+	}
+	at := time.Now()
+	if code := nodes[0].api("POST", "/api/v1/drain", nil); code >= 300 {
+		t.Fatalf("drain: %d", code)
+	}
+	var cuts []time.Time
+	for i, e := range encoders {
+		name := fmt.Sprint("cam", i)
+		nodes[1].await(name+" is at the other node", func() bool { return len(e.cut()) == 1 && nodes[1].stream(name).Node == "n2" })
+		cuts = append(cuts, e.cut()[0])
+	}
+	slices.SortFunc(cuts, time.Time.Compare)
+	for i, c := range cuts[1:] {
+		if gap := c.Sub(cuts[i]); gap < 500*time.Millisecond { // a second, of 8 s
+			t.Errorf("two publishers are ended within %v", gap)
+		}
+	}
+	goOn(t, players)
+	t.Logf("publishers ended after %v and, the last, %v; longest gap of their viewers: %v", cuts[0].Sub(at).Round(time.Millisecond),
+		cuts[len(cuts)-1].Sub(at).Round(time.Millisecond), longestGap(players, at).Round(time.Millisecond))
+	// And back: what comes meanwhile stays.
+	if code := nodes[0].api("POST", "/api/v1/undrain", nil); code >= 300 {
+		t.Fatalf("undrain: %d", code)
+	}
+	pull(t, nodes[0].url("--app", "live", "--stream", "cam0", "--play", "--proto", "rtmp")).awaitTags(20)
+}
+
+// A drain that is taken back ends nobody.
+func TestClusterUndrain(t *testing.T) {
+	nodes := startDraining(t, redistest.Start(t), 2, "3s")
+	e := encode(t, nodes[0].pushURL("cam"))
+	player := pull(t, nodes[0].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv"))
+	player.awaitTags(20)
+	for _, order := range []string{"drain", "undrain"} {
+		if code := nodes[0].api("POST", "/api/v1/"+order, nil); code >= 300 {
+			t.Fatalf("%s: %d", order, code)
+		}
+	}
+	time.Sleep(4 * time.Second)
+	goOn(t, map[string]*puller{"the player": player})
+	if n := len(e.cut()); n > 0 {
+		t.Errorf("the publisher was ended %d times", n)
+	}
+	// Without another node to go to who is there stays for the whole time.
+	nodes[1].kill()
+	nodes[0].await("alone", func() bool { return nodes[0].metric(`liverelay_cluster_nodes{link="up"}`) == 0 })
+	at := time.Now()
+	nodes[0].api("POST", "/api/v1/drain", nil)
+	wait.For(t, "the rest is ended", func() bool { return len(e.cut()) > 0 && player.ended() })
+	if took := e.cut()[0].Sub(at); took < 2500*time.Millisecond {
+		t.Errorf("ended after %v, before the time is over", took)
+	}
+}
