@@ -81,6 +81,7 @@ type clients struct {
 	o     Options                 // static
 	plain *goredis.Client         // to the single address; nil: it was clear from the start what it is
 	asked chan struct{}           // static: one asks at a time
+	time  *timer                  // static
 	known chan struct{}           // closed: client is set
 	one   goredis.UniversalClient // set once, before known is closed
 
@@ -92,7 +93,7 @@ type clients struct {
 }
 
 func newClients(o Options) *clients {
-	c := &clients{o: o, asked: make(chan struct{}, 1), known: make(chan struct{})}
+	c := &clients{o: o, asked: make(chan struct{}, 1), known: make(chan struct{}), time: &timer{}}
 	switch {
 	case o.MasterName != "":
 		c.settle(c.failover())
@@ -102,6 +103,7 @@ func newClients(o Options) *clients {
 		c.settle(c.single(o.DB))
 	default:
 		c.plain = c.single(o.DB)
+		c.plain.AddHook(c.time)
 		c.all = append(c.all, c.plain)
 	}
 	return c
@@ -112,6 +114,9 @@ func (c *clients) settle(client goredis.UniversalClient) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.one = client
+	if client != goredis.UniversalClient(c.plain) { // which has it
+		client.AddHook(c.time)
+	}
 	close(c.known)
 	if c.closed {
 		_ = client.Close() // nobody will

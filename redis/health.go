@@ -5,8 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
+	"liverelay/measure"
 	"liverelay/room"
 )
 
@@ -89,6 +93,62 @@ func (r *Client) Watch(ctx context.Context, log *slog.Logger) {
 		case <-time.After(checkEvery):
 		}
 	}
+}
+
+// timer is told of every command, and counts how long it took.
+type timer struct {
+	took   measure.Histogram
+	failed atomic.Uint64
+}
+
+// DialHook implements [goredis.Hook].
+func (t *timer) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+// ProcessHook implements [goredis.Hook].
+func (t *timer) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		began := time.Now()
+		err := next(ctx, cmd)
+		t.note(began, err)
+		return err
+	}
+}
+
+// ProcessPipelineHook implements [goredis.Hook].
+func (t *timer) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		began := time.Now()
+		err := next(ctx, cmds)
+		t.note(began, err)
+		return err
+	}
+}
+
+// note counts one command, or several at once. What Redis itself refuses is an answer like any other.
+func (t *timer) note(began time.Time, err error) {
+	t.took.Observe(time.Since(began))
+	var answer goredis.Error
+	if err != nil && !errors.As(err, &answer) && !errors.Is(err, context.Canceled) {
+		t.failed.Add(1)
+	}
+}
+
+// Measure reports what an operator's metrics say of Redis: a name, what it means, a value, and labels with
+// their values in turn. A name that ends in _total only grows.
+func (r *Client) Measure(add func(name, help string, value float64, labels ...string)) {
+	up := 0.0
+	if ready, reason := r.State(); ready && reason == "" {
+		up = 1
+	}
+	add("redis_up", "1 while Redis answers.", up)
+	add("redis_failures_total", "Commands that Redis did not answer.", float64(r.clients.time.failed.Load()))
+}
+
+// MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what lies
+// above the last, and the sum.
+func (r *Client) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
+	bounds, counts, sum := r.clients.time.took.Read()
+	add("redis_seconds", "How long commands to Redis took, answered or not.", bounds, counts, sum)
 }
 
 // scratch is a room that no client can name, for a check.

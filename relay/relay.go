@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"liverelay/measure"
 	"liverelay/relay/socket"
 )
 
@@ -131,8 +132,8 @@ type counts struct {
 	handovers     atomic.Uint64              // standbys that took a stream
 	alerts        [len(Alerts)]atomic.Uint64 // raised
 	cuts          atomic.Uint64              // rings cut to fit Config.RingMemory
-	firstKeyframe Histogram
-	fanOut        Histogram
+	firstKeyframe measure.Histogram
+	fanOut        measure.Histogram
 }
 
 // New returns a running relay. Close it.

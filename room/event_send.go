@@ -2,6 +2,7 @@ package room
 
 import (
 	"encoding/json"
+	"time"
 
 	"liverelay/auth"
 )
@@ -55,6 +56,9 @@ func (r *Room) tell(changes []*Change, own bool) {
 		}
 		if own {
 			r.observed(RoomChanged, ch.Time, ch, false)
+		}
+		if ch.Time > 0 && len(r.own.sessions) > 0 {
+			r.svc.stats.EventDelay.Observe(r.svc.now().Sub(time.UnixMilli(ch.Time)))
 		}
 	}
 	if r.copy.st.users <= largeRoom {

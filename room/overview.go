@@ -263,3 +263,10 @@ func (s *Service) Measure(add func(name, help string, value float64, labels ...s
 	add("room_resumes_total", "Members that went on after a lost connection.", float64(st.Resumes))
 	add("room_store_errors_total", "Steps at the store of rooms that failed.", float64(st.StoreErrors))
 }
+
+// MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what lies
+// above the last, and the sum.
+func (s *Service) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
+	bounds, counts, sum := s.stats.EventDelay.Read()
+	add("room_event_seconds", "From a change of a room, on whatever node, until the members of this node were told.", bounds, counts, sum)
+}

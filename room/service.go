@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"liverelay/measure"
 )
 
 // Service is the rooms of one node.
@@ -42,6 +44,8 @@ type Service struct {
 // stats are counters since the start.
 type stats struct {
 	Logins, Resumes, StoreErrors atomic.Uint64
+
+	EventDelay measure.Histogram
 }
 
 // New makes a service and starts its housekeeping. Close ends it.

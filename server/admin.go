@@ -20,6 +20,10 @@ func (s *Server) newAdmin() (*admin.Server, error) {
 	if cfg.Admin.StreamMetrics {
 		measured = append(measured, s.relay.MeasureStreams)
 	}
+	durations := []admin.Durations{s.relay.MeasureDurations, s.rooms.MeasureDurations, s.measureDurations}
+	if s.redis != nil {
+		measured, durations = append(measured, s.redis.Measure), append(durations, s.redis.MeasureDurations)
+	}
 	var others admin.Peers
 	if s.node != nil {
 		others = peers{s.node}
@@ -44,7 +48,7 @@ func (s *Server) newAdmin() (*admin.Server, error) {
 		Support:   s.helper,
 		Console:   newConsole(),
 		Measured:  measured,
-		Durations: []admin.Durations{s.relay.MeasureDurations},
+		Durations: durations,
 	})
 }
 

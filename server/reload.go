@@ -16,6 +16,7 @@ import (
 	"liverelay/auth"
 	authhook "liverelay/auth/hook"
 	"liverelay/config"
+	"liverelay/measure"
 	"liverelay/relay/door"
 )
 
@@ -36,6 +37,8 @@ type reloader struct {
 	load  func() (config.Config, error) // static; nil: it cannot be had again
 	file  string                        // static; "": there is none to watch
 	level *slog.LevelVar                // static: of the log
+
+	hookTook measure.Histogram // of one hook after the other
 
 	mu     sync.Mutex    // held while reloading; guards what follows
 	source config.Config // as it was loaded, as far as it is in force
@@ -90,7 +93,7 @@ func (s *Server) reloadLocked() (Result, error) {
 	}
 	hook := r.hook
 	if slices.ContainsFunc(live, func(key string) bool { return strings.HasPrefix(key, "hooks.") && key != "hooks.events" }) {
-		if hook, err = newHook(&next); err != nil {
+		if hook, err = r.newHook(&next); err != nil {
 			return Result{}, err
 		}
 	}
@@ -131,7 +134,7 @@ func (s *Server) apply(cfg *config.Config, hook hook) error {
 }
 
 // newHook makes what apps with a hook policy are decided by; nil: nothing.
-func newHook(cfg *config.Config) (hook, error) {
+func (r *reloader) newHook(cfg *config.Config) (hook, error) {
 	if cfg.Hooks.Authorize == "" {
 		return nil, nil
 	}
@@ -140,6 +143,7 @@ func newHook(cfg *config.Config) (hook, error) {
 		Secret:         cfg.Hooks.Secret,
 		Timeout:        cfg.Hooks.Timeout,
 		AllowOnFailure: cfg.Hooks.OnFailure == "allow",
+		Took:           &r.hookTook,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("hooks.authorize: %w", err)

@@ -162,7 +162,7 @@ func (s *Server) build(doors []func(*Server) part) error {
 			return fmt.Errorf("tls: %w", err)
 		}
 	}
-	if s.reloader.hook, err = newHook(cfg); err != nil {
+	if s.reloader.hook, err = s.reloader.newHook(cfg); err != nil {
 		return err
 	}
 	if err = s.openStore(); err != nil {

@@ -46,12 +46,10 @@ func (s *Server) measure(add func(name, help string, value float64, labels ...st
 	}
 	add("hook_seconds_total", "Time that all questions to hooks.authorize took together.", hook.Seconds)
 	add("hook_requests_running", "Questions to hooks.authorize that wait for their answer.", float64(hook.Running))
-	if s.redis != nil {
-		ready, reason := s.redis.State()
-		up := 0.0
-		if ready && reason == "" {
-			up = 1
-		}
-		add("redis_up", "1 while Redis answers.", up)
-	}
+}
+
+// measureDurations reports how long the hook took, for metrics.
+func (s *Server) measureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
+	bounds, counts, sum := s.reloader.hookTook.Read()
+	add("hook_seconds", "How long questions to hooks.authorize took.", bounds, counts, sum)
 }

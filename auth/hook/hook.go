@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"liverelay/auth"
+	"liverelay/measure"
 )
 
 // Limits of the conversation.
@@ -34,6 +35,8 @@ type Options struct {
 	AllowOnFailure bool          // no answer permits (hook) or leaves it to the token (token+hook)
 	Concurrency    int           // requests at a time; 0: 64
 	CacheSize      int           // replies kept as long as they allow; 0: 10 000
+
+	Took *measure.Histogram // counts how long questions take; nil: nobody wants to know
 }
 
 // Client asks the operator's own server whether to permit an access. It follows
@@ -46,7 +49,6 @@ type Client struct {
 
 	waiting                                           atomic.Int64
 	asked, cached, allowed, denied, failed, malformed atomic.Uint64
-	took                                              atomic.Int64 // ns
 }
 
 // New makes a hook; errors name the key of config.yaml.
@@ -63,6 +65,9 @@ func New(o Options) (*Client, error) {
 	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = 64
+	}
+	if o.Took == nil {
+		o.Took = new(measure.Histogram)
 	}
 	if o.CacheSize <= 0 {
 		o.CacheSize = 10_000
@@ -95,8 +100,14 @@ func (c *Client) Stats() auth.HookStats {
 	return auth.HookStats{
 		Asked: c.asked.Load(), Cached: c.cached.Load(), Allowed: c.allowed.Load(), Denied: c.denied.Load(),
 		Failed: c.failed.Load(), Malformed: c.malformed.Load(),
-		Running: len(c.slots), Seconds: time.Duration(c.took.Load()).Seconds(),
+		Running: len(c.slots), Seconds: c.seconds(),
 	}
+}
+
+// seconds are those that all questions took together.
+func (c *Client) seconds() float64 {
+	_, _, sum := c.opts.Took.Read()
+	return sum
 }
 
 // Ask implements [auth.Hook]. Without an answer it permits what its options say.
@@ -151,7 +162,7 @@ func (c *Client) ask(ctx context.Context, q auth.HookRequest, secret string) (au
 	q.ID = auth.NewID()
 	began := time.Now()
 	reply, err := c.post(ctx, q, secret)
-	c.took.Add(int64(time.Since(began)))
+	c.opts.Took.Observe(time.Since(began))
 	if err == nil {
 		err = reply.Check(now)
 	}

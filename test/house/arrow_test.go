@@ -36,18 +36,19 @@ func within(pkg, pattern string) bool {
 // What a package may need beside the standard library: no more than that.
 func TestArrows(t *testing.T) {
 	for pkg, may := range map[string][]string{
-		"relay":              {"relay/flv", "relay/socket", "relay/socket/uring"},
+		"relay":              {"measure", "relay/flv", "relay/socket", "relay/socket/uring"},
 		"relay/flv":          {},
 		"relay/socket":       {"relay/socket/uring"},
 		"relay/socket/uring": {},
 		"auth":               {"github.com/golang-jwt/jwt/v5"},
-		"auth/hook":          {"auth", "github.com/golang-jwt/jwt/v5"},
-		"room":               {"auth", "github.com/golang-jwt/jwt/v5"},
-		"room/backend":       {"room", "auth", "github.com/golang-jwt/jwt/v5"},
+		"auth/hook":          {"auth", "measure", "github.com/golang-jwt/jwt/v5"},
+		"room":               {"auth", "measure", "github.com/golang-jwt/jwt/v5"},
+		"room/backend":       {"room", "auth", "measure", "github.com/golang-jwt/jwt/v5"},
 		"relay/transcode":    {"relay/flv", "github.com/tphakala/...", "github.com/thesyncim/gopus/..."},
-		"cluster":            {"relay", "relay/flv", "relay/socket", "relay/socket/uring"},
+		"cluster":            {"measure", "relay", "relay/flv", "relay/socket", "relay/socket/uring"},
 		"web":                {},
 		"support":            {},
+		"measure":            {},
 	} {
 		for _, need := range needs(t, pkg) {
 			if !slices.ContainsFunc(may, func(p string) bool { return within(need, p) }) {

@@ -1,4 +1,5 @@
-package relay
+// Package measure counts for metrics. A leaf, without a library: admin shows what it counts.
+package measure
 
 import (
 	"sync/atomic"
