@@ -7,6 +7,7 @@ import { Log } from "./log.js";
 import { detect, type Platform } from "./platform.js";
 import { checkRequirement } from "./requirement.js";
 import { Room } from "./room.js";
+import { findRoom, liveRooms, verifySecond } from "./rooms.js";
 import { Session, signalURLs } from "./session.js";
 import { Streams } from "./stream.js";
 import type {
@@ -27,9 +28,6 @@ import { Unoffered } from "./unoffered.js";
 import { byteLength } from "./utf8.js";
 
 declare const __VERSION__: string;
-
-/** PROTOCOL.md: so many rooms on one connection. */
-const mostRooms = 5;
 
 /**
  * The client: logs in to rooms, publishes and plays streams, carries messages.
@@ -53,8 +51,8 @@ export class LiveRelayEngine extends Unoffered {
   private readonly streams: Streams;
   private readonly component: Component;
   private readonly rooms = new Map<string, Room>();
-  private readonly app: string;
   private multi = false;
+  private readonly app: string;
   private destroyed = false;
 
   /**
@@ -89,7 +87,7 @@ export class LiveRelayEngine extends Unoffered {
       platform: this.platform,
       log: this.log,
       emit,
-      room: (roomID, streamID) => this.findRoom(roomID, streamID),
+      room: (roomID, streamID) => findRoom(this.rooms, roomID, streamID),
     });
     this.component = new Component({
       wx: this.platform.wx,
@@ -426,7 +424,7 @@ export class LiveRelayEngine extends Unoffered {
     }
     const { userID, userName } = user || ({} as User);
     // A mistake about a second room says nothing of the one that is there: no event, pages take it for their own room's.
-    this.verifySecond(userID);
+    verifySecond(this.rooms, this.multi, userID);
     const room = new Room(roomID, token, { userID, userName: userName || userID }, { appID: this.appID || undefined, app: this.app || undefined }, config, {
       emit: (event, ...args) => this.emit(event, ...args),
       publisherState: (r, frame) => {
@@ -460,16 +458,6 @@ export class LiveRelayEngine extends Unoffered {
     }
   }
 
-  /** What holds for a room beside others. */
-  private verifySecond(userID: string): void {
-    if (this.rooms.size === 0) return;
-    if (!this.multi) throw new LiveRelayError(code.loginTwice, "already logged in to another room");
-    if (this.rooms.size >= mostRooms) throw new LiveRelayError(code.multiRoomLimit, `at most ${mostRooms} rooms`);
-    for (const room of this.rooms.values()) {
-      if (room.user.userID !== userID) throw new LiveRelayError(code.otherUser, "another user is logged in");
-    }
-  }
-
   private ended(room: Room, number: number): void {
     if (this.rooms.get(room.id) === room) this.rooms.delete(room.id);
     this.session.leave(room, false);
@@ -478,21 +466,11 @@ export class LiveRelayEngine extends Unoffered {
     for (const streamID of played) if (!this.streams.players.has(streamID)) this.component.forget(streamID);
   }
 
-  /** The room that is meant: the named one, the one that lists the stream, or the first. */
-  private findRoom(roomID: unknown, streamID: unknown): Room {
-    const rooms = Array.from(this.rooms.values()).filter((room) => room.live);
-    if (rooms.length === 0) throw new LiveRelayError(code.notLoggedIn, "not logged in to a room");
-    if (roomID === undefined) return rooms.filter((room) => room.has(streamID as string))[0] || rooms[0]!;
-    const room = rooms.filter((r) => r.id === roomID)[0];
-    if (!room) throw new LiveRelayError(code.roomNotLoggedIn, "not logged in to this room");
-    return room;
-  }
-
   /** A request that only succeeds or fails. */
   private ask(roomID: string | undefined, type: string, repeat: boolean, fields: () => Frame): Promise<ServerResponse> {
     const run = async (): Promise<ServerResponse> => {
-      if (!Array.from(this.rooms.values()).some((room) => room.live)) throw new LiveRelayError(code.roomDisconnected, "not logged in to a room");
-      const room = this.findRoom(roomID, undefined);
+      if (liveRooms(this.rooms).length === 0) throw new LiveRelayError(code.roomDisconnected, "not logged in to a room");
+      const room = findRoom(this.rooms, roomID, undefined);
       const reply = await this.session.request(room, type, fields(), { repeat });
       const { messageID, sendTime, failed } = reply;
       const data = messageID === undefined && !failed ? "" : JSON.stringify({ messageID, sendTime, failed });

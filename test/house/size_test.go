@@ -40,7 +40,8 @@ var larger = map[string]string{
 	"cmd/livebench.promises": "a table: one row for each figure that is promised",
 }
 
-// Code that is not a test's: no file, function, struct or package is too large without a reason.
+// No file of any language, function, struct or package is too large without a reason; tests in Go
+// aside.
 func TestSizes(t *testing.T) {
 	excused := map[string]bool{}
 	check := func(what string, n, most int, unit string) {
@@ -53,11 +54,19 @@ func TestSizes(t *testing.T) {
 		excused[what] = true
 	}
 	files := map[string]int{}
+	for _, suffix := range []string{".ts", ".tsx", ".js", ".mjs", ".css", ".html", ".wxml", ".lua", ".sh", ".py"} {
+		if err := eachFile(suffix, func(path string, text []byte) error {
+			check(relative(path), bytes.Count(text, []byte("\n")), mostLines, "lines")
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	err := eachFile(".go", func(path string, text []byte) error {
 		if strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
-		rel := filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator)))
+		rel := relative(path)
 		pkg := filepath.ToSlash(filepath.Dir(rel))
 		files[pkg]++
 		check(rel, bytes.Count(text, []byte("\n")), mostLines, "lines")
@@ -74,6 +83,11 @@ func TestSizes(t *testing.T) {
 			t.Errorf("%s is no longer too large: take it out of larger", what)
 		}
 	}
+}
+
+// relative is a file's path in the module.
+func relative(path string) string {
+	return filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator)))
 }
 
 // eachSize tells the lines of each function and the fields of each struct of a file.
@@ -130,14 +144,14 @@ func TestFuzzTargetsHaveSeeds(t *testing.T) {
 	}
 }
 
-// eachFile tells the Go files of the module whose names end so.
+// eachFile tells the files of the module whose names end so, but for what is installed or built.
 func eachFile(suffix string, tell func(path string, text []byte) error) error {
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && (name == "node_modules" || name == "testdata" || path != root && strings.HasPrefix(name, ".")) {
+		if d.IsDir() && (name == "node_modules" || name == "testdata" || name == "dist" || name == "miniprogram_dist" || path != root && strings.HasPrefix(name, ".")) {
 			return filepath.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(name, suffix) {

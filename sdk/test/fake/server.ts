@@ -2,6 +2,8 @@
 // sequence and a log, sessions with a grace, resume, kicks. Several hosts share its
 // rooms as a cluster's nodes do, and each of them can misbehave.
 
+import { Line, refusal } from "./line.js";
+
 type Frame = Record<string, any>;
 
 interface Member {
@@ -35,7 +37,7 @@ class FakeRoom {
 }
 
 /** One end of a WebSocket as the server sees it. */
-interface Conn {
+export interface Conn {
   host: Host;
   rooms: Set<string>;
   client: { message(text: string): void; close(code: number, reason: string): void };
@@ -458,59 +460,4 @@ export class FakeServer {
 
 function error(code: number, msg: string, retryable = false): Frame {
   return { error: { code, msg, retryable } };
-}
-
-/** What a socket says to a close frame that a client may not send: RFC 6455 §7.4, and WeChat's limit. */
-function refusal(code: number, reason: string): string | undefined {
-  if (code !== 1000 && !(code >= 3000 && code <= 4999)) return `closeSocket:fail ${code} is neither 1000 nor between 3000 and 4999`;
-  return Buffer.byteLength(reason) > 123 ? "closeSocket:fail the reason is longer than 123 bytes" : undefined;
-}
-
-/** The way between a client and the server: everything takes `latency` and stays in order. */
-class Line {
-  open = false;
-  private closed = false;
-  private conn: Conn | undefined;
-
-  constructor(private readonly server: FakeServer, url: string, private readonly client: { open(): void; message(text: string): void; close(code: number, reason: string): void }) {
-    this.later(() => {
-      const conn = server.accept(url, {
-        message: (text) => this.later(() => !this.closed && client.message(text)),
-        close: (code, reason) => this.later(() => this.end(code, reason)),
-      });
-      if (conn === "hang") return;
-      if (typeof conn === "string") return this.end(1006, "refused");
-      if (this.closed) return server.lose(conn);
-      this.conn = conn;
-      this.open = true;
-      client.open();
-    });
-  }
-
-  send(text: string): void {
-    if (!this.open) throw new Error("not open");
-    this.later(() => this.conn && this.server.message(this.conn, text));
-  }
-
-  close(code: number, reason: string): void {
-    if (this.closed) return;
-    this.open = false;
-    this.closed = true;
-    if (this.conn) {
-      const conn = this.conn;
-      this.later(() => this.server.lose(conn));
-    }
-    this.later(() => this.client.close(code, reason));
-  }
-
-  private end(code: number, reason: string): void {
-    if (this.closed) return;
-    this.open = false;
-    this.closed = true;
-    this.client.close(code, reason);
-  }
-
-  private later(call: () => void): void {
-    setTimeout(call, this.server.latency);
-  }
 }

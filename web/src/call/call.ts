@@ -1,9 +1,10 @@
 // One call: the room, what is published and played in it, and what happened. It draws nothing.
 import { LiveRelayEngine, LiveRelayError, code, type Stream, type User } from "liverelay-sdk";
-import { addresses, playInto, probe, type WebPlayer, type WebPlayerEvent, type WebPlayerStats } from "liverelay-sdk/web";
+import { addresses, playInto, probe } from "liverelay-sdk/web";
 import type { Language } from "../common/language.js";
 import { Journal } from "./journal.js";
 import type { Login } from "./login.js";
+import { nameOf, streamOf, switches, type Message, type Remote } from "./member.js";
 import type { PublishStats, Report } from "./publish/protocol.js";
 import { Studio } from "./publish/studio.js";
 import { errorWord, type Key } from "./words.js";
@@ -11,30 +12,6 @@ import { errorWord, type Key } from "./words.js";
 /** Where the call is. */
 export type Phase = "lobby" | "joining" | "room" | "over";
 export type Quality = "good" | "fair" | "bad" | "unknown";
-
-/** Another member's stream. */
-export interface Remote {
-  streamID: string;
-  user: User;
-  extraInfo: string;
-  /** The member switched it off. */
-  cameraOff: boolean;
-  micOff: boolean;
-  muted: boolean;
-  state: WebPlayerEvent;
-  stats?: WebPlayerStats;
-  player?: WebPlayer;
-  element?: HTMLElement;
-}
-
-/** A message of the room. */
-export interface Message {
-  kind: "broadcast" | "barrage" | "command";
-  from: string;
-  text: string;
-  at: number;
-  own: boolean;
-}
 
 /** Something the user should know, with what can be done about it. */
 export interface Notice {
@@ -500,27 +477,4 @@ export class Call {
   private readonly onVisible = (): void => {
     if (this.phase === "room") this.journal.add("page", document.visibilityState);
   };
-}
-
-/** A stream's name may have letters, digits, - _ . only; a user's may have any. */
-export function streamOf(user: string): string {
-  const plain = user.replace(/[^A-Za-z0-9_.-]/g, "_");
-  if (plain === user) return `${user}-web`;
-  let hash = 5381;
-  for (const c of user) hash = ((hash * 33) ^ c.codePointAt(0)!) >>> 0;
-  return `${plain}-${hash.toString(36)}-web`;
-}
-
-function nameOf(user: User): string {
-  return user.userName || user.userID;
-}
-
-/** What a member tells of its camera and microphone, as the mini program's example does. */
-function switches(extraInfo: string): { cameraOff: boolean; micOff: boolean } {
-  try {
-    const { camera, mic } = JSON.parse(extraInfo) as { camera?: boolean; mic?: boolean };
-    return { cameraOff: camera === false, micOff: mic === false };
-  } catch {
-    return { cameraOff: false, micOff: false };
-  }
 }

@@ -2,7 +2,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Icon, type IconName } from "../common/icon.js";
-import type { Call, Message } from "./call.js";
+import type { Call } from "./call.js";
+import type { Message } from "./member.js";
 import { Copy, initial, type Text } from "./view.js";
 
 export const tabs = ["people", "chat", "figures", "log"] as const;

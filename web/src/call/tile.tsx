@@ -1,7 +1,8 @@
 // One picture of the call.
 import { useEffect, useRef } from "preact/hooks";
 import { Icon } from "../common/icon.js";
-import type { Call, Remote } from "./call.js";
+import type { Call } from "./call.js";
+import type { Remote } from "./member.js";
 import { OwnPicture } from "./own.js";
 import { Level, type Text } from "./view.js";
 
