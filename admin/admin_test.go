@@ -110,13 +110,13 @@ func (f *fake) Players(n relay.Name) []relay.PlayerState {
 	})
 }
 
-func (f *fake) Player(id string) (relay.Session, bool) {
+func (f *fake) Player(id string) (relay.Endpoint, bool) {
 	for _, p := range f.players {
 		if p.ID == id {
-			return relay.Session{Name: p.Name}, true
+			return relay.Endpoint{Name: p.Name}, true
 		}
 	}
-	return relay.Session{}, false
+	return relay.Endpoint{}, false
 }
 
 func (f *fake) KickPlayer(id string) bool {

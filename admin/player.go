@@ -13,7 +13,7 @@ import (
 // Players is what the API wants of the players of this node.
 type Players interface {
 	Players(relay.Name) []relay.PlayerState // of a stream, of an app, of all
-	Player(id string) (relay.Session, bool)
+	Player(id string) (relay.Endpoint, bool)
 	KickPlayer(id string) bool
 }
 

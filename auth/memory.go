@@ -157,7 +157,7 @@ func (m *Memory) Check(_ context.Context, s Subject, p Privilege) (found Entry, 
 	now := m.now()
 	look := func(k Key) bool {
 		e, ok := m.entries[k]
-		if banned = ok && e.Until.After(now) && e.Deny.takes(p); banned {
+		if banned = ok && e.Until.After(now) && e.Deny.forbids(p); banned {
 			found = e
 		}
 		return banned

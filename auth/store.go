@@ -37,8 +37,8 @@ const (
 	MayPlay
 )
 
-// takes tells whether forbidding d forbids p; an empty d forbids everything.
-func (d Privilege) takes(p Privilege) bool { return d == 0 || d&MayLogin != 0 || d&p != 0 }
+// forbids tells whether forbidding d forbids p; an empty d forbids everything.
+func (d Privilege) forbids(p Privilege) bool { return d == 0 || d&MayLogin != 0 || d&p != 0 }
 
 // Key names one thing that may be forbidden. The same user or stream in two apps
 // is two things.

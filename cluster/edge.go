@@ -21,7 +21,7 @@ import (
 )
 
 // Protocol is what other nodes play by, and copies are published by: the label in metrics and in
-// relay.Session.
+// relay.Endpoint.
 const Protocol = "node"
 
 // The headers of a pulled stream.

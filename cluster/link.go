@@ -50,7 +50,7 @@ func (n *Node) serveLink(w http.ResponseWriter, r *http.Request, from Info) {
 	for {
 		var more bool
 		m.Info = n.Info()
-		m.Facts, more = n.table.take(f, linkFacts)
+		m.Facts, more = n.table.unsaid(f, linkFacts)
 		if !told && !more {
 			m.Complete, told = true, true
 		}

@@ -132,7 +132,7 @@ func (n *Node) supersede(own fact, epoch uint64, rank int) {
 	n.table.set(own.Name, func(f fact, _ bool) fact { moved.Spare = f.Spare; return moved })
 	n.release(own.Name)
 	n.relay.Supersede(own.Name, rank)
-	n.relay.EndIn(own.Name, func(s relay.Session) bool { return s.Action == relay.ActionPlay && s.Protocol == Protocol }, relay.ErrReplaced)
+	n.relay.EndIn(own.Name, func(s relay.Endpoint) bool { return s.Action == relay.ActionPlay && s.Protocol == Protocol }, relay.ErrReplaced)
 	n.spawn(func() {
 		sleep(n.ctx, returnTime)
 		n.table.set(own.Name, func(f fact, had bool) fact {

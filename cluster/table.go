@@ -85,8 +85,8 @@ func (t *table) unsubscribe(f *feed) {
 	delete(t.feeds, f)
 }
 
-// take returns up to most facts that the feed has to tell, and whether there are more.
-func (t *table) take(f *feed, most int) (facts []fact, more bool) {
+// unsaid returns up to most facts that the feed has to tell, and whether there are more.
+func (t *table) unsaid(f *feed, most int) (facts []fact, more bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for name := range f.changed {

@@ -185,14 +185,14 @@ func (b *Bans) merge(ctx context.Context, v banView) lack {
 	}
 	b.at = v.at
 	for _, rec := range v.records {
-		b.takeLocked(ctx, rec)
+		b.applyLocked(ctx, rec)
 	}
 	b.loaded.Store(true)
 	return l
 }
 
-// takeLocked puts an entry of Redis into the copy, if it is newer than what is there.
-func (b *Bans) takeLocked(ctx context.Context, rec record) {
+// applyLocked puts an entry of Redis into the copy, if it is newer than what is there.
+func (b *Bans) applyLocked(ctx context.Context, rec record) {
 	b.top = max(b.top, rec.stamp)
 	have, known := b.records[rec.Key]
 	if known && have.stamp >= rec.stamp {
@@ -269,7 +269,7 @@ func (b *Bans) hear(payload string) bool {
 	}
 	b.at = change{rec.stamp, part[1]}
 	if part[2] != b.node { // it was in force here before it was told
-		b.takeLocked(b.ctx, rec)
+		b.applyLocked(b.ctx, rec)
 	}
 	return true
 }

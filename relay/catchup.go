@@ -193,7 +193,7 @@ func (s *Subscriber) startClock() {
 	c := s.selection.Value()
 	c.clock = c.clock.since(m)
 	s.selection = unique.Make(c)
-	s.clockEnd.Store(c.clock.end(m))
+	s.clockEnd.Store(c.clock.endAfter(m))
 }
 
 // squeeze is the video of a GOP on its way to one player, with timestamps of the player's own.

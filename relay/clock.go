@@ -49,9 +49,9 @@ func (c playerClock) shift(m *Message) int64 {
 	return c.base
 }
 
-// end returns the DTS at which a player with this clock, who came at m, has to come again. Players
-// that keep gaps have 32 bits, and go on.
-func (c playerClock) end(m *Message) int64 {
+// endAfter returns the DTS at which a player with this clock, who came at m, has to come again.
+// Players that keep gaps have 32 bits, and go on.
+func (c playerClock) endAfter(m *Message) int64 {
 	if !c.closed {
 		return math.MaxInt64
 	}

@@ -118,10 +118,10 @@ func TestPlayerClockStartsLow(t *testing.T) {
 		if got := m.DTS - closed.shift(m); got != test.closed {
 			t.Errorf("%d with gap %d: closed %d, want %d", test.dts, test.gap, got, test.closed)
 		}
-		if end := closed.end(m); end-closed.shift(m) >= 1<<31 || end-m.DTS < 1<<30-3*clockMargin {
+		if end := closed.endAfter(m); end-closed.shift(m) >= 1<<31 || end-m.DTS < 1<<30-3*clockMargin {
 			t.Errorf("%d with gap %d: ends at %d", test.dts, test.gap, end)
 		}
-		if kept.end(m) != math.MaxInt64 {
+		if kept.endAfter(m) != math.MaxInt64 {
 			t.Error("who keeps gaps is sent away")
 		}
 	}

@@ -21,8 +21,8 @@ type Transcoder interface {
 	Close()
 }
 
-// NewTranscoder makes one, or says why it cannot be. from.Codec is 0 while no audio has come: it may
-// come in any.
+// NewTranscoder makes one, or says why it cannot be. from.Codec is 0 while no audio has come: it
+// may come in any.
 type NewTranscoder func(from Track, to flv.Codec) (Transcoder, error)
 
 // AudioMessage is one that a [Transcoder] made.
@@ -202,7 +202,7 @@ func newDerivation(of *Stream, codec flv.Codec, coder Transcoder) *derivation {
 	d.stream = newStream(of.relay, of.name, of.app)
 	d.stream.derived = d
 	d.publisher = &Publisher{options: PublishOptions{Grant: of.last.options.Grant, Copy: new(Copy)}, since: time.Now()}
-	d.stream.takeLocked(d.publisher, d.publisher.since) // nobody else knows it yet
+	d.stream.installLocked(d.publisher, d.publisher.since) // nobody else knows it yet
 	d.source = of.newSubscriberLocked(SubscribeOptions{
 		Format:  derivedFormat,
 		Options: PlayOptions{Form: flv.AsPublished, Gaps: GapsKept, Audio: true, Video: true},

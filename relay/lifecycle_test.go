@@ -157,18 +157,18 @@ func TestEndBySession(t *testing.T) {
 			}
 			s.Start(newMemorySink())
 		}
-		if n := r.End(func(s Session) bool { return s.Grant.User == "b" }, ErrKicked); n != 1 {
+		if n := r.End(func(e Endpoint) bool { return e.Grant.User == "b" }, ErrKicked); n != 1 {
 			t.Fatalf("%d ended", n)
 		}
 		if got := <-ended; got != "b ended by an operator" {
 			t.Fatal(got)
 		}
-		replaced := func(s Session) bool { return s.Action == ActionPublish && s.Epoch == 1 }
+		replaced := func(e Endpoint) bool { return e.Action == ActionPublish && e.Epoch == 1 }
 		mustPublish(t, r, "u") // takes over
 		if n := r.EndIn(testName, replaced, ErrKicked); n != 0 {
 			t.Fatalf("%d ended in place of the one it took over from", n)
 		}
-		publishers := func(s Session) bool { return s.Action == ActionPublish && s.Epoch == 2 }
+		publishers := func(e Endpoint) bool { return e.Action == ActionPublish && e.Epoch == 2 }
 		if n := r.EndIn(Name{App: "live", Stream: "other"}, publishers, ErrKicked); n != 0 {
 			t.Fatalf("%d ended of a stream that is not there", n)
 		}

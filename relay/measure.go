@@ -19,7 +19,7 @@ func (r *Relay) Measure(add func(name, help string, value float64, labels ...str
 		}
 	}
 	for _, st := range r.all() {
-		_, subscribers := st.sessions(func(s Session) bool { return s.Action == ActionPlay })
+		_, subscribers := st.endpoints(func(e Endpoint) bool { return e.Action == ActionPlay })
 		for _, s := range subscribers {
 			if s.at.Load() != 0 {
 				behind++

@@ -83,7 +83,7 @@ func (r *Relay) Players(n Name) []PlayerState {
 
 // players adds the stream's. Its lock is held for a moment only, however many there are.
 func (st *Stream) players(to []PlayerState) []PlayerState {
-	_, subscribers := st.sessions(func(s Session) bool { return s.Action == ActionPlay })
+	_, subscribers := st.endpoints(func(e Endpoint) bool { return e.Action == ActionPlay })
 	for _, s := range subscribers {
 		o := &s.options
 		delay, since := s.toldDelay()
@@ -118,10 +118,10 @@ func (r *Relay) KickPlayer(id string) bool {
 }
 
 // Player returns the session of an id; false: there is none.
-func (r *Relay) Player(id string) (Session, bool) {
+func (r *Relay) Player(id string) (Endpoint, bool) {
 	s := r.subscriber(id)
 	if s == nil {
-		return Session{}, false
+		return Endpoint{}, false
 	}
 	return s.session(), true
 }
@@ -134,16 +134,16 @@ func (r *Relay) subscriber(id string) *Subscriber {
 		return nil
 	}
 	for _, st := range r.all() {
-		if _, found := st.sessions(func(s Session) bool { return s.Action == ActionPlay && s.ID == n }); len(found) > 0 {
+		if _, found := st.endpoints(func(e Endpoint) bool { return e.Action == ActionPlay && e.ID == n }); len(found) > 0 {
 			return found[0]
 		}
 	}
 	return nil
 }
 
-func (s *Subscriber) session() Session {
+func (s *Subscriber) session() Endpoint {
 	o := &s.options
-	return Session{Action: ActionPlay, Name: s.stream.name, Grant: o.Grant, Protocol: o.Protocol, Remote: o.Remote, ID: s.id}
+	return Endpoint{Action: ActionPlay, Name: s.stream.name, Grant: o.Grant, Protocol: o.Protocol, Remote: o.Remote, ID: s.id}
 }
 
 // backlog is the media, in ms, between what the subscriber was last seen to begin with and

@@ -216,7 +216,7 @@ func (r *Relay) streamLocked(n Name) *Stream {
 // all the viewers it may have, and when ctx ends. Where nobody publishes the stream, Config.Source
 // is asked for it.
 func (r *Relay) Subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Subscriber, error) {
-	r.demand.enter(n)
+	r.demand.want(n)
 	s, err := r.subscribe(ctx, n, o)
 	if s == nil {
 		r.demand.leave(n)
@@ -269,7 +269,7 @@ func (r *Relay) leave(st *Stream) {
 // Kick ends the publisher of a stream with ErrKicked, and the stream with it, also while that
 // waits for its lost publisher. It returns false if there is none.
 func (r *Relay) Kick(n Name) bool {
-	return r.EndIn(n, func(s Session) bool { return s.Action == ActionPublish }, ErrKicked) > 0
+	return r.EndIn(n, func(e Endpoint) bool { return e.Action == ActionPublish }, ErrKicked) > 0
 }
 
 // kick ends the publication and the stream, without a resume window.
@@ -285,8 +285,8 @@ func (p *Publisher) stop(err error) {
 	p.stream.mu.Unlock()
 }
 
-// Session is one publisher or subscriber, as End's caller sees it.
-type Session struct {
+// Endpoint is one publisher or subscriber, as End's caller sees it.
+type Endpoint struct {
 	Action   Action
 	Name     Name
 	Grant    Grant
@@ -298,7 +298,7 @@ type Session struct {
 
 // End ends every session that matches, with the reason err, and returns how many.
 // match must not call the relay.
-func (r *Relay) End(match func(Session) bool, err error) int {
+func (r *Relay) End(match func(Endpoint) bool, err error) int {
 	ended := 0
 	for _, st := range r.all() {
 		ended += st.end(match, err)
@@ -307,7 +307,7 @@ func (r *Relay) End(match func(Session) bool, err error) int {
 }
 
 // EndIn is End for the sessions of one stream.
-func (r *Relay) EndIn(n Name, match func(Session) bool, err error) int {
+func (r *Relay) EndIn(n Name, match func(Endpoint) bool, err error) int {
 	r.mu.Lock()
 	st := r.streams[n]
 	r.mu.Unlock()
@@ -359,10 +359,10 @@ func (r *Relay) Close(ctx context.Context) error {
 	close(r.stop)
 	r.mu.Unlock()
 	<-r.stopped
-	everything := func(Session) bool { return true }
+	everything := func(Endpoint) bool { return true }
 	var leaving []*Subscriber
 	for _, st := range r.all() {
-		publishers, subscribers := st.sessions(everything)
+		publishers, subscribers := st.endpoints(everything)
 		for _, s := range subscribers {
 			s.end(ErrClosed)
 		}

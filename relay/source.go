@@ -34,8 +34,8 @@ func newDemand(s Source) *demand {
 	return &demand{source: s, calls: newHookQueue(Hooks{}), wishes: map[Name]*wish{}}
 }
 
-// enter counts one who wants to play.
-func (d *demand) enter(n Name) {
+// want counts one who wants to play.
+func (d *demand) want(n Name) {
 	if d == nil {
 		return
 	}

@@ -106,7 +106,7 @@ func (st *Stream) standByLocked(p *Publisher, now time.Time) error {
 func (st *Stream) seatLocked(p *Publisher, now time.Time) {
 	p.lane = newLane(now)
 	st.standbys = append(st.standbys, p)
-	st.relay.demand.enter(st.name)
+	st.relay.demand.want(st.name)
 }
 
 // unseatLocked takes p from the standbys; false: it is none of them.
@@ -209,7 +209,7 @@ func (st *Stream) promoteLocked(p *Publisher, now time.Time, why string) {
 	if st.last != nil && st.last.options.Copy != nil {
 		go st.endCopies() // not under the lock
 	}
-	st.takeLocked(p, now)
+	st.installLocked(p, now)
 	warm.replay(st, now)
 	switch {
 	case why == becauseReturned:

@@ -262,7 +262,7 @@ func TestStandbyRules(t *testing.T) {
 		run(time.Second, main, again)
 		stillThere(t, ended)
 		// Of one the relay's End ends that one, a kick all.
-		if n := r.End(func(s Session) bool { return s.Action == ActionPublish && s.Grant.Rank == 2 }, ErrKicked); n != 1 {
+		if n := r.End(func(e Endpoint) bool { return e.Action == ActionPublish && e.Grant.Rank == 2 }, ErrKicked); n != 1 {
 			t.Errorf("%d ended", n)
 		}
 		stillThere(t, ended)

@@ -236,9 +236,9 @@ func (st *Stream) remove(s *Subscriber) {
 	st.relay.demand.leave(st.name)
 }
 
-// sessions returns the publishers that match, those that stand by before the one that is live or
+// endpoints returns the publishers that match, those that stand by before the one that is live or
 // waited for, and the subscribers that do.
-func (st *Stream) sessions(match func(Session) bool) ([]*Publisher, []*Subscriber) {
+func (st *Stream) endpoints(match func(Endpoint) bool) ([]*Publisher, []*Subscriber) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	p := st.publisher
@@ -254,21 +254,21 @@ func (st *Stream) sessions(match func(Session) bool) ([]*Publisher, []*Subscribe
 	}
 	var publishers []*Publisher
 	for _, p := range all {
-		if match(Session{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, epoch, 0}) {
+		if match(Endpoint{ActionPublish, st.name, p.options.Grant, p.options.Protocol, p.options.Remote, epoch, 0}) {
 			publishers = append(publishers, p)
 		}
 	}
 	var matched []*Subscriber
 	for s := range st.subscribers {
-		if o := &s.options; match(Session{ActionPlay, st.name, o.Grant, o.Protocol, o.Remote, 0, s.id}) {
+		if o := &s.options; match(Endpoint{ActionPlay, st.name, o.Grant, o.Protocol, o.Remote, 0, s.id}) {
 			matched = append(matched, s)
 		}
 	}
 	return publishers, matched
 }
 
-func (st *Stream) end(match func(Session) bool, err error) int {
-	publishers, subscribers := st.sessions(match)
+func (st *Stream) end(match func(Endpoint) bool, err error) int {
+	publishers, subscribers := st.endpoints(match)
 	for _, p := range publishers {
 		p.kick(err)
 	}
@@ -304,8 +304,8 @@ func (st *Stream) watch(now time.Time) {
 	for _, p := range idle {
 		p.Close(false)
 	}
-	expired := func(s Session) bool { return !s.Grant.End.IsZero() && now.After(s.Grant.End) }
-	publishers, subscribers := st.sessions(expired)
+	expired := func(e Endpoint) bool { return !e.Grant.End.IsZero() && now.After(e.Grant.End) }
+	publishers, subscribers := st.endpoints(expired)
 	for _, p := range publishers {
 		p.kick(ErrExpired)
 	}

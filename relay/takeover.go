@@ -88,18 +88,18 @@ func (st *Stream) publishLocked(p *Publisher, now time.Time) (*Stream, error) {
 		st.endLocked(ErrReplaced)
 		next := st.relay.streamLocked(st.name)
 		next.takeovers, next.takeover = st.takeovers, st.takeover // nobody else knows it yet
-		next.takeLocked(p, now)
+		next.installLocked(p, now)
 		return next, nil
 	}
 	if told := st.told; told != nil && (told.options.Grant.User != p.options.Grant.User || p.options.Copy != nil) {
 		st.unpublishLocked(ErrReplaced)
 	}
-	st.takeLocked(p, now)
+	st.installLocked(p, now)
 	return st, nil
 }
 
-// takeLocked begins p's epoch.
-func (st *Stream) takeLocked(p *Publisher, now time.Time) {
+// installLocked begins p's epoch.
+func (st *Stream) installLocked(p *Publisher, now time.Time) {
 	if st.resume != nil {
 		st.resume.Stop()
 		st.resume = nil

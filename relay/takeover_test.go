@@ -250,9 +250,11 @@ func TestTakeoverWithoutMediaKeepsTheWindow(t *testing.T) {
 func TestStreamInItsWindowIsEnded(t *testing.T) {
 	for name, end := range map[string]func(*Relay) bool{
 		"kick": func(r *Relay) bool { return r.Kick(testName) },
-		"user": func(r *Relay) bool { return r.End(func(s Session) bool { return s.Grant.User == "u" }, ErrKicked) == 1 },
+		"user": func(r *Relay) bool {
+			return r.End(func(e Endpoint) bool { return e.Grant.User == "u" }, ErrKicked) == 1
+		},
 		"epoch": func(r *Relay) bool {
-			return r.EndIn(testName, func(s Session) bool { return s.Action == ActionPublish && s.Epoch == 1 }, ErrKicked) == 1
+			return r.EndIn(testName, func(e Endpoint) bool { return e.Action == ActionPublish && e.Epoch == 1 }, ErrKicked) == 1
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -303,7 +305,7 @@ func TestEpochsAreNeverUsedAgain(t *testing.T) {
 	old, _ := r.Stream(testName)
 	p.Close(true)
 	mustPublish(t, r, "u")
-	if n := r.EndIn(testName, func(s Session) bool { return s.Epoch == old.Epoch }, ErrKicked); n != 0 {
+	if n := r.EndIn(testName, func(e Endpoint) bool { return e.Epoch == old.Epoch }, ErrKicked); n != 0 {
 		t.Error("the next one was ended")
 	}
 }

@@ -103,14 +103,14 @@ type roomRelay struct{ relay *relay.Relay }
 
 // EndStream ends a publisher.
 func (r roomRelay) EndStream(ref room.StreamRef, why room.Reason) {
-	r.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, func(session relay.Session) bool {
+	r.relay.EndIn(relay.Name{App: ref.App, Stream: ref.Stream}, func(session relay.Endpoint) bool {
 		return session.Action == relay.ActionPublish && session.Epoch == ref.Epoch
 	}, endingOf(why))
 }
 
 // EndPlayers ends what a user of a room plays here.
 func (r roomRelay) EndPlayers(ref room.PlayersRef, why room.Reason) {
-	match := func(session relay.Session) bool {
+	match := func(session relay.Endpoint) bool {
 		g := &session.Grant
 		return session.Action == relay.ActionPlay && session.Name.App == ref.App && g.User == ref.User && g.Room == ref.Room &&
 			(ref.Session == "" || g.Session == ref.Session)
@@ -132,7 +132,7 @@ func (s *Server) streamLive(app, stream string) bool {
 // watchBans ends the media that run here when they are banned or revoked.
 func (s *Server) watchBans(ctx context.Context) error {
 	return s.auth.Watch(ctx, func(banned func(auth.Subject, auth.Privilege) bool) {
-		s.relay.End(func(session relay.Session) bool {
+		s.relay.End(func(session relay.Endpoint) bool {
 			privilege := auth.MayPlay
 			if session.Action == relay.ActionPublish {
 				privilege = auth.MayPublish

@@ -145,7 +145,7 @@ func (l *loop) flush(p *player) {
 	if p.fd < 0 {
 		return
 	}
-	p.out = append(p.out, p.session.take()...)
+	p.out = append(p.out, p.session.unsent()...)
 	for len(p.out) > 0 {
 		n, errno := send(p.fd, p.out)
 		if errno == syscall.EAGAIN || errno == syscall.ENOTCONN {

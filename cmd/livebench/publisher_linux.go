@@ -74,7 +74,7 @@ func (p *publisher) exchange(done func() bool) error {
 	}
 	b := make([]byte, 4096)
 	for {
-		if out := p.session.take(); len(out) > 0 {
+		if out := p.session.unsent(); len(out) > 0 {
 			if _, err := p.conn.Write(out); err != nil {
 				return err
 			}
@@ -100,7 +100,7 @@ func (p *publisher) read() {
 		if err == nil {
 			err = p.session.feed(b[:n])
 		}
-		if out := p.session.take(); err == nil && len(out) > 0 {
+		if out := p.session.unsent(); err == nil && len(out) > 0 {
 			_, err = p.conn.Write(out)
 		}
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 type session interface {
 	open()             // puts the first bytes out
 	feed([]byte) error // takes what the server sent
-	take() []byte      // gives what is to be sent, once
+	unsent() []byte    // gives what is to be sent, once
 	ready() bool       // the stream plays, or may be published
 	beat() []byte      // a sign of life that may be sent at any time while bytes are drained unread, or nil
 }
@@ -23,8 +23,8 @@ type wire struct {
 	started bool
 }
 
-func (w *wire) take() []byte { b := w.out; w.out = nil; return b }
-func (w *wire) ready() bool  { return w.started }
+func (w *wire) unsent() []byte { b := w.out; w.out = nil; return b }
+func (w *wire) ready() bool    { return w.started }
 
 // newSession returns a session for e. Media goes to the receiver.
 func newSession(e endpoint, publish bool, to receiver) session {

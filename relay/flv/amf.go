@@ -26,8 +26,8 @@ const (
 	amfDepth = 32
 )
 
-// take reads n bytes.
-func (a *amf) take(n int) ([]byte, bool) {
+// bytes reads n bytes.
+func (a *amf) bytes(n int) ([]byte, bool) {
 	if n < 0 || len(a.b)-a.i < n {
 		return nil, false
 	}
@@ -37,23 +37,23 @@ func (a *amf) take(n int) ([]byte, bool) {
 
 // name reads a property's name, or the text of a string behind its marker.
 func (a *amf) name() ([]byte, bool) {
-	n, ok := a.take(2)
+	n, ok := a.bytes(2)
 	if !ok {
 		return nil, false
 	}
-	return a.take(int(n[0])<<8 | int(n[1]))
+	return a.bytes(int(n[0])<<8 | int(n[1]))
 }
 
-// enter goes into an object or an ECMA array, in front of its first property.
-func (a *amf) enter() bool {
-	m, ok := a.take(1)
+// descend goes into an object or an ECMA array, in front of its first property.
+func (a *amf) descend() bool {
+	m, ok := a.bytes(1)
 	switch {
 	case !ok:
 		return false
 	case m[0] == amfObject:
 		return true
 	case m[0] == amfECMAArray:
-		_, ok = a.take(4) // a hint at their number
+		_, ok = a.bytes(4) // a hint at their number
 		return ok
 	}
 	return false
@@ -81,7 +81,7 @@ func (a *amf) number() ([]byte, bool) {
 
 // find goes into the object in front, to the value of one of its properties.
 func (a *amf) find(property string) bool {
-	if !a.enter() {
+	if !a.descend() {
 		return false
 	}
 	for {
@@ -99,7 +99,7 @@ func (a *amf) find(property string) bool {
 
 // skip reads over one value, at most depth deep.
 func (a *amf) skip(depth int) bool {
-	m, ok := a.take(1)
+	m, ok := a.bytes(1)
 	if !ok || depth == 0 {
 		return false
 	}
@@ -118,10 +118,10 @@ func (a *amf) skip(depth int) bool {
 		_, ok = a.name()
 		return ok
 	case amfLong, amfXML:
-		n, ok := a.take(4)
+		n, ok := a.bytes(4)
 		return ok && a.pass(int(n[0])<<24|int(n[1])<<16|int(n[2])<<8|int(n[3]))
 	case amfStrict:
-		n, ok := a.take(4)
+		n, ok := a.bytes(4)
 		if !ok {
 			return false
 		}
@@ -145,7 +145,7 @@ func (a *amf) skip(depth int) bool {
 }
 
 func (a *amf) pass(n int) bool {
-	_, ok := a.take(n)
+	_, ok := a.bytes(n)
 	return ok
 }
 

@@ -164,7 +164,7 @@ func (f Form) strip(p []byte, h Header) []byte {
 	if envelope {
 		typ = rest[0] & 15
 		out = append(out, byte(h.Codec>>24), byte(h.Codec>>16), byte(h.Codec>>8), byte(h.Codec))
-		rest = p[h.timing():h.end(p)]
+		rest = p[h.timing():h.bodyEnd(p)]
 	}
 	out = append(out, rest...)
 	out[len(head)-1] = out[len(head)-1]&0xf0 | typ // of the message, or of the last ModEx

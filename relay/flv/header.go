@@ -47,9 +47,9 @@ type Header struct {
 }
 
 // Body returns the codec's own bytes.
-func (h Header) Body(payload []byte) []byte { return payload[h.BodyOffset:h.end(payload)] }
+func (h Header) Body(payload []byte) []byte { return payload[h.BodyOffset:h.bodyEnd(payload)] }
 
-func (h Header) end(payload []byte) int {
+func (h Header) bodyEnd(payload []byte) int {
 	if h.BodyEnd > 0 {
 		return h.BodyEnd
 	}
@@ -153,7 +153,7 @@ func parseExVideo(p []byte) Header {
 	if !ok {
 		return h
 	}
-	packet, end := exVideoPacket[typ], h.end(p)
+	packet, end := exVideoPacket[typ], h.bodyEnd(p)
 	switch packet {
 	case CodedFrames:
 		if h.Codec.hasCTS() {
@@ -218,7 +218,7 @@ func parseExAudio(p []byte) Header {
 	case SequenceStart: // without a body it still starts a sequence: Opus, AC-3
 		h.SequenceHeader = true
 	case MultichannelConfig:
-		h.SequenceHeader = h.end(p) > h.BodyOffset
+		h.SequenceHeader = h.bodyEnd(p) > h.BodyOffset
 	}
 	return h
 }

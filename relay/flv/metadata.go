@@ -24,8 +24,8 @@ func MakeLive(payload []byte) {
 	}
 }
 
-// SetAudioCodec has an onMetaData message that names the codec of the audio name c instead, in place:
-// by its FourCC (E-RTMP v2, "Enhancing onMetaData"), AAC by its legacy id.
+// SetAudioCodec has an onMetaData message that names the codec of the audio name c instead, in
+// place: by its FourCC (E-RTMP v2, "Enhancing onMetaData"), AAC by its legacy id.
 func SetAudioCodec(payload []byte, c Codec) {
 	id := uint32(c)
 	if c == CodecAAC {
@@ -51,7 +51,7 @@ func SetAudioCodec(payload []byte, c Codec) {
 func openMetadata(payload []byte) (amf, bool) {
 	h := parseScript(payload)
 	a := amf{b: payload, i: h.BodyOffset}
-	return a, h.Packet == Metadata && a.enter()
+	return a, h.Packet == Metadata && a.descend()
 }
 
 // metadata returns an onMetaData message that names the codecs as f has them, and only the tracks
@@ -130,7 +130,7 @@ const (
 // say.
 func isHDR(body []byte) bool {
 	a := amf{b: body}
-	if m, ok := a.take(1); !ok || m[0] != amfString {
+	if m, ok := a.bytes(1); !ok || m[0] != amfString {
 		return false
 	}
 	if name, ok := a.name(); !ok || string(name) != "colorInfo" || !a.find("colorConfig") || !a.find("transferCharacteristics") {

@@ -67,15 +67,15 @@ type Handler struct {
 	frames *relay.Format  // FLV over WebSocket
 	idle   *socket.Poller // players that say nothing
 
-	mu       sync.Mutex
-	closed   bool
-	sessions map[session]struct{}
-	wait     sync.WaitGroup // requests and sessions
+	mu      sync.Mutex
+	closed  bool
+	members map[member]struct{}
+	wait    sync.WaitGroup // requests and members
 }
 
-// session is one connection taken from net/http.
-type session interface {
-	end(error) // asks the peer to go; soon the session is over
+// member is one connection taken from net/http.
+type member interface {
+	end(error) // asks the peer to go; soon it is over
 	kill()     // closes the connection
 }
 
@@ -106,7 +106,7 @@ func parsePath(path string) (name relay.Name, isFLV bool, err error) {
 func (h *Handler) init() {
 	h.once.Do(func() {
 		h.base, h.cancel = context.WithCancel(context.Background())
-		h.sessions = make(map[session]struct{})
+		h.members = make(map[member]struct{})
 		h.idle = socket.NewPoller()
 		h.tags = relay.NewFormat("flv", encodeTag)
 		h.frames = relay.NewFormat("ws-flv", encodeFrame)
@@ -282,25 +282,25 @@ func remote(r *http.Request) netip.AddrPort {
 func (h *Handler) Stats() door.Stats {
 	h.init()
 	h.mu.Lock()
-	open := len(h.sessions)
+	open := len(h.members)
 	h.mu.Unlock()
 	return h.stats.Stats(open, h.tags, h.frames)
 }
 
-// register makes Close know of s. False: too late, Close has begun. The caller,
-// inside ServeHTTP, then starts the session's goroutine, which calls unregister.
-func (h *Handler) register(s session) bool {
+// register makes Close know of m. False: too late, Close has begun. The caller,
+// inside ServeHTTP, then starts the member's goroutine, which calls unregister.
+func (h *Handler) register(m member) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.sessions[s] = struct{}{}
+	h.members[m] = struct{}{}
 	h.stats.Connections.Add(1)
 	h.wait.Add(1) // not from zero: ServeHTTP holds one
 	return !h.closed
 }
 
-func (h *Handler) unregister(s session) {
+func (h *Handler) unregister(m member) {
 	h.mu.Lock()
-	delete(h.sessions, s)
+	delete(h.members, m)
 	h.mu.Unlock()
 	h.wait.Done()
 }
@@ -316,7 +316,7 @@ func (h *Handler) begin() bool {
 	return true
 }
 
-// Close refuses new requests, ends every session with relay.ErrClosed and returns when
+// Close refuses new requests, ends every member with relay.ErrClosed and returns when
 // all are over. When ctx ends before that it closes their connections.
 func (h *Handler) Close(ctx context.Context) error {
 	h.init()
@@ -345,11 +345,11 @@ func (h *Handler) Close(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (h *Handler) all() []session {
+func (h *Handler) all() []member {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := make([]session, 0, len(h.sessions))
-	for s := range h.sessions {
+	all := make([]member, 0, len(h.members))
+	for s := range h.members {
 		all = append(all, s)
 	}
 	return all

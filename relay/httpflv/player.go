@@ -79,7 +79,7 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if err := p.reason(); err != nil {
 		return err
 	}
-	conn, early, err := p.take(w, r, o.fileHeader(sub))
+	conn, early, err := p.hijack(w, r, o.fileHeader(sub))
 	if err != nil {
 		sub.Close()
 		if errors.Is(err, http.ErrNotSupported) {
@@ -123,8 +123,8 @@ func (o *options) fileHeader(sub *relay.Subscriber) []byte {
 	return flv.FileHeader(audio, video)
 }
 
-// take takes the connection from net/http, and writes the reply and the FLV file header.
-func (p *player) take(w http.ResponseWriter, r *http.Request, fileHeader []byte) (net.Conn, []byte, error) {
+// hijack takes the connection from net/http, and writes the reply and the FLV file header.
+func (p *player) hijack(w http.ResponseWriter, r *http.Request, fileHeader []byte) (net.Conn, []byte, error) {
 	var conn net.Conn
 	var early, head []byte
 	var err error
@@ -300,7 +300,7 @@ func (p *player) farewell(err error) {
 	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout)) // for its own close frame
 }
 
-// end implements session. The relay may be writing, so that a close frame has to go through it.
+// end implements member. The relay may be writing, so that a close frame has to go through it.
 func (p *player) end(err error) {
 	p.mu.Lock()
 	p.course.Leave(err)
@@ -319,7 +319,7 @@ func (p *player) end(err error) {
 	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
 }
 
-// kill implements session.
+// kill implements member.
 func (p *player) kill() { abort(p.conn) }
 
 func (p *player) reason() error {

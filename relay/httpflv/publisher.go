@@ -259,7 +259,7 @@ func (p *publisher) farewell(err error, closed peerClosed) {
 // readOnly hides what io.Copy would rather use.
 type readOnly struct{ io.Reader }
 
-// end implements session, and is how the relay ends it.
+// end implements member, and is how the relay ends it.
 func (p *publisher) end(err error) {
 	p.mu.Lock()
 	p.course.Leave(err)
@@ -270,7 +270,7 @@ func (p *publisher) end(err error) {
 	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
 }
 
-// kill implements session.
+// kill implements member.
 func (p *publisher) kill() { abort(p.conn) }
 
 // setLimit ends reading after d, unless that is already to be sooner.

@@ -139,7 +139,7 @@ func TestEnds(t *testing.T) {
 		{"lost for longer than the resume window", func(d *testDoor, c *caster) { c.conn.Close() }, 1000, "stream ended", 0},
 		{"kick", func(d *testDoor, c *caster) { d.relay.Kick(live) }, 1000, "stream ended", 1008},
 		{"players kicked", func(d *testDoor, c *caster) {
-			d.relay.End(func(s relay.Session) bool { return s.Action == relay.ActionPlay }, relay.ErrKicked)
+			d.relay.End(func(s relay.Endpoint) bool { return s.Action == relay.ActionPlay }, relay.ErrKicked)
 		}, 1008, "ended by the server", 0},
 		{"relay closed", func(d *testDoor, c *caster) { d.relay.Close(context.Background()) }, 1001, "server is shutting down", 1001},
 		{"door closed", func(d *testDoor, c *caster) { go d.http.Close(context.Background()) }, 1001, "server is shutting down", 1001},

@@ -64,7 +64,7 @@ type amfWalker struct {
 	left int
 }
 
-func (w *amfWalker) take(n int) ([]byte, error) {
+func (w *amfWalker) bytes(n int) ([]byte, error) {
 	if n > len(w.b) {
 		return nil, fmt.Errorf("%w: %d bytes wanted, %d left", errAMF, n, len(w.b))
 	}
@@ -74,7 +74,7 @@ func (w *amfWalker) take(n int) ([]byte, error) {
 }
 
 func (w *amfWalker) u16() (int, error) {
-	b, err := w.take(2)
+	b, err := w.bytes(2)
 	if err != nil {
 		return 0, err
 	}
@@ -82,7 +82,7 @@ func (w *amfWalker) u16() (int, error) {
 }
 
 func (w *amfWalker) u32() (int, error) {
-	b, err := w.take(4)
+	b, err := w.bytes(4)
 	if err != nil {
 		return 0, err
 	}
@@ -94,7 +94,7 @@ func (w *amfWalker) short() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.take(n)
+	return w.bytes(n)
 }
 
 func (w *amfWalker) long() ([]byte, error) {
@@ -102,7 +102,7 @@ func (w *amfWalker) long() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.take(n)
+	return w.bytes(n)
 }
 
 // marker takes a value's marker and counts the value.
@@ -113,7 +113,7 @@ func (w *amfWalker) marker(depth int) (byte, error) {
 	if w.left--; w.left < 0 {
 		return 0, fmt.Errorf("%w: too many values", errAMFLimit)
 	}
-	b, err := w.take(1)
+	b, err := w.bytes(1)
 	if err != nil {
 		return 0, err
 	}
@@ -154,16 +154,16 @@ func (w *amfWalker) value(depth int) error {
 	}
 	switch marker {
 	case amfNumber:
-		_, err = w.take(8)
+		_, err = w.bytes(8)
 	case amfBoolean:
-		_, err = w.take(1)
+		_, err = w.bytes(1)
 	case amfString:
 		_, err = w.short()
 	case amfNull, amfUndefined, amfUnsupported:
 	case amfReference:
-		_, err = w.take(2)
+		_, err = w.bytes(2)
 	case amfDate:
-		_, err = w.take(10)
+		_, err = w.bytes(10)
 	case amfLongString, amfXML:
 		_, err = w.long()
 	case amfStrictArray:
@@ -182,7 +182,7 @@ func (w *amfWalker) value(depth int) error {
 		}
 		return w.properties(depth, false)
 	case amfECMAArray:
-		if _, err = w.take(4); err != nil { // a hint, often wrong
+		if _, err = w.bytes(4); err != nil { // a hint, often wrong
 			return err
 		}
 		return w.properties(depth, true)
@@ -218,16 +218,16 @@ func (w *amfWalker) decode(depth int) (any, error) {
 	}
 	switch marker {
 	case amfNumber, amfDate:
-		b, err := w.take(8)
+		b, err := w.bytes(8)
 		if err != nil {
 			return nil, err
 		}
 		if marker == amfDate {
-			_, err = w.take(2) // time zone, always 0
+			_, err = w.bytes(2) // time zone, always 0
 		}
 		return math.Float64frombits(binary.BigEndian.Uint64(b)), err
 	case amfBoolean:
-		b, err := w.take(1)
+		b, err := w.bytes(1)
 		return err == nil && b[0] != 0, err
 	case amfString:
 		b, err := w.short()
@@ -238,7 +238,7 @@ func (w *amfWalker) decode(depth int) (any, error) {
 	case amfNull, amfUndefined, amfUnsupported:
 		return nil, nil
 	case amfReference:
-		_, err := w.take(2)
+		_, err := w.bytes(2)
 		return nil, err
 	case amfStrictArray:
 		n, err := w.count()
@@ -260,7 +260,7 @@ func (w *amfWalker) decode(depth int) (any, error) {
 		}
 		return w.decodeProperties(depth, false)
 	case amfECMAArray:
-		if _, err := w.take(4); err != nil {
+		if _, err := w.bytes(4); err != nil {
 			return nil, err
 		}
 		return w.decodeProperties(depth, true)

@@ -361,7 +361,7 @@ func (s *session) connect(c command) error {
 	s.mu.Unlock()
 	properties, info := connectResult(request)
 	o.command(0, "_result", c.transaction, properties, info)
-	s.enter(phaseCommand, s.server.CommandTimeout)
+	s.begin(phaseCommand, s.server.CommandTimeout)
 	return s.write(o)
 }
 

@@ -72,7 +72,7 @@ func (s *session) publish(c command) error {
 
 	s.chunks.limits, s.chunks.newBuffer = limitsPublish, publisher.Buffer
 	s.heartbeat = door.NewHeartbeat(s.conn, s.server.Settings.Get().PublishTimeout)
-	s.enter(phasePublish, s.heartbeat.Tick)
+	s.begin(phasePublish, s.heartbeat.Tick)
 	o := s.output()
 	o.event(&message.UserCtrlEventStreamBegin{StreamID: streamID})
 	o.status(levelStatus, codePublishStart, "publishing "+name.String())
@@ -94,7 +94,7 @@ func (s *session) unpublish(o *output) {
 	s.life(door.RolePublisher, s.ingest.began).End(true, door.ResultEnded, errEnded)
 	o.status(levelStatus, codeUnpublish, "unpublished "+s.ingest.name.String())
 	s.ingest = nil
-	s.enter(phaseUnpublished, s.server.CommandTimeout)
+	s.begin(phaseUnpublished, s.server.CommandTimeout)
 }
 
 // dataPayload is what is passed on of a data message (§7.1.2): what @setDataFrame

@@ -56,8 +56,8 @@ func (in *input) borrow() {
 	}
 }
 
-// rest gives a pooled buffer with nothing unread back until there is something to read.
-func (in *input) rest() {
+// giveBack gives a pooled buffer with nothing unread back until there is something to read.
+func (in *input) giveBack() {
 	if in.r == in.w && in.pooled != nil {
 		in.release()
 		in.buf = nil
@@ -87,7 +87,7 @@ func (in *input) release() {
 	in.pooled = nil
 }
 
-// read is, but for take, the only place that reads from the peer.
+// read is, but for feed, the only place that reads from the peer.
 func (in *input) read(p []byte) (int, error) {
 	for empty := 0; ; {
 		n, err := in.src.Read(p)
@@ -107,8 +107,8 @@ func (in *input) read(p []byte) (int, error) {
 	}
 }
 
-// take has what somebody else has read from the source, or the error, while nothing is buffered.
-func (in *input) take(b []byte, err error) error {
+// feed has what somebody else has read from the source, or the error, while nothing is buffered.
+func (in *input) feed(b []byte, err error) error {
 	if err != nil {
 		return in.failed(err)
 	}

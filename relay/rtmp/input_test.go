@@ -23,7 +23,7 @@ func TestInputTakes(t *testing.T) {
 	in.open(strings.NewReader("def"), hook, &total)
 	in.window = 3
 	in.shrink(4)
-	if err := in.take([]byte("abc"), nil); err != nil || !in.buffered() {
+	if err := in.feed([]byte("abc"), nil); err != nil || !in.buffered() {
 		t.Fatalf("%v, buffered %v", err, in.buffered())
 	}
 	if in.received != 3 || total.Load() != 3 || hook.acknowledged != 3 {
@@ -32,16 +32,16 @@ func TestInputTakes(t *testing.T) {
 	if b, err := io.ReadAll(&in); string(b) != "abcdef" || err != nil {
 		t.Errorf("read %q, %v", b, err)
 	}
-	if err := in.take([]byte("more than the buffer"), nil); err != nil {
+	if err := in.feed([]byte("more than the buffer"), nil); err != nil {
 		t.Error(err)
 	}
 	if b, err := io.ReadAll(&in); string(b) != "more than the buffer" || err != nil {
 		t.Errorf("read %q, %v", b, err)
 	}
-	if err := in.take(nil, os.ErrDeadlineExceeded); !errors.Is(err, errEnded) || hook.quieted != 1 {
+	if err := in.feed(nil, os.ErrDeadlineExceeded); !errors.Is(err, errEnded) || hook.quieted != 1 {
 		t.Errorf("%v, quiet %d times", err, hook.quieted)
 	}
-	if err := in.take(nil, io.EOF); err != io.EOF {
+	if err := in.feed(nil, io.EOF); err != io.EOF {
 		t.Error(err)
 	}
 }

@@ -63,7 +63,7 @@ func (s *session) serveIn(l *loop, conn *door.Conn) (ran bool, err error) {
 	return conn.RunIn(l.Loop, func() error {
 		err := s.messages(misplaced)
 		if err == socket.ErrNothing {
-			s.chunks.rest()
+			s.chunks.giveBack()
 		}
 		return err
 	})

@@ -75,7 +75,7 @@ func (s *session) play(c command) error {
 	p.chunks.hook, p.chunks.limits = p, limitsPlay
 	ctx, cancel := context.WithCancel(s.server.context)
 	p.cancel = cancel
-	if !s.server.enter(s, p) {
+	if !s.server.register(s, p) {
 		cancel()
 		return relay.ErrClosed
 	}
@@ -227,7 +227,7 @@ func (p *player) listen() {
 }
 
 // hear takes what has come, and the rest of the message that it is of; false: the player has ended.
-func (p *player) hear(b []byte, err error) bool { return p.messages(p.chunks.take(b, err)) }
+func (p *player) hear(b []byte, err error) bool { return p.messages(p.chunks.feed(b, err)) }
 
 // messages takes those that are buffered, the last one's rest with it.
 func (p *player) messages(err error) bool {
@@ -255,7 +255,7 @@ func (p *player) finish(err error) {
 	row := outcomeOf(err)
 	defer p.server.stats.Result(row.Result)
 	p.life().End(played, row.Result, err)
-	p.server.leave(p)
+	p.server.unregister(p)
 }
 
 // message takes one message of the player's. An error ends it.

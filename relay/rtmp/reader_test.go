@@ -37,7 +37,7 @@ func readAll(r io.Reader, l *limits) ([]Message, error) {
 	for {
 		m, err := c.next()
 		if err == socket.ErrNothing {
-			c.rest()
+			c.giveBack()
 			continue
 		}
 		if err != nil {

@@ -144,7 +144,7 @@ func (s *Server) Serve(l net.Listener) error {
 
 func (s *Server) serve(conn net.Conn) {
 	session := newSession(s, conn)
-	if !s.enter(nil, session) {
+	if !s.register(nil, session) {
 		_ = conn.Close()
 		return
 	}
@@ -152,9 +152,9 @@ func (s *Server) serve(conn net.Conn) {
 	go session.run()
 }
 
-// enter registers a member, in the place of another if that is not nil. A
+// register registers a member, in the place of another if that is not nil. A
 // member that comes for itself has a goroutine that must leave.
-func (s *Server) enter(old, m member) bool {
+func (s *Server) register(old, m member) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -168,7 +168,7 @@ func (s *Server) enter(old, m member) bool {
 	return true
 }
 
-func (s *Server) leave(m member) {
+func (s *Server) unregister(m member) {
 	s.mu.Lock()
 	delete(s.members, m)
 	s.mu.Unlock()

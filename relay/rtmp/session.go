@@ -112,7 +112,7 @@ func (s *session) run() {
 	s.chunks.release()
 	_ = s.conn.Close()
 	s.report(err, publishing)
-	s.server.leave(s)
+	s.server.unregister(s)
 }
 
 // serve does the handshake and then one message after the other.
@@ -120,7 +120,7 @@ func (s *session) serve() error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.server.HandshakeTimeout)); err != nil {
 		return err
 	}
-	s.enter(phaseHandshake, s.server.HandshakeTimeout)
+	s.begin(phaseHandshake, s.server.HandshakeTimeout)
 	if err := serverHandshake(&s.chunks.input, s.conn, rand.Reader); err != nil {
 		if s.chunks.received == 0 && hungUp(err) {
 			return errProbe // with or without a PROXY header, over TLS too
@@ -129,7 +129,7 @@ func (s *session) serve() error {
 	}
 	s.chunks.received = uint64(s.chunks.w - s.chunks.r) // what came right behind C2
 	s.chunks.window = ackWindow / 2
-	s.enter(phaseConnect, s.server.HandshakeTimeout)
+	s.begin(phaseConnect, s.server.HandshakeTimeout)
 	for {
 		var err error
 		ran := false
@@ -162,9 +162,9 @@ func (s *session) left() error {
 	return errUnfinish
 }
 
-// enter begins a phase that may take so long. The deadline is absolute: a peer
+// begin begins a phase that may take so long. The deadline is absolute: a peer
 // that trickles gains nothing.
-func (s *session) enter(p phase, timeout time.Duration) {
+func (s *session) begin(p phase, timeout time.Duration) {
 	s.phase, s.began = p, s.chunks.received
 	s.deadline(timeout)
 }

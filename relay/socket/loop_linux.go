@@ -184,7 +184,7 @@ func (lp *Loop) run() {
 		lp.time = clock()
 		for _, l := range due {
 			if !l.left {
-				lp.enter(l)
+				lp.add(l)
 				lp.call(l)
 			}
 		}
@@ -218,8 +218,8 @@ func (lp *Loop) sleep(wait bool) int {
 	return max(n, 0)
 }
 
-// enter notes where to find l. Events of before that were nobody's.
-func (lp *Loop) enter(l *loopConn) {
+// add notes where to find l. Events of before that were nobody's.
+func (lp *Loop) add(l *loopConn) {
 	if missing := l.fd + 1 - len(lp.all); missing > 0 {
 		lp.all = append(lp.all, make([]*loopConn, missing)...)
 	}

@@ -304,15 +304,15 @@ func (c *Client) read() {
 			_ = c.ws.CloseNow()
 			return
 		}
-		c.take(f)
+		c.note(f)
 		close(c.changed)
 		c.changed = make(chan struct{})
 		c.mu.Unlock()
 	}
 }
 
-// take handles one frame. c.mu is held.
-func (c *Client) take(f *Frame) {
+// note handles one frame. c.mu is held.
+func (c *Client) note(f *Frame) {
 	if f.Type == "" {
 		if f.Session != "" { // a login reply: it begins, or continues, a view
 			v := c.views[f.Room]

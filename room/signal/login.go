@@ -61,7 +61,7 @@ func (c *conn) login(req *request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.enter(app, req.User, name); err != nil {
+	if err := c.admit(app, req.User, name); err != nil {
 		return err
 	}
 	return s.rooms.Join(s.ctx, room.Join{
@@ -71,8 +71,8 @@ func (c *conn) login(req *request) error {
 	})
 }
 
-// enter checks a login against the connection's other rooms.
-func (c *conn) enter(app, user, name string) error {
+// admit checks a login against the connection's other rooms.
+func (c *conn) admit(app, user, name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	limit := c.server.cfg.MaxRooms

@@ -144,7 +144,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		s.running.Go(func() { _ = ws.Close(closeVersion, "protocol version not supported"); s.dismiss(nil) })
 		return
 	}
-	if !s.enter(c) {
+	if !s.register(c) {
 		s.running.Go(func() { _ = ws.Close(closeShutdown, "shutting down"); s.dismiss(nil) })
 		return
 	}
@@ -181,7 +181,7 @@ func (s *Server) admit() bool {
 	return true
 }
 
-func (s *Server) enter(c *conn) bool {
+func (s *Server) register(c *conn) bool {
 	s.conns.Store(c, struct{}{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
