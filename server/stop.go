@@ -189,7 +189,7 @@ func (s *Server) empty(ctx context.Context, within time.Duration) {
 	}
 	copied, published := s.streamsHere()
 	for _, n := range copied {
-		s.relay.EndIn(n, func(p relay.Session) bool { return p.Action == relay.ActionPlay && p.Protocol == cluster.Protocol }, errMoving)
+		s.relay.EndIn(n, func(p relay.Endpoint) bool { return p.Action == relay.ActionPlay && p.Protocol == cluster.Protocol }, errMoving)
 	}
 	if !pause(ctx, time.Until(end)-within*3/4) {
 		return
@@ -208,7 +208,7 @@ func (s *Server) empty(ctx context.Context, within time.Duration) {
 	if !pause(ctx, time.Until(end)) {
 		return
 	}
-	if n := s.relay.End(func(relay.Session) bool { return true }, errMoving); n > 0 {
+	if n := s.relay.End(func(relay.Endpoint) bool { return true }, errMoving); n > 0 {
 		s.log.Info("drain_timeout is over", "ended", n)
 	}
 }
