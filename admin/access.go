@@ -47,7 +47,7 @@ type actor struct {
 // covers says whether the actor may see and change an app; "" stands for what belongs to the node.
 func (a *actor) covers(app string) bool { return len(a.apps) == 0 || slices.Contains(a.apps, app) }
 
-// Actor is who asks, as the API shows it.
+// Actor is the token's owner, as the API shows it.
 type Actor struct {
 	Name    string   `json:"name" doc:"Of the token"`
 	Role    Role     `json:"role" enum:"viewer,operator,admin"`

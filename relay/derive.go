@@ -148,8 +148,8 @@ func (st *Stream) undoneLocked(codec flv.Codec, err error) {
 }
 
 // audioChangedLocked is called for a configuration of the audio, and when its codec is another than
-// before. Who is on the stream itself and cannot take the new one is sent away: it has another
-// stream when it comes again. Who was there before any audio came stays, for most play on without
+// before. A subscriber of the stream itself that cannot take the new one is sent away: it has
+// another stream when it comes again. One from before any audio stays, for most play on without
 // sound.
 func (st *Stream) audioChangedLocked(before flv.Codec) {
 	st.undone = nil

@@ -2,7 +2,7 @@ package relay
 
 import "sync"
 
-// Source is who may have a stream that nobody publishes here, such as the other nodes of a cluster.
+// Source provides streams without a publisher here, such as those of the cluster's other nodes.
 // Its methods are called one at a time and in order, never on a media goroutine.
 type Source interface {
 	// Wanted says that somebody here plays the stream, or waits for it, and that it has no

@@ -84,8 +84,8 @@ func (s *Server) refuses() bool {
 	return !ok
 }
 
-// elsewhere sends players by HTTP to another node while this one drains. Who does not follow, or
-// asks for a WebSocket, is served.
+// elsewhere sends players by HTTP to another node while this one drains. One that does not
+// follow, or asks for a WebSocket, is served.
 func (s *Server) elsewhere(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.node != nil && s.draining.Load() && r.Method == http.MethodGet && r.Header.Get("Upgrade") == "" {

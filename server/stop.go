@@ -144,8 +144,8 @@ var errMoving = fmt.Errorf("%w: the node drains", relay.ErrClosed)
 const newsTime = time.Second
 
 // Drain takes no new publisher, player or member, until [Server.Undrain]: load balancers hear of it
-// by /readyz, and who comes all the same is sent away or served by way of another node. Who runs is
-// moved within node.drain_timeout, by the means that each has; who is left then is ended.
+// by /readyz, and whatever comes all the same is sent away or served by way of another node. What
+// runs is moved within node.drain_timeout, by the means that each has; the rest is ended then.
 func (s *Server) Drain() {
 	s.drain.mu.Lock()
 	defer s.drain.mu.Unlock()
@@ -178,7 +178,7 @@ func (s *Server) haltDrain(closed bool) {
 	}
 }
 
-// empty moves what runs. Who can be told to move is told at once, and has a quarter of the time.
+// empty moves what runs. Peers that can be told to move are told first, and have a quarter of it.
 // Then publishers are closed one by one, over half of the time: so their encoders do not all come
 // to the other nodes at once.
 func (s *Server) empty(ctx context.Context, within time.Duration) {

@@ -10,8 +10,8 @@ import (
 
 // Life writes what the log says of one publisher or player, the same at every door: that it
 // started, and how it ended, in one line, or that it was refused. Publishers are few and their
-// lines are INFO; those of viewers are DEBUG, as thousands come and go. Who was refused, publisher
-// or player, is INFO: somebody will ask why. Wrong bytes from one that was let in are WARN.
+// lines are INFO; those of viewers are DEBUG, as thousands come and go. Refusals, of
+// publishers and players, are INFO: somebody will ask why. Wrong bytes after a permit are WARN.
 type Life struct {
 	Log      *slog.Logger
 	Role     string // "publisher" or "player"

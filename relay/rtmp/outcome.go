@@ -9,13 +9,13 @@ import (
 
 // What this door refuses or ends by itself.
 var (
-	errOrder    = errors.New("command out of order")
-	errOptions  = errors.New("bad play options")
-	errFlood    = errors.New("too many bytes before publish or play")
-	errTimeout  = errors.New("peer too slow")
-	errEnded    = errors.New("ended by the peer") // in good order
-	errProbe    = errors.New("closed without a byte")
-	errUnfinish = errors.New("peer left before publish or play")
+	errOrder      = errors.New("command out of order")
+	errOptions    = errors.New("bad play options")
+	errFlood      = errors.New("too many bytes before publish or play")
+	errTimeout    = errors.New("peer too slow")
+	errEnded      = errors.New("ended by the peer") // in good order
+	errProbe      = errors.New("closed without a byte")
+	errUnfinished = errors.New("peer left before publish or play")
 )
 
 // NetStream and NetConnection codes. A player that waits for its stream's end
@@ -54,7 +54,7 @@ var own = []door.Outcome{
 	{Err: errTimeout, Result: "timeout"},
 	{Err: errEnded, Result: "ended"},
 	{Err: errProbe, Result: "probe"},
-	{Err: errUnfinish, Result: "left"},
+	{Err: errUnfinished, Result: "left"},
 }
 
 // reply is what RTMP says of a row.

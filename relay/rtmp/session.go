@@ -159,7 +159,7 @@ func (s *session) left() error {
 	case phasePublish:
 		return io.EOF
 	}
-	return errUnfinish
+	return errUnfinished
 }
 
 // begin begins a phase that may take so long. The deadline is absolute: a peer

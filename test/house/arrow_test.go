@@ -89,12 +89,15 @@ func TestForbiddenNeeds(t *testing.T) {
 			}
 		}
 	}
-	for pkg, not := range map[string][]string{
-		"room": {"crypto/tls", "net"},
-	} {
-		for _, imported := range imports(t, pkg)[pkg] {
-			if slices.Contains(not, imported) {
-				t.Errorf("%s imports %s", pkg, imported)
+	for _, imported := range imports(t, "room")["room"] {
+		if imported == "crypto/tls" || imported == "net" {
+			t.Errorf("room imports %s", imported)
+		}
+	}
+	for _, door := range []string{"relay/door", "relay/rtmp", "relay/httpflv", "relay/webrtc"} {
+		for _, needed := range needs(t, door) {
+			if !strings.Contains(needed, ".") && !strings.HasPrefix(needed, "relay") && needed != "measure" {
+				t.Errorf("%s, a door, needs %s", door, needed)
 			}
 		}
 	}

@@ -65,6 +65,39 @@ func functions(t *testing.T, path string) []string {
 	return names
 }
 
+// Every package stands in ARCHITECTURE.md's list of the house, and nothing else does; what helps
+// tests aside.
+func TestHouse(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "```\n")
+	list, _, _ = strings.Cut(list, "```")
+	named, above := map[string]bool{}, ""
+	for line := range strings.Lines(list) {
+		name, _, found := strings.Cut(strings.TrimLeft(line, " "), "/ ")
+		switch {
+		case !found || strings.HasPrefix(line, "   "):
+			continue // an entry's second line
+		case line[0] == ' ':
+			name = above + "/" + name
+		default:
+			above = name
+		}
+		named[name] = true
+		if info, err := os.Stat(filepath.Join(root, name)); err != nil || !info.IsDir() {
+			t.Errorf("ARCHITECTURE.md: there is no %s", name)
+		}
+	}
+	for pkg := range imports(t, "...") {
+		inside := strings.HasPrefix(pkg, "test/") || strings.HasPrefix(pkg, "docs/") || pkg == "relay/socket/uring"
+		if !named[pkg] && !inside && !strings.HasSuffix(pkg, "test") {
+			t.Errorf("ARCHITECTURE.md does not name %s", pkg)
+		}
+	}
+}
+
 // The ways that ARCHITECTURE.md shows are those of the code: each file once, every function in it.
 func TestWays(t *testing.T) {
 	frame, login := ways(t, "A frame's way"), ways(t, "A login's way")
