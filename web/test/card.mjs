@@ -4,7 +4,10 @@ import { execFileSync, spawn } from "node:child_process";
 const bits = 24; // of the moment in ms, the highest first, between a white and a black cell
 const cells = bits + 2;
 
-/** In the browser: how old the card is that the page shows, ms, at each frame of the screen, for some seconds. */
+/**
+ * In the browser: how old the card is that the page shows, ms, at each new picture, for some seconds; and what the page's own
+ * statistics then say.
+ */
 export async function ages({ seconds }) {
   const [bits, cells] = [24, 26];
   const canvas = new OffscreenCanvas(cells * 4, 4);
@@ -26,7 +29,8 @@ export async function ages({ seconds }) {
     if (value === last) continue;
     last = value;
     const age = (Math.floor(performance.timeOrigin + performance.now()) - value + 2 ** bits) % 2 ** bits;
-    if (age < 20000) ages.push(age);
+    const told = parseFloat([...document.querySelectorAll("#statistics dt")].find((term) => term.textContent === "Delay")?.nextSibling.textContent);
+    if (age < 20000) ages.push({ age, told });
   }
   return ages;
 }

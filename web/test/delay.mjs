@@ -3,7 +3,7 @@
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ages, at, record, soundAhead } from "./card.mjs";
+import { ages as cardAges, at, record, soundAhead } from "./card.mjs";
 import { missing, openBrowser, Relay, statistics, visit } from "./helper.mjs";
 
 /** A member of a room without a camera: sends the card with its tone. Returns its stream's name. */
@@ -23,10 +23,13 @@ async function measure(relay, browser, stream, { way, sound, seconds }) {
     await new Promise((r) => setTimeout(r, 12_000));
     const reported = [];
     const timer = setInterval(() => void statistics(page).then((s) => reported.push(s), () => undefined), 500);
-    const read = await page.evaluate(ages, { seconds });
+    const read = await page.evaluate(cardAges, { seconds });
     clearInterval(timer);
     const median = (term) => at(reported.map((s) => parseFloat(s[term])).filter(Number.isFinite), 0.5);
-    return { player: reported.at(-1).Player, read, reported: median("Delay"), lipSync: median("Lip sync"), buffered: median("Buffered"), rate: reported.at(-1)["Frame rate"] };
+    const ages = read.map((r) => r.age);
+    // Both at the same time: a delay that changes is no difference.
+    const off = at(read.map((r) => r.told - r.age).filter(Number.isFinite), 0.5);
+    return { player: reported.at(-1).Player, read: ages, off, lipSync: median("Lip sync"), buffered: median("Buffered"), rate: reported.at(-1)["Frame rate"] };
   } finally {
     await page.context().close();
   }
@@ -42,12 +45,12 @@ const relay = await Relay.start();
 const sender = await openBrowser(["--use-fake-ui-for-media-stream"]);
 const browser = await openBrowser();
 const stream = await member(relay, sender);
-console.log("player        sound  p50  p90  p99 ms   reported  lip sync  buffered  frames");
+console.log("player        sound  p50  p90  p99 ms   reported is off by  lip sync  buffered  frames");
 for (const way of ["webcodecs", "mse"]) {
   for (const sound of [false, true]) {
     const m = await measure(relay, browser, stream, { way, sound, seconds });
     const figures = [0.5, 0.9, 0.99].map((share) => String(at(m.read, share)).padStart(4)).join(" ");
-    console.log(`${m.player.padEnd(13)} ${String(sound).padEnd(5)} ${figures}      ${m.reported}       ${m.lipSync ?? "–"}        ${m.buffered}      ${m.read.length} (${m.rate})`);
+    console.log(`${m.player.padEnd(13)} ${String(sound).padEnd(5)} ${figures}      ${String(m.off).padStart(4)} ms             ${m.lipSync ?? "–"}        ${m.buffered}      ${m.read.length} (${m.rate})`);
   }
 }
 const file = join(tmpdir(), `liverelay-delay-${process.pid}.flv`);

@@ -23,6 +23,8 @@ export class Mse implements Engine {
   private over = false;
   private base?: number; // dts at the element's zero
   private seen?: { pts: number; at: number };
+  private flags = 0; // of the FLV header: 4 audio, 1 video
+  private headers = 0; // that came, as flags
   private first: { audio?: number; video?: number } = {};
   private moved = { time: -1, at: performance.now(), frames: 0, framesAt: performance.now() };
   private pictures = 0; // video tags since frames last grew
@@ -94,10 +96,21 @@ export class Mse implements Engine {
   }
 
   push(bytes: Uint8Array, tags: Tag[]): void {
+    this.flags ||= bytes[4] ?? 0; // a connection begins with the file's header
     for (const tag of tags) {
-      if (tag.kind === "script" || tag.header) continue;
+      if (tag.kind === "script") continue;
+      if (tag.header) {
+        this.headers |= tag.kind === "audio" ? 4 : 1;
+        continue;
+      }
       this.first[tag.kind] ??= tag.dts;
       if (tag.kind === "video") this.pictures++;
+    }
+    // As mpegts.js does: zero is the earlier of the tracks' beginnings, as far as they are there at the end of the first piece after
+    // all headers. A track that comes later may begin before it.
+    if (this.base === undefined && (this.headers & this.flags) === this.flags && tags.length && !tags[tags.length - 1]!.header) {
+      const zero = Math.min(this.first.audio ?? Infinity, this.first.video ?? Infinity);
+      if (zero < Infinity) this.base = zero;
     }
     if (this.deliver) this.deliver(bytes);
     else if (this.early.length < 2000) this.early.push(bytes);
@@ -108,9 +121,7 @@ export class Mse implements Engine {
     if (!("requestVideoFrameCallback" in this.picture)) return;
     this.picture.requestVideoFrameCallback((_, frame) => {
       if (this.over) return;
-      // As mpegts.js does: zero is the earlier of the tracks' beginnings.
-      this.base ??= Math.min(this.first.audio ?? Infinity, this.first.video ?? Infinity);
-      this.seen = { pts: this.base + frame.mediaTime * 1000, at: frame.expectedDisplayTime };
+      if (this.base !== undefined) this.seen = { pts: this.base + frame.mediaTime * 1000, at: frame.expectedDisplayTime };
       this.watch();
     });
   }
