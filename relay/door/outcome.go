@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -88,6 +89,23 @@ func Refuse(w http.ResponseWriter, status int, text string) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(refuseTimeout))
 	w.WriteHeader(status)
 	w.Write(append(body, '\n'))
+}
+
+// Remote is the address that a request comes from: behind a trusted proxy its client's.
+func Remote(r *http.Request) netip.AddrPort {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// Shorten cuts what a peer asked for, which may be of any length, for the log.
+func Shorten(s string) string {
+	if len(s) > 128 {
+		return s[:128] + "…"
+	}
+	return s
 }
 
 // authorizeTimeout bounds an authorizer, which has shorter limits of its own.

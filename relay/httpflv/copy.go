@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"liverelay/relay"
+	"liverelay/relay/door"
 )
 
 // ProtocolNode is the protocol of another node that takes a copy of a stream.
@@ -28,7 +29,7 @@ func (h *Handler) ServeCopy(w http.ResponseWriter, r *http.Request, name relay.N
 	defer cancel()
 	defer context.AfterFunc(h.base, cancel)()
 	o := options{PlayOptions: relay.CopyOptions}
-	a := relay.Access{Name: name, Protocol: ProtocolNode, Remote: remote(r)}
+	a := relay.Access{Name: name, Protocol: ProtocolNode, Remote: door.Remote(r)}
 	if err := h.play(ctx, w, r, a, relay.Grant{}, o); err != nil {
 		h.refuse(w, r, fmt.Errorf("copy %s: %w", name, err))
 	}

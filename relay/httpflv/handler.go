@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -168,7 +167,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name relay.Name,
 	defer cancel()
 	defer context.AfterFunc(h.base, cancel)()
 
-	access := relay.Access{Name: name, Protocol: ProtocolHTTP, Query: query, Remote: remote(r), UserAgent: relay.UserAgent(r.UserAgent())}
+	access := relay.Access{Name: name, Protocol: ProtocolHTTP, Query: query, Remote: door.Remote(r), UserAgent: relay.UserAgent(r.UserAgent())}
 	websocket := isWebSocket(r)
 	if websocket {
 		access.Protocol = ProtocolWS
@@ -252,8 +251,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // life is what the log says of a request that was refused: nothing is known of it but what it asked
 // for.
 func (h *Handler) life(r *http.Request) door.Life {
-	l := door.Life{Log: h.log, Role: door.RolePlayer, Stream: shorten(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), ".flv")),
-		Remote: remote(r), Protocol: ProtocolHTTP}
+	l := door.Life{Log: h.log, Role: door.RolePlayer, Stream: door.Shorten(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), ".flv")),
+		Remote: door.Remote(r), Protocol: ProtocolHTTP}
 	if isWebSocket(r) {
 		l.Protocol = ProtocolWS
 	}
@@ -261,21 +260,6 @@ func (h *Handler) life(r *http.Request) door.Life {
 		l.Role = door.RolePublisher
 	}
 	return l
-}
-
-func shorten(s string) string {
-	if len(s) > 128 {
-		return s[:128] + "…"
-	}
-	return s
-}
-
-func remote(r *http.Request) netip.AddrPort {
-	a, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // Stats returns the counters.

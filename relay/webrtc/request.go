@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -178,7 +177,7 @@ func (s *Server) access(r *http.Request, t target, name relay.Name) (a relay.Acc
 	}
 	shown = query.Get("token") != "" || query.Get("txSecret") != ""
 	return relay.Access{
-		Action: t.action, Name: name, Protocol: t.protocol(), Query: query, Remote: remote(r), UserAgent: relay.UserAgent(r.UserAgent()),
+		Action: t.action, Name: name, Protocol: t.protocol(), Query: query, Remote: door.Remote(r), UserAgent: relay.UserAgent(r.UserAgent()),
 	}, shown
 }
 
@@ -316,20 +315,5 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, t target, err er
 	if t.action == relay.ActionPublish {
 		role = door.RolePublisher
 	}
-	door.Life{Log: s.log, Role: role, Stream: shorten(t.app + "/" + t.stream), Remote: remote(r), Protocol: t.protocol(), Began: time.Time{}}.End(false, o.Result, err)
-}
-
-func shorten(s string) string {
-	if len(s) > 128 {
-		return s[:128] + "…"
-	}
-	return s
-}
-
-func remote(r *http.Request) netip.AddrPort {
-	a, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	door.Life{Log: s.log, Role: role, Stream: door.Shorten(t.app + "/" + t.stream), Remote: door.Remote(r), Protocol: t.protocol(), Began: time.Time{}}.End(false, o.Result, err)
 }
