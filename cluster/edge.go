@@ -374,6 +374,10 @@ func (e *edge) watch(ctx context.Context, cancel context.CancelCauseFunc, from s
 func (n *Node) servePull(w http.ResponseWriter, r *http.Request, from Info) {
 	q := r.URL.Query()
 	name := relay.Name{App: q.Get("app"), Stream: q.Get("stream")}
+	if _, ok := n.relay.Stream(name); ok && strings.HasSuffix(name.Stream, relay.Carried) {
+		n.cfg.ServeCopy(w, r, name)
+		return
+	}
 	epoch, _ := strconv.ParseUint(q.Get("epoch"), 10, 64)
 	own, ok := n.table.has(name)
 	st, _ := n.relay.Stream(name)

@@ -278,10 +278,11 @@ func (n *Node) refused(reason, who string, err error) {
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for path, serve := range map[string]func(http.ResponseWriter, *http.Request, Info){
-		"GET /node/link": n.serveLink,
-		"GET /node/pull": n.servePull,
-		"GET /node/ask":  n.serveAsk,
-		"GET /node/ping": func(w http.ResponseWriter, _ *http.Request, _ Info) { fmt.Fprintln(w, n.cfg.Info.ID) },
+		"GET /node/link":  n.serveLink,
+		"GET /node/pull":  n.servePull,
+		"GET /node/ask":   n.serveAsk,
+		"GET /node/carry": n.serveCarry,
+		"GET /node/ping":  func(w http.ResponseWriter, _ *http.Request, _ Info) { fmt.Fprintln(w, n.cfg.Info.ID) },
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			from, nonce, err := n.signer.verify(r, n.cfg.Info.Address)

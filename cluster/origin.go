@@ -25,6 +25,12 @@ func boot() string { return strings.ToLower(rand.Text()[:10]) }
 
 // Published is told when media of a publisher here have really arrived.
 func (n *Node) Published(e relay.StreamEvent) {
+	if e.Grant.Carried {
+		if !e.Resumed {
+			n.spawn(func() { n.carry(e) })
+		}
+		return
+	}
 	began := false
 	epoch := max(n.table.epoch(e.Name), uint64(n.cfg.Now().UnixMilli())) + 1
 	n.table.set(e.Name, func(old fact, had bool) fact {
@@ -83,6 +89,9 @@ func (n *Node) note(c *claim) {
 // Unpublished is told when a stream that was published here has ended for good, or is another's
 // from now on.
 func (n *Node) Unpublished(e relay.StreamEvent) {
+	if e.Grant.Carried {
+		return
+	}
 	if st, ok := n.relay.Stream(e.Name); ok && st.Live && st.Epoch > e.Epoch {
 		return // the next publisher of this node has taken it over
 	}

@@ -46,7 +46,12 @@ type Grant struct {
 	PublishKbps int       // most a publisher may send, in kbit/s; 0: no limit
 	Rank        int       // of several publishers of one stream the lowest is live, the others stand by
 	Behind      bool      // one of another rank publishes the stream elsewhere: stand by
+	Carried     bool      // it is to be published elsewhere: here under a name with [Carried] behind it
 }
+
+// Carried stands behind the name of a stream that is carried to another relay. No name that a
+// client may use has it.
+const Carried = "@"
 
 // Authorizer decides on one access. A refusal is an error that wraps [ErrDenied], [ErrLimit] or,
 // where another node has the publisher, [ErrBusy]; its text is for the log, not for the peer. It

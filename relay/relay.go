@@ -173,6 +173,9 @@ func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 	if r.closed {
 		return nil, ErrClosed
 	}
+	if o.Grant.Carried {
+		n.Stream += Carried
+	}
 	st := r.streamLocked(n)
 	now := time.Now()
 	p := &Publisher{options: o, since: now}

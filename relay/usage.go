@@ -81,7 +81,7 @@ func (s *Subscriber) billLocked(now time.Time) {
 
 // billLocked is of a publisher that publishes until now.
 func (p *Publisher) billLocked(now time.Time) {
-	if p.options.Copy != nil { // its origin does
+	if p.options.Copy != nil || p.options.Grant.Carried { // its origin does
 		return
 	}
 	g := &p.options.Grant

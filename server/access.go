@@ -17,6 +17,7 @@ import (
 type gatekeeper struct {
 	auth    *auth.Authorizer
 	refuses func() bool                        // the node takes nothing new
+	carries func() bool                        // it takes publishers for another node
 	node    *cluster.Node                      // nil: there are no others
 	rules   atomic.Pointer[map[string]appRule] // by app; replaced when the configuration is
 }
@@ -71,6 +72,7 @@ func (g *gatekeeper) Authorize(ctx context.Context, a relay.Access) (relay.Grant
 	}
 	if g.node != nil && a.Action == relay.ActionPublish { // unless another node has a publisher that stays
 		permitted.Behind, err = g.node.Admit(a.Name, permitted)
+		permitted.Carried = g.carries()
 	}
 	return permitted, err
 }

@@ -65,8 +65,29 @@ func (s *Server) clustered(h relay.Hooks) relay.Hooks {
 		}
 	}
 	published, unpublished := h.Published, h.Unpublished
-	h.Published = func(e relay.StreamEvent) { s.node.Published(e); published(e) }
-	h.Unpublished = func(e relay.StreamEvent) { s.node.Unpublished(e); unpublished(e) }
+	idle, alert := h.Idle, h.Alert
+	h.Published = func(e relay.StreamEvent) {
+		s.node.Published(e)
+		if !e.Grant.Carried { // else another node tells of it
+			published(e)
+		}
+	}
+	h.Unpublished = func(e relay.StreamEvent) {
+		s.node.Unpublished(e)
+		if !e.Grant.Carried {
+			unpublished(e)
+		}
+	}
+	h.Idle = func(e relay.StreamEvent, yes bool) {
+		if !e.Grant.Carried {
+			idle(e, yes)
+		}
+	}
+	h.Alert = func(e relay.StreamEvent, a relay.Alert, begins bool) {
+		if !e.Grant.Carried {
+			alert(e, a, begins)
+		}
+	}
 	h.PlayerStarted, h.PlayerEnded = player(h.PlayerStarted), player(h.PlayerEnded)
 	return h
 }

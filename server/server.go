@@ -182,7 +182,7 @@ func (s *Server) build(doors []func(*Server) part) error {
 		newSender = socket.NewDirect
 	}
 	s.newNode()
-	s.keeper = &gatekeeper{auth: s.auth, refuses: s.refuses, node: s.node}
+	s.keeper = &gatekeeper{auth: s.auth, refuses: s.refuses, carries: s.carries, node: s.node}
 	s.keeper.setApps(cfg.Apps)
 	core := relayConfig(cfg)
 	core.Sender, core.Hooks, core.Log = newSender, s.clustered(s.observed(s.hooks())), s.log

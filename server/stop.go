@@ -213,6 +213,9 @@ func (s *Server) empty(ctx context.Context, within time.Duration) {
 	}
 }
 
+// carries says that publishers who come are another node's.
+func (s *Server) carries() bool { return s.draining.Load() && s.canMove() }
+
 // canMove says whether there is a node to move to.
 func (s *Server) canMove() bool { return s.node != nil && !s.refuses() }
 

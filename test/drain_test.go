@@ -105,7 +105,12 @@ func TestClusterDrainMovesPublishersOneByOne(t *testing.T) {
 	goOn(t, players)
 	t.Logf("publishers ended after %v and, the last, %v; longest gap of their viewers: %v", cuts[0].Sub(at).Round(time.Millisecond),
 		cuts[len(cuts)-1].Sub(at).Round(time.Millisecond), longestGap(players, at).Round(time.Millisecond))
-	// And back: what comes meanwhile stays.
+	// Who comes to the drained node all the same is carried to the other one.
+	pushing(t, nodes[0].pushURL("late"))
+	nodes[1].await("the late one is at the other node", func() bool { return nodes[1].stream("late").Node == "n2" })
+	pull(t, nodes[0].url("--app", "live", "--stream", "late", "--play", "--proto", "rtmp")).awaitTags(20)
+	pull(t, nodes[1].url("--app", "live", "--stream", "late", "--play", "--proto", "rtmp")).awaitTags(20)
+	// And back.
 	if code := nodes[0].api("POST", "/api/v1/undrain", nil); code >= 300 {
 		t.Fatalf("undrain: %d", code)
 	}
