@@ -25,6 +25,8 @@ type member struct {
 	t    *testing.T
 	ctx  context.Context
 	user string
+
+	token string
 }
 
 func join(t *testing.T, n *node, user string) *member {
@@ -45,7 +47,7 @@ func joinRoom(t *testing.T, n *node, room, user string) *member {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Drop)
-	m := &member{c, t, ctx, user}
+	m := &member{c, t, ctx, user, token}
 	m.do("login", roomtest.M{"appID": 1, "room": room, "user": user, "token": token, "config": roomtest.M{"userUpdate": true}})
 	return m
 }
@@ -236,7 +238,7 @@ func TestLoginAndPublishAgreeOnExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Drop()
-	m := &member{c, t, ctx, "ann"}
+	m := &member{Client: c, t: t, ctx: ctx, user: "ann"}
 	m.do("login", roomtest.M{"appID": 1, "room": "call", "user": "ann", "token": token})
 	m.do("publish", roomtest.M{"stream": "a1"})
 }
