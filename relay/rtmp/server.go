@@ -152,7 +152,7 @@ func (s *Server) serve(conn net.Conn) {
 	go session.run()
 }
 
-// register registers a member, in the place of another if that is not nil. A
+// register makes Close know of a member, in the place of another if that is not nil. A
 // member that comes for itself has a goroutine that must leave.
 func (s *Server) register(old, m member) bool {
 	s.mu.Lock()

@@ -162,7 +162,7 @@ func (s *session) left() error {
 	return errUnfinished
 }
 
-// begin begins a phase that may take so long. The deadline is absolute: a peer
+// begin starts a phase that may take so long. The deadline is absolute: a peer
 // that trickles gains nothing.
 func (s *session) begin(p phase, timeout time.Duration) {
 	s.phase, s.began = p, s.chunks.received
