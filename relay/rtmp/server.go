@@ -153,7 +153,7 @@ func (s *Server) serve(conn net.Conn) {
 }
 
 // register makes Close know of a member, in the place of another if that is not nil. A
-// member that comes for itself has a goroutine that must leave.
+// member that comes for itself has a goroutine that calls unregister.
 func (s *Server) register(old, m member) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
