@@ -11,7 +11,8 @@ import (
 
 // Support makes the file for whoever looks for a fault.
 type Support interface {
-	// Bundle returns one, a zip without credentials. It fails with ErrBusy while another is made, and with ErrNoConnection.
+	// Bundle returns one, a zip without credentials. It fails with ErrBusy while another is made,
+	// and with ErrNoConnection.
 	Bundle(context.Context, BundleWish) ([]byte, error)
 }
 

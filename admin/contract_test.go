@@ -254,8 +254,8 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// TestDocumentIsKept: the console's client is generated from testdata/openapi.json (web/package.json), so it is what the
-// server says, always.
+// TestDocumentIsKept: the console's client is generated from testdata/openapi.json
+// (web/package.json), so it is what the server says, always.
 func TestDocumentIsKept(t *testing.T) {
 	c := start(t, newFake(), nil)
 	_, body, _ := c.ask("GET", "/api/openapi.json", "", nil, nil)

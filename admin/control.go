@@ -49,7 +49,8 @@ type NodeQuery struct {
 	ReasonQuery
 }
 
-// control is an operation without an answer on one node, for those who may change what belongs to no app.
+// control is an operation without an answer on one node, for those who may change what belongs to
+// no app.
 func (s *Server) control(what string, do func()) func(context.Context, *NodeQuery) (*struct{}, error) {
 	s.answers[what] = func(_ context.Context, q Query) any {
 		if q.ID != s.cfg.Node {

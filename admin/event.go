@@ -116,8 +116,8 @@ func (q *EventQuery) begin(self string) (after cursor, set bool) {
 	return cursor{}, false
 }
 
-// cursor is the newest event that a reader has of each node. As text it is the id of an event in a stream of them: node:id,node:id;
-// where there is one node, id.
+// cursor is the newest event that a reader has of each node. As text it is the id of an event in a
+// stream of them: node:id,node:id; where there is one node, id.
 type cursor map[string]uint64
 
 func parseCursor(text, self string) (c cursor, ok bool) {
@@ -212,7 +212,8 @@ type told struct {
 	Lost   uint64  `json:"lost"`
 }
 
-// tellAfter is what this node has after a cursor; of a node that the cursor does not know nothing but its newest id, unless all is wanted.
+// tellAfter is what this node has after a cursor; of a node that the cursor does not know nothing
+// but its newest id, unless all is wanted.
 func (s *Server) tellAfter(after cursor, all bool) told {
 	id, known := after[s.cfg.Node]
 	if !known && !all {
@@ -226,8 +227,8 @@ func (s *Server) tellAfter(after cursor, all bool) told {
 	return t
 }
 
-// elsewhere asks the other nodes what they have after a cursor, and moves it on. It returns that in the order in which it happened,
-// how many were forgotten before, and who did not answer.
+// elsewhere asks the other nodes what they have after a cursor, and moves it on. It returns that in
+// the order in which it happened, how many were forgotten before, and who did not answer.
 func (s *Server) elsewhere(ctx context.Context, after cursor, all bool) (list []Event, lost uint64, missing []string) {
 	q := Query{What: "events-after", ID: after.String()}
 	if all {

@@ -100,7 +100,8 @@ func (h *history) note(now time.Time, streams []relay.StreamState, members map[s
 	}
 }
 
-// read returns the means of an app's samples from a time on, one for each step of so many intervals that has any, oldest first.
+// read returns the means of an app's samples from a time on, one for each step of so many intervals
+// that has any, oldest first.
 func (h *history) read(app string, from time.Time, step uint64) (list []Sample) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -131,7 +132,8 @@ func (h *history) read(app string, from time.Time, step uint64) (list []Sample) 
 	return list
 }
 
-// Run takes a sample of the node at once and every 10 s, until ctx ends. All nodes do it at the same moments.
+// Run takes a sample of the node at once and every 10 s, until ctx ends. All nodes do it at the
+// same moments.
 func (s *Server) Run(ctx context.Context) {
 	s.sample(time.Now())
 	for {
@@ -167,7 +169,8 @@ func (q *HistoryQuery) step() int {
 	return (all + q.Points - 1) / q.Points
 }
 
-// HistoryList is the past of the service, oldest first. Steps of which nothing is known are left out.
+// HistoryList is the past of the service, oldest first. Steps of which nothing is known are left
+// out.
 type HistoryList struct {
 	History []Sample `json:"history" nullable:"false"`
 	Step    int      `json:"step" doc:"Seconds from one sample to the next"`

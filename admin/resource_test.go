@@ -365,7 +365,8 @@ func (p *twoNodes) Ask(ctx context.Context, q Query) ([]Answer, []string) {
 	return []Answer{{"n2", body}}, nil
 }
 
-// TestEventsOfAllNodes: a reader at one node hears of all, goes on where it was, and is told who does not answer.
+// TestEventsOfAllNodes: a reader at one node hears of all, goes on where it was, and is told who
+// does not answer.
 func TestEventsOfAllNodes(t *testing.T) {
 	cfg := newFake().config(&syncBuffer{})
 	cfg.Node, cfg.Events = "n2", NewEvents("n2")
@@ -546,7 +547,8 @@ func TestRoomsWithoutTheirStore(t *testing.T) {
 	}
 }
 
-// TestRoomIsShownAsAllNodesKnowIt: of each member what its own node knows, and while the store is away the newest copy.
+// TestRoomIsShownAsAllNodesKnowIt: of each member what its own node knows, and while the store is
+// away the newest copy.
 func TestRoomIsShownAsAllNodesKnowIt(t *testing.T) {
 	far := newFake()
 	far.members = []room.MemberDetail{{User: "u"}, {User: "w", Connected: true, Remote: "192.0.2.2:2", Reports: []room.Report{{Stream: "s", Action: "play"}}}}

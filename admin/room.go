@@ -140,8 +140,8 @@ func (s *Server) getRoom(ctx context.Context, n *RoomName) (*roomReply, error) {
 	if err := permit(ctx, n.App); err != nil {
 		return nil, err
 	}
-	// The store first; where it is away or has lost the room, the newest copy of a node. What only the members' nodes know is
-	// theirs.
+	// The store first; where it is away or has lost the room, the newest copy of a node. What only
+	// the members' nodes know is theirs.
 	detail, there, err := s.cfg.Rooms.Detail(n.App, n.Room)
 	all, missing := everywhere[[]room.Detail](ctx, s, Query{What: "room", App: n.App, ID: n.Room})
 	copies := slices.Concat(all...)

@@ -8,8 +8,8 @@
 //     signed, expiring and revocable, carried in the media URL as token=….
 //   - txSecret and txTime ([TxSecret], [VerifyTx]): the CDN style for callers that know it.
 //
-// An [Authorizer] puts them, the app's policy, the bans of a [Store] and a [Hook]
-// (package hook asks the operator's server by HTTP) together into one decision. What is not permitted is refused.
+// An [Authorizer] puts them, the app's policy, the bans of a [Store] and a [Hook] (package hook
+// asks the operator's server by HTTP) together into one decision. What is not permitted is refused.
 //
 // Every refusal reads the same from outside; [ReasonOf] tells the log why. No
 // error, log line or counter of this package holds a token or a secret.

@@ -9,10 +9,11 @@ import (
 	"liverelay/relay/rtmp"
 )
 
-// Config is everything a user can set. Each field's key is its `key` tag, with
-// the section in front: rtmp.listen; as environment, LIVERELAY_RTMP_LISTEN.
-// Default holds the defaults, config.yaml a comment for every key. What is tagged live may change
-// while a server runs, and is read where it is used; what is tagged secret is shown to nobody: yes, or of an address all but the host.
+// Config is everything a user can set. Each field's key is its `key` tag, with the section in
+// front: rtmp.listen; as environment, LIVERELAY_RTMP_LISTEN. Default holds the defaults,
+// config.yaml a comment for every key. What is tagged live may change while a server runs, and is
+// read where it is used; what is tagged secret is shown to nobody: yes, or of an address all but
+// the host.
 type Config struct {
 	Node    Node    `key:"node"`
 	Apps    []App   `key:"apps" live:"yes"`

@@ -10,8 +10,9 @@ import (
 // hidden stands in the place of a secret.
 const hidden = "(secret)"
 
-// Shown is the whole configuration as YAML, one line a key, for people who look for a fault: without secrets (fields tagged secret), of
-// addresses the host alone. What is not the default is marked.
+// Shown is the whole configuration as YAML, one line a key, for people who look for a fault:
+// without secrets (fields tagged secret), of addresses the host alone. What is not the default is
+// marked.
 func (c *Config) Shown() string {
 	usual := Default()
 	own, other := c.leaves(), usual.leaves()
@@ -77,8 +78,8 @@ func collectSecret(t reflect.Type, prefix string, into map[string]string) {
 	}
 }
 
-// Secrets are all that the configuration holds, for covering them where they should not be: of addresses the password, and what their
-// queries say.
+// Secrets are all that the configuration holds, for covering them where they should not be: of
+// addresses the password, and what their queries say.
 func (c *Config) Secrets() []string { return secretsOf(reflect.ValueOf(c).Elem(), "") }
 
 func secretsOf(v reflect.Value, how string) (all []string) {

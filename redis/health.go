@@ -124,7 +124,8 @@ func (t *timer) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.Pr
 	}
 }
 
-// note counts one command, or several at once. What Redis itself refuses is an answer like any other.
+// note counts one command, or several at once. What Redis itself refuses is an answer like any
+// other.
 func (t *timer) note(began time.Time, err error) {
 	t.took.Observe(time.Since(began))
 	var answer goredis.Error
@@ -133,8 +134,8 @@ func (t *timer) note(began time.Time, err error) {
 	}
 }
 
-// Measure reports what an operator's metrics say of Redis: a name, what it means, a value, and labels with
-// their values in turn. A name that ends in _total only grows.
+// Measure reports what an operator's metrics say of Redis: a name, what it means, a value, and
+// labels with their values in turn. A name that ends in _total only grows.
 func (r *Client) Measure(add func(name, help string, value float64, labels ...string)) {
 	up := 0.0
 	if ready, reason := r.State(); ready && reason == "" {
@@ -144,8 +145,8 @@ func (r *Client) Measure(add func(name, help string, value float64, labels ...st
 	add("redis_failures_total", "Commands that Redis did not answer.", float64(r.clients.time.failed.Load()))
 }
 
-// MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what lies
-// above the last, and the sum.
+// MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what
+// lies above the last, and the sum.
 func (r *Client) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
 	bounds, counts, sum := r.clients.time.took.Read()
 	add("redis_seconds", "How long commands to Redis took, answered or not.", bounds, counts, sum)

@@ -223,8 +223,8 @@ func normal(t *testing.T, p *Publisher, i, n int) {
 	mustWrite(t, p, flv.Audio, uint32(i*40), append(audioFrame(i), make([]byte, 100)...))
 }
 
-// TestFanOutIsTimedOfNewMessagesOnly has a shard run because a player goes, long after the newest message:
-// that message says nothing of the fan-out, and its memory may be used again already.
+// TestFanOutIsTimedOfNewMessagesOnly has a shard run because a player goes, long after the newest
+// message: that message says nothing of the fan-out, and its memory may be used again already.
 func TestFanOutIsTimedOfNewMessagesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New(Config{})

@@ -86,8 +86,8 @@ func (q *quality) note(m *Message, before int64) {
 	}
 }
 
-// BFrames says whether the stream's present publisher has sent frames in another order than they are
-// shown.
+// BFrames says whether the stream's present publisher has sent frames in another order than they
+// are shown.
 func (s *Subscriber) BFrames() bool {
 	home := s.stream.home()
 	home.mu.Lock()

@@ -45,8 +45,8 @@ func (st *Stream) succeedLocked(p *Publisher) succession {
 	return inPlace
 }
 
-// MayPublish says whether [Relay.Publish] would succeed now, with [ErrBusy] if not: for a door whose
-// publisher has still to connect.
+// MayPublish says whether [Relay.Publish] would succeed now, with [ErrBusy] if not: for a door
+// whose publisher has still to connect.
 func (r *Relay) MayPublish(n Name, g Grant) error {
 	r.mu.Lock()
 	st := r.streams[n]

@@ -11,8 +11,8 @@ import (
 // ErrNoConnection says that nobody has the id that was given, or no connection of its own.
 var ErrNoConnection = errors.New("no such connection")
 
-// Listen tells tap what one connection carries, until stop: a player's, by its id, or that of a stream's publisher, by
-// APP/STREAM. sealed: it is TLS, and what tap is told are its records.
+// Listen tells tap what one connection carries, until stop: a player's, by its id, or that of a
+// stream's publisher, by APP/STREAM. sealed: it is TLS, and what tap is told are its records.
 func (r *Relay) Listen(id string, tap socket.Tap) (stop func(), sealed bool, err error) {
 	conn := r.connection(id)
 	if conn == nil {

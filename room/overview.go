@@ -156,8 +156,8 @@ func (s *Service) Detail(app, room string) (Detail, bool, error) {
 	return d, found, err
 }
 
-// Here is what this node knows of a room without asking the store: the copy that it keeps while it has
-// something in it, and its own sessions. false: it has nothing in it.
+// Here is what this node knows of a room without asking the store: the copy that it keeps while it
+// has something in it, and its own sessions. false: it has nothing in it.
 func (s *Service) Here(ctx context.Context, app, room string) (Detail, bool) {
 	r := s.loaded(Key{app, room})
 	if r == nil {
@@ -264,8 +264,8 @@ func (s *Service) Measure(add func(name, help string, value float64, labels ...s
 	add("room_store_errors_total", "Steps at the store of rooms that failed.", float64(st.StoreErrors))
 }
 
-// MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what lies
-// above the last, and the sum.
+// MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what
+// lies above the last, and the sum.
 func (s *Service) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
 	bounds, counts, sum := s.stats.EventDelay.Read()
 	add("room_event_seconds", "From a change of a room, on whatever node, until the members of this node were told.", bounds, counts, sum)

@@ -96,8 +96,8 @@ func addText(b *support.Bundle, name string, text []byte, err error) {
 	b.AddText(name, text, mostList, false)
 }
 
-// list is what this node has of a resource, one item a line. The newest events, of which there are many, are those that
-// it remembers.
+// list is what this node has of a resource, one item a line. The newest events, of which there are
+// many, are those that it remembers.
 func (h *helper) list(ctx context.Context, what string) ([]byte, error) {
 	answer, err := h.server.admin.Answer(ctx, admin.Query{What: what})
 	if err != nil {
@@ -133,7 +133,8 @@ func (h *helper) version() []byte {
 	return b.Bytes()
 }
 
-// wire is what a connection carries from now on, for as long as was wished, until it is enough or the asker goes.
+// wire is what a connection carries from now on, for as long as was wished, until it is enough or
+// the asker goes.
 func (h *helper) wire(ctx context.Context, wish admin.BundleWish, r *support.Redactor) ([]byte, error) {
 	w := support.NewWire(wish.Bytes)
 	stop, sealed, err := h.server.relay.Listen(wish.Connection, w.Tap)

@@ -81,7 +81,8 @@ func planted(hook string) (config.Config, []string) {
 	}
 }
 
-// TestBundleHasTheFaultAndNoToken: what is wrong with a node can be found in its bundle, and nothing that opens anything.
+// TestBundleHasTheFaultAndNoToken: what is wrong with a node can be found in its bundle, and
+// nothing that opens anything.
 func TestBundleHasTheFaultAndNoToken(t *testing.T) {
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }))
 	defer hook.Close()
@@ -177,7 +178,8 @@ func wireBytes(t *testing.T, wire string, direction byte) []byte {
 	return all
 }
 
-// TestBundleKeepsWhatAConnectionCarries: of a player what it is sent, of a publisher what it sends, to the byte.
+// TestBundleKeepsWhatAConnectionCarries: of a player what it is sent, of a publisher what it sends,
+// to the byte.
 func TestBundleKeepsWhatAConnectionCarries(t *testing.T) {
 	cfg := oneApp()
 	cfg.Apps[0].Publish, cfg.Apps[0].Play = "open", "open"

@@ -13,10 +13,12 @@ import (
 // MaxBundle is the most bytes of a bundle: it goes into mails and tickets.
 const MaxBundle = 5 << 20
 
-// What a bundle needs beside its files: their entries in the list at its end, and the first one, which tells of them.
+// What a bundle needs beside its files: their entries in the list at its end, and the first one,
+// which tells of them.
 const bundleReserve = 64 << 10
 
-// Bundle is one file, a zip, of several. What does not fit is cut or left out, and its first file says so.
+// Bundle is one file, a zip, of several. What does not fit is cut or left out, and its first file
+// says so.
 type Bundle struct {
 	redactor *Redactor
 	now      time.Time
@@ -40,8 +42,8 @@ func NewBundle(about string, r *Redactor) *Bundle {
 	return b
 }
 
-// AddText adds a file of text, which it takes over, without credentials; of one that is longer than most bytes only the first, or
-// with end the last of them.
+// AddText adds a file of text, which it takes over, without credentials; of one that is longer than
+// most bytes only the first, or with end the last of them.
 func (b *Bundle) AddText(name string, text []byte, most int, end bool) {
 	most = min(most, b.most-b.size)
 	size := len(text)

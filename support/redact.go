@@ -12,8 +12,9 @@ import (
 // leastSecret is the shortest text that is looked for: a shorter one stands in half of all words.
 const leastSecret = 4
 
-// Redactor covers credentials with as many x: those that it was told, in every form that texts put them into, and what
-// looks like one. The length stays, so that what is covered in a connection's bytes leaves its framing whole.
+// Redactor covers credentials with as many x: those that it was told, in every form that texts put
+// them into, and what looks like one. The length stays, so that what is covered in a connection's
+// bytes leaves its framing whole.
 type Redactor struct{ known [][]byte }
 
 // NewRedactor returns one for these secrets.
@@ -199,8 +200,8 @@ func cover(b []byte) {
 	}
 }
 
-// coverOn goes on where a credential goes on behind a chunk's header of one byte (RTMP 1.0 §5.3.1, type 3): in a publisher's
-// chunks of 128 bytes a token begins in one and ends in another.
+// coverOn goes on where a credential goes on behind a chunk's header of one byte (RTMP 1.0 §5.3.1,
+// type 3): in a publisher's chunks of 128 bytes a token begins in one and ends in another.
 func coverOn(b []byte) {
 	for len(b) > 1 && b[0] >= 0xc0 && tokenByte(b[1]) {
 		n := 1

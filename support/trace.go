@@ -15,8 +15,8 @@ const (
 	traceNow   = time.Second // where nothing was recorded before
 )
 
-// Trace records what the runtime does: which goroutine ran where, what it waited for, the collector's work. A process has one
-// that is on, at most.
+// Trace records what the runtime does: which goroutine ran where, what it waited for, the
+// collector's work. A process has one that is on, at most.
 type Trace struct {
 	mu       sync.Mutex
 	recorder *trace.FlightRecorder // nil: off

@@ -10,8 +10,8 @@ import (
 // maxPieces bounds the reads and writes that are kept of a connection.
 const maxPieces = 16384
 
-// Wire keeps what a connection carries, for a while: so many bytes at most, both ways together. Its Tap may be called by
-// several at once.
+// Wire keeps what a connection carries, for a while: so many bytes at most, both ways together. Its
+// Tap may be called by several at once.
 type Wire struct {
 	mu     sync.Mutex
 	left   int
@@ -60,8 +60,9 @@ func (w *Wire) Tap(sent bool, b []byte) {
 	}
 }
 
-// Bytes is what was kept, as text2pcap reads it (-D -t %H:%M:%S.%f): each piece with its direction, I or O, its time and its bytes.
-// Credentials are covered, also those that are in two pieces. sealed: it was TLS, of which times and sizes are all that is shown.
+// Bytes is what was kept, as text2pcap reads it (-D -t %H:%M:%S.%f): each piece with its direction,
+// I or O, its time and its bytes. Credentials are covered, also those that are in two pieces.
+// sealed: it was TLS, of which times and sizes are all that is shown.
 func (w *Wire) Bytes(r *Redactor, sealed bool) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()

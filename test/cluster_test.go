@@ -451,7 +451,8 @@ func (n *node) shows() (s shown) {
 	return s
 }
 
-// whole says whether it is all that there is: a stream at the first node, its player at the second, ann there and bob here.
+// whole says whether it is all that there is: a stream at the first node, its player at the second,
+// ann there and bob here.
 func (s *shown) whole() bool {
 	return len(s.nodes.Nodes) == 3 && len(s.streams.Streams) == 1 && s.streams.Streams[0].Node == "n1" && len(s.streams.Streams[0].Carriers) == 2 &&
 		len(s.players.Players) == 1 && s.players.Players[0].Node == "n2" && len(s.rooms.Rooms) == 1 && len(s.bans.Bans) == 1 &&
@@ -459,8 +460,9 @@ func (s *shown) whole() bool {
 		s.room.Members[1].Remote != ""
 }
 
-// TestClusterAdminIsTrueForTheService: each node shows all, also what it has no part in, while Redis is there and while it is away; events of
-// all reach a reader at any; who does not answer is named.
+// TestClusterAdminIsTrueForTheService: each node shows all, also what it has no part in, while
+// Redis is there and while it is away; events of all reach a reader at any; who does not answer is
+// named.
 func TestClusterAdminIsTrueForTheService(t *testing.T) {
 	redis := redistest.Start(t)
 	nodes := startCluster(t, redis, 3)

@@ -17,8 +17,9 @@ import (
 	"liverelay/test/wait"
 )
 
-// TestMetricsAndRulesAreTaken: promtool takes what nodes of a cluster measure and the rules in deploy; each metric that a rule names is there;
-// and what the operators' documentation promises to measure is.
+// TestMetricsAndRulesAreTaken: promtool takes what nodes of a cluster measure and the rules in
+// deploy; each metric that a rule names is there; and what the operators' documentation promises to
+// measure is.
 func TestMetricsAndRulesAreTaken(t *testing.T) {
 	need(t, "promtool", "ffmpeg")
 	certFile, keyFile := servertest.Certificate(t)

@@ -1,6 +1,6 @@
-// Package web carries the pages: the call page at /call/, the play page at /play/{app}/{stream} and,
-// on the operators' listener, the console at /. They are built by make web and embedded; a binary
-// built without them says so.
+// Package web carries the pages: the call page at /call/, the play page at /play/{app}/{stream}
+// and, on the operators' listener, the console at /. They are built by make web and embedded; a
+// binary built without them says so.
 package web
 
 import (

@@ -16,7 +16,8 @@ import (
 	"liverelay/support"
 )
 
-// bundleTimeout is for a node to make a bundle, beside the time in which it listens in to a connection.
+// bundleTimeout is for a node to make a bundle, beside the time in which it listens in to a
+// connection.
 const bundleTimeout = 30 * time.Second
 
 func debugCommand(ctx context.Context, c *call) error {

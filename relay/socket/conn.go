@@ -189,8 +189,8 @@ func (c *Conn) wakeLocked() {
 	go w.poller.Serve(w.conn, w.hear) // its caller's: hear knows when it has ended
 }
 
-// Tap is told what a connection carries: what came, or was sent. It must not keep b, nor wait; who reads and who writes may call it
-// at the same time.
+// Tap is told what a connection carries: what came, or was sent. It must not keep b, nor wait; who
+// reads and who writes may call it at the same time.
 type Tap func(sent bool, b []byte)
 
 var (
@@ -200,7 +200,8 @@ var (
 	ErrNoTap = errors.New("what the connection carries cannot be heard")
 )
 
-// tapped is the one connection that is listened in to: everybody else pays for it with the look at this pointer.
+// tapped is the one connection that is listened in to: everybody else pays for it with the look at
+// this pointer.
 var tapped atomic.Pointer[listened]
 
 type listened struct {
@@ -208,8 +209,8 @@ type listened struct {
 	tap  Tap
 }
 
-// Listen tells tap what a connection carries from now on, until stop; at most one at a time. sealed: it is TLS, and what
-// tap is told are its records.
+// Listen tells tap what a connection carries from now on, until stop; at most one at a time.
+// sealed: it is TLS, and what tap is told are its records.
 func Listen(conn net.Conn, tap Tap) (stop func(), sealed bool, err error) {
 	for range maxLayers {
 		above, ok := conn.(interface{ NetConn() net.Conn })

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// What is Linux's own is not here: connections are read by goroutines, and each write is a system call.
+// What is Linux's own is not here: connections are read by goroutines, and each write is a system
+// call.
 
 // Loop is an event loop. There is none here.
 type Loop struct{}

@@ -162,8 +162,8 @@ func TestSecureSinkStalls(t *testing.T) {
 	}
 }
 
-// TestSecureConnIsItsOwnersAgain: once the sink is closed, its owner writes on where it ended, and what
-// it kept comes first.
+// TestSecureConnIsItsOwnersAgain: once the sink is closed, its owner writes on where it ended, and
+// what it kept comes first.
 func TestSecureConnIsItsOwnersAgain(t *testing.T) {
 	sink, server, client := secure(t, 0)
 	sent := 0
@@ -186,8 +186,9 @@ func TestSecureConnIsItsOwnersAgain(t *testing.T) {
 	}
 }
 
-// TestSecureSinkAnswersKeyUpdates has OpenSSL ask for new keys again and again while it plays (RFC 8446
-// §4.6.3): crypto/tls answers from the goroutine that reads, between the records of the one that writes.
+// TestSecureSinkAnswersKeyUpdates has OpenSSL ask for new keys again and again while it plays (RFC
+// 8446 §4.6.3): crypto/tls answers from the goroutine that reads, between the records of the one
+// that writes.
 func TestSecureSinkAnswersKeyUpdates(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {

@@ -16,8 +16,8 @@ type Sink interface {
 	// It must not keep b. It fails with [ErrKept] where all of b was taken, and some of it waits
 	// for Write.
 	TryWrite(b *Batch) (int, error)
-	// Write writes what a TryWrite kept, and all of bufs. It fails with [ErrStalled] when no byte goes
-	// for the given time.
+	// Write writes what a TryWrite kept, and all of bufs. It fails with [ErrStalled] when no byte
+	// goes for the given time.
 	Write(bufs [][]byte, stall time.Duration) error
 	// Interrupt makes a Write that waits fail at once, and every later one.
 	Interrupt()
@@ -27,10 +27,10 @@ type Sink interface {
 }
 
 // NewSink returns a Sink that writes to conn. One that gives access to its descriptor (plain TCP)
-// is written without ever blocking the fan-out, and so is TLS on a [Conn]; any other is written by a
-// goroutine of its own while there is something to write. It also bounds what the kernel queues for the
-// player, so that a slow one is noticed: of the socket under conn, if conn tells it (NetConn, as
-// TLS does).
+// is written without ever blocking the fan-out, and so is TLS on a [Conn]; any other is written by
+// a goroutine of its own while there is something to write. It also bounds what the kernel queues
+// for the player, so that a slow one is noticed: of the socket under conn, if conn tells it
+// (NetConn, as TLS does).
 func NewSink(conn net.Conn) Sink {
 	if raw := descriptor(conn); raw != nil {
 		boundBacklog(raw)

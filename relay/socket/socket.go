@@ -21,8 +21,8 @@ var (
 	// ErrStalled says that the peer took no data for as long as a write may wait.
 	ErrStalled = errors.New("peer takes no data")
 
-	// ErrKept says that a sink took all of a batch, but has not written all of it: its Write does, of
-	// nothing more too.
+	// ErrKept says that a sink took all of a batch, but has not written all of it: its Write does,
+	// of nothing more too.
 	ErrKept = errors.New("not all written yet")
 
 	// ErrLent says that the kernel did not tell how a send went, and may still read what was to be

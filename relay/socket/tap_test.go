@@ -33,7 +33,8 @@ func (h *heard) is(came, went string) bool {
 	return h.came.String() == came && h.went.String() == went
 }
 
-// Who listens in hears what is read, written, and sent by every sender; of one connection, until it stops.
+// Who listens in hears what is read, written, and sent by every sender; of one connection, until it
+// stops.
 func TestListenHearsBothWays(t *testing.T) {
 	ours, peer := sockettest.Pair(t)
 	conn := NewConn(ours, nil)
