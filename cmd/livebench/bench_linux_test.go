@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"liverelay/relay/socket/sockettest"
 )
 
 // fakeServer fans an FLV push out to HTTP-FLV players, as the floor does. lose says which tag a
@@ -131,6 +134,41 @@ func TestBenchCountsEveryFrame(t *testing.T) {
 	}
 	if s := r.Stall; s.Players != 2 || s.Ended+s.NeverLive+s.OffKeyframe != 0 || s.CatchUp.Count != 2 {
 		t.Errorf("stalled: %+v", s)
+	}
+}
+
+// TestBenchPlaysOverTLS has players over TLS, before a proxy that unseals what they say.
+func TestBenchPlaysOverTLS(t *testing.T) {
+	s := startFake(t, nil)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", sockettest.SelfSigned(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				plain, err := net.Dial("tcp", s.l.Addr().String())
+				if err != nil {
+					return
+				}
+				defer plain.Close()
+				go io.Copy(plain, c)
+				io.Copy(c, plain)
+			}()
+		}
+	}()
+	r, err := bench(fakeOptions(t, s, "--play-url=https://"+l.Addr().String()+"/x", "--joins=10", "--join-hold=100ms"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := r.Window; w.Lost+w.Disorder+w.Ended+w.Foreign != 0 || w.Latency.Count == 0 || w.Joined == 0 {
+		t.Errorf("%+v", w)
 	}
 }
 

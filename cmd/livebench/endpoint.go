@@ -13,12 +13,15 @@ import (
 // endpoint is a URL to push to or to play from, taken apart.
 type endpoint struct {
 	scheme string // rtmp, http, ws; raw is an FLV push to the floor
+	secure bool   // over TLS: rtmps, https, wss
 	host   string // with port
 	path   string // without leading slash, with query
 	addr   netip.AddrPort
 }
 
-var defaultPort = map[string]string{"rtmp": "1935", "http": "80", "ws": "80", "raw": "80"}
+var defaultPort = map[string]string{
+	"rtmp": "1935", "http": "80", "ws": "80", "raw": "80", "rtmps": "443", "https": "443", "wss": "443",
+}
 
 func parseEndpoint(raw string) (endpoint, error) {
 	u, err := url.Parse(raw)
@@ -27,12 +30,16 @@ func parseEndpoint(raw string) (endpoint, error) {
 	}
 	port, ok := defaultPort[u.Scheme]
 	if !ok {
-		return endpoint{}, fmt.Errorf("parse URL: scheme %q: want rtmp, http, ws or raw", u.Scheme)
+		return endpoint{}, fmt.Errorf("parse URL: scheme %q: want rtmp, http, ws, the same with s, or raw", u.Scheme)
 	}
 	if p := u.Port(); p != "" {
 		port = p
 	}
-	e := endpoint{scheme: u.Scheme, host: net.JoinHostPort(u.Hostname(), port), path: strings.TrimPrefix(u.RequestURI(), "/")}
+	scheme, secure := strings.CutSuffix(u.Scheme, "s")
+	if u.Scheme == "ws" {
+		scheme, secure = "ws", false
+	}
+	e := endpoint{scheme: scheme, secure: secure, host: net.JoinHostPort(u.Hostname(), port), path: strings.TrimPrefix(u.RequestURI(), "/")}
 	if e.scheme == "rtmp" && !strings.Contains(strings.SplitN(e.path, "?", 2)[0], "/") {
 		return endpoint{}, fmt.Errorf("parse URL: want rtmp://HOST/APP/STREAM")
 	}

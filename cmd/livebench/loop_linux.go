@@ -17,6 +17,7 @@ type loop struct {
 
 	mu    sync.Mutex
 	calls []func()
+	over  bool // it runs no more calls
 
 	// owned by run
 	pacer      *pacer    // of the publishers
@@ -124,12 +125,20 @@ func (l *loop) closeDescriptors() {
 // do runs f on the loop's thread and waits for it.
 func (l *loop) do(f func()) {
 	ran := make(chan struct{})
+	l.post(func() { f(); close(ran) })
+	<-ran
+}
+
+// post has f run on the loop's thread, unless the loop has ended.
+func (l *loop) post(f func()) {
 	l.mu.Lock()
-	l.calls = append(l.calls, func() { f(); close(ran) })
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if l.over {
+		return
+	}
+	l.calls = append(l.calls, f)
 	one := [8]byte{1}
 	_, _ = syscall.Write(l.wake, one[:])
-	<-ran
 }
 
 // close ends the loop and every connection in it.
@@ -158,6 +167,9 @@ func (l *loop) run() {
 			l.remove(p)
 		}
 	}
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
 }
 
 // turn sends what is due, waits for events, at most for so long, and sees to them. It says whether
@@ -246,9 +258,13 @@ func (l *loop) add(p *player) {
 		l.players = append(l.players, p)
 	}
 	l.generation++
-	p.generation = l.generation
+	generation := l.generation
+	p.generation = generation
 	p.session = newSession(p.endpoint, false, p)
 	p.session.open()
+	if p.endpoint.secure {
+		p.secure = newSecure(p.endpoint, func(err error) { l.post(func() { l.shaken(p, generation, err) }) })
+	}
 	p.beatAt = p.started + int64(beatEvery)
 	l.waiting[p] = struct{}{}
 	l.watch(p, syscall.EPOLL_CTL_ADD, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP)
@@ -279,6 +295,9 @@ func (l *loop) remove(p *player) {
 		l.totals.playing--
 	}
 	p.session = nil
+	if p.secure != nil {
+		p.secure.close()
+	}
 }
 
 // fail counts why p has ended and removes it.

@@ -29,7 +29,7 @@ func TestMeasuredPlayersAreReadFirst(t *testing.T) {
 		}
 		defer syscall.Close(pair[0])
 		defer syscall.Close(pair[1])
-		p := &player{fd: pair[0], slot: int32(i), parse: i == players-1, playing: true, loop: l, session: new(deaf), beatAt: math.MaxInt64}
+		p := &player{fd: pair[0], slot: int32(i), parse: i == players-1, playing: true, loop: l, talk: talk{session: new(deaf)}, beatAt: math.MaxInt64}
 		l.players = append(l.players, p)
 		l.watch(p, syscall.EPOLL_CTL_ADD, syscall.EPOLLIN)
 		if _, err := syscall.Write(pair[1], []byte("x")); err != nil {

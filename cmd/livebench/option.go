@@ -108,7 +108,7 @@ func parseOptions(args []string, out io.Writer) (Options, error) {
 	f.SetOutput(out)
 	f.StringVar(&o.Scenario, "scenario", "", "preset: "+strings.Join(scenarioNames(), ", "))
 	f.StringVar(&o.PushURL, "push-url", "rtmp://127.0.0.1:1935/live/bench{i}", "where publishers push; {i}: the stream's number, {room} {member}: its room and place; empty: streams are there already")
-	f.Var((*list)(&o.PlayURLs), "play-url", "where players play (rtmp, http, ws); given several times, players take turns (default: --push-url)")
+	f.Var((*list)(&o.PlayURLs), "play-url", "where players play (rtmp, http, ws, or rtmps, https, wss); given several times, players take turns (default: --push-url)")
 	f.StringVar(&o.Command, "cmd-url", "", "command that prints a signed URL, instead of templates; {stream}, {action} (publish, play), {proto} (rtmp, flv, ws) are replaced")
 	protos := f.String("proto", "rtmp", "with --cmd-url: protocols of the players, separated by commas")
 	f.StringVar(&o.Stream, "stream", "bench{i}", "with --cmd-url: name of a stream")

@@ -59,7 +59,16 @@ func TestParseEndpoint(t *testing.T) {
 	if e.host != "127.0.0.1:1935" || e.app() != "live" || e.stream() != "a/b?token=x%2By" {
 		t.Errorf("got %+v", e)
 	}
-	for _, bad := range []string{"rtmp://127.0.0.1/live", "ftp://127.0.0.1/x", "://", "http://127.0.0.1:x/y"} {
+	for url, want := range map[string]endpoint{
+		"https://127.0.0.1/x": {scheme: "http", secure: true, host: "127.0.0.1:443"},
+		"wss://127.0.0.1/x":   {scheme: "ws", secure: true, host: "127.0.0.1:443"},
+		"ws://127.0.0.1/x":    {scheme: "ws", host: "127.0.0.1:80"},
+	} {
+		if e, err := parseEndpoint(url); err != nil || e.scheme != want.scheme || e.secure != want.secure || e.host != want.host {
+			t.Errorf("%s: %+v, %v", url, e, err)
+		}
+	}
+	for _, bad := range []string{"rtmp://127.0.0.1/live", "ftp://127.0.0.1/x", "://", "http://127.0.0.1:x/y", "raws://127.0.0.1/x", "rtmps://127.0.0.1/live"} {
 		if _, err := parseEndpoint(bad); err == nil {
 			t.Errorf("%s: no error", bad)
 		}

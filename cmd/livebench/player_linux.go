@@ -28,9 +28,8 @@ type player struct {
 	loop       *loop
 
 	// owned by the loop
-	fd       int
-	session  session
-	out      []byte // not yet sent
+	fd int
+	talk
 	started  int64
 	leaveAt  int64
 	beatAt   int64
@@ -41,6 +40,13 @@ type player struct {
 	counted  bool // its loss has been reported
 	credit
 	tally
+}
+
+// talk is how a player speaks to the server.
+type talk struct {
+	session session
+	secure  *secure // below the session; nil: plain
+	out     []byte  // not yet sent
 }
 
 // tally is what a player got.
@@ -114,7 +120,7 @@ func (l *loop) readOnce(p *player, limit int) (int, bool) {
 	l.totals.bytes += uint64(n)
 	if !drained {
 		l.time = now()
-		if err := p.session.feed(l.buffer[:n]); err != nil {
+		if err := p.feed(l.buffer[:n]); err != nil {
 			l.fail(p, err)
 			return 0, false
 		}
@@ -136,8 +142,24 @@ func (l *loop) readOnce(p *player, limit int) (int, bool) {
 }
 
 func (l *loop) write(p *player, b []byte) {
-	p.out = append(p.out, b...)
+	p.out = append(p.out, p.sealed(b)...)
 	l.flush(p)
+}
+
+// feed has the session take what came.
+func (p *player) feed(b []byte) error {
+	if p.secure == nil {
+		return p.session.feed(b)
+	}
+	return p.secure.open(b, p.session.feed)
+}
+
+// sealed returns b as it is sent.
+func (p *player) sealed(b []byte) []byte {
+	if p.secure == nil {
+		return b
+	}
+	return p.secure.seal(b)
 }
 
 // flush sends what is to be sent, as far as the socket takes it.
@@ -145,7 +167,7 @@ func (l *loop) flush(p *player) {
 	if p.fd < 0 {
 		return
 	}
-	p.out = append(p.out, p.session.unsent()...)
+	p.out = append(p.out, p.sealed(p.session.unsent())...)
 	for len(p.out) > 0 {
 		n, errno := send(p.fd, p.out)
 		if errno == syscall.EAGAIN || errno == syscall.ENOTCONN {
