@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -46,7 +47,8 @@ type egress struct {
 	done         chan struct{} // closed by Interrupt
 	interrupt    func()
 
-	next *egress // of workers: the one behind it
+	next  *egress // of workers: the one behind it
+	place atomic.Pointer[slot]
 
 	mu sync.Mutex
 	backlog
@@ -172,6 +174,22 @@ func (e *egress) Close() {
 	e.closed = true
 	e.queue, e.lost = nil, nil
 	e.mu.Unlock()
+	if old := e.place.Swap(nil); old != nil {
+		old.free()
+	}
+}
+
+// moveTo says where the viewer is from now on; nil: nowhere that datagrams go.
+func (e *egress) moveTo(s *slot) {
+	e.mu.Lock()
+	old := s
+	if !e.closed {
+		old = e.place.Swap(s)
+	}
+	e.mu.Unlock()
+	if old != nil {
+		old.free()
+	}
 }
 
 // resend queues packets of the picture that the viewer has lost (RFC 4585 §6.2.1).
@@ -184,9 +202,9 @@ func (e *egress) resend(sequences []uint16) {
 	e.scheduleLocked()
 }
 
-// send sends what waits. It returns true when there is more by now: the viewer stays due, behind
-// those that wait.
-func (e *egress) send() (more bool) {
+// send sends what waits, gathered in b where that can be. It returns true when there is more by
+// now: the viewer stays due, behind those that wait.
+func (e *egress) send(b *batch) (more bool) {
 	e.mu.Lock()
 	queue, lost := e.queue, e.lost
 	e.queue, e.queued, e.lost = e.spare[:0], 0, e.spareLost[:0]
@@ -199,10 +217,7 @@ func (e *egress) send() (more bool) {
 		}
 	}
 	if !closed {
-		for _, w := range queue {
-			e.frame(w)
-		}
-		e.again(lost)
+		e.sendAll(queue, lost, b)
 	}
 	clear(queue)
 	e.mu.Lock()
@@ -211,6 +226,17 @@ func (e *egress) send() (more bool) {
 	e.due = more
 	e.mu.Unlock()
 	return more
+}
+
+func (e *egress) sendAll(queue []wire, lost []uint16, b *batch) {
+	if s := e.place.Load(); s != nil {
+		s.begin(b)
+		defer s.end()
+	}
+	for _, w := range queue {
+		e.frame(w)
+	}
+	e.again(lost)
 }
 
 // frame sends one.

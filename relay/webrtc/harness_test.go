@@ -43,6 +43,11 @@ type site struct {
 // open starts a door on ports of its own; change says what is unusual about it.
 func open(t *testing.T, config relay.Config, change func(*Server)) *site {
 	t.Helper()
+	return openAt(t, "127.0.0.1:0", config, change)
+}
+
+func openAt(t *testing.T, listen string, config relay.Config, change func(*Server)) *site {
+	t.Helper()
 	if config.PlayWait == 0 {
 		config.PlayWait = 200 * time.Millisecond
 	}
@@ -59,7 +64,7 @@ func open(t *testing.T, config relay.Config, change func(*Server)) *site {
 	if change != nil {
 		change(s.door)
 	}
-	if _, err := s.door.Open(t.Context(), "127.0.0.1:0", true, door.Options{}); err != nil {
+	if _, err := s.door.Open(t.Context(), listen, true, door.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	s.http = httptest.NewServer(door.NewMux(s.door.Routes()))

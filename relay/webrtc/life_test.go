@@ -144,6 +144,27 @@ func TestPlayByTCP(t *testing.T) {
 	wait.For(t, "frames", func() bool { n, a := p.got(); return n > 100 && a > 20 })
 }
 
+// The port may be of all addresses, IPv4 and IPv6 in one. What a viewer is sent is gathered there too, and its place
+// is given up with it.
+func TestPlayAtAnyAddress(t *testing.T) {
+	s := openAt(t, ":0", noConfig, nil)
+	s.publish("a", 5000, false, 0)
+	p := newPeer(t, nil, nil)
+	location := s.play(p, "/live/a/whep")
+	wait.For(t, "frames", func() bool { n, _ := p.got(); return n > 100 })
+	m := s.door.ports.media
+	places := func() int {
+		m.mu.RLock()
+		defer m.mu.RUnlock()
+		return len(m.slots)
+	}
+	if places() != 1 || m.whole.Load() != canSegment || canSegment && m.gathered.Load() < 10 {
+		t.Errorf("%d places, cut by the kernel %t, %d times", places(), m.whole.Load(), m.gathered.Load())
+	}
+	s.do(http.MethodDelete, location, "")
+	wait.For(t, "the end", func() bool { return s.door.Stats().Open == 0 && places() == 0 })
+}
+
 // Hundreds come and go, a few at a time, and nothing of them stays: the leak check of the package
 // sees the rest.
 func TestComeAndGo(t *testing.T) {

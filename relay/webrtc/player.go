@@ -120,10 +120,23 @@ func (p *player) open(ctx context.Context, o offer) (answer string, err error) {
 	p.out.report = func(packets []rtcp.Packet) { _ = pc.WriteRTCP(packets) }
 	p.out.unplayable = one.leave
 	one.watch()
+	pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(p.moved)
 	if answer, err = p.server.answer(ctx, pc, o); err != nil {
 		return "", err
 	}
 	return answer, p.server.begin(one)
+}
+
+// moved is called with the way that the connection takes, and with each other one that it takes
+// later.
+func (p *player) moved(pair *pion.ICECandidatePair) {
+	var s *slot
+	if pair != nil && pair.Remote != nil && pair.Local != nil && pair.Local.Protocol == pion.ICEProtocolUDP {
+		if a, err := netip.ParseAddr(pair.Remote.Address); err == nil {
+			s = p.server.ports.media.slot(netip.AddrPortFrom(a.Unmap().WithZone(""), pair.Remote.Port))
+		}
+	}
+	p.out.moveTo(s)
 }
 
 // tracks are those that the stream has and the offer can take.

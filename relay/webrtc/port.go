@@ -19,9 +19,10 @@ import (
 // ports are the UDP port of all sessions and, with the same number, the one for peers whose network
 // has no UDP (ICE-TCP, RFC 6544).
 type ports struct {
-	udp  *ice.UDPMuxDefault
-	tcp  *ice.TCPMuxDefault // nil: none
-	addr netip.AddrPort     // listened on
+	media *mediaConn
+	udp   *ice.UDPMuxDefault // on media
+	tcp   *ice.TCPMuxDefault // nil: none
+	addr  netip.AddrPort     // listened on
 }
 
 const (
@@ -66,7 +67,7 @@ func openOnce(ctx context.Context, address string, tcp bool, o door.Options) (*p
 	_ = conn.SetReadBuffer(socketBuffer) // as much as the system lets us have
 	_ = conn.SetWriteBuffer(socketBuffer)
 	at := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	p := &ports{addr: netip.AddrPortFrom(at.Addr().Unmap(), at.Port())}
+	p := &ports{media: newMediaConn(conn), addr: netip.AddrPortFrom(at.Addr().Unmap(), at.Port())}
 	if tcp {
 		host, _, _ := net.SplitHostPort(address)
 		listener, err := door.Listen(ctx, net.JoinHostPort(host, strconv.Itoa(int(at.Port()))), o)
@@ -78,7 +79,7 @@ func openOnce(ctx context.Context, address string, tcp bool, o door.Options) (*p
 			Listener: listener, Logger: silent{}, ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer, FirstStunBindTimeout: tcpFirstByte,
 		})
 	}
-	p.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: silent{}})
+	p.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: p.media, Logger: silent{}})
 	return p, nil
 }
 
@@ -91,7 +92,7 @@ func (p *ports) close() error {
 	return err
 }
 
-// networks are the kinds of candidates that the ports can have.
+// loopback says whether only this machine reaches the ports.
 func (p *ports) loopback() bool { return p.addr.Addr().IsLoopback() }
 
 // resolver turns the names in webrtc.public into addresses, not more often than every minute: they

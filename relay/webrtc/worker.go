@@ -42,6 +42,7 @@ func (w *workers) add(e *egress) {
 }
 
 func (w *workers) run() {
+	b := newBatch()
 	for {
 		w.mu.Lock()
 		for w.first == nil && !w.closed {
@@ -57,7 +58,7 @@ func (w *workers) run() {
 			w.last = nil
 		}
 		w.mu.Unlock()
-		if e.send() {
+		if e.send(b) {
 			w.add(e)
 		}
 	}
