@@ -116,6 +116,7 @@ func (t *track) again(payload []byte, sequence uint16, timestamp uint32, marker 
 	_, _ = t.writer.WriteRTP(&t.rtx, scratch)
 	t.rtx.SequenceNumber++
 }
+
 // history is what a viewer was sent of the picture lately, to be sent again: the shared packets,
 // and the sequence numbers that they had. It is the worker's.
 type history struct {
