@@ -160,6 +160,12 @@ func (s *Session) leave() Link {
 // Key is the session's room.
 func (s *Session) Key() Key { return s.room.key }
 
+// User is the member whose session it is, as it logged in.
+func (s *Session) User() User { return s.user }
+
+// MediaSession is how the session is called wherever others may read it: see [MediaSession].
+func (s *Session) MediaSession() string { return MediaSession(s.id) }
+
 // do queues a command of the session to its room.
 func (s *Session) do(c command) {
 	if !s.room.do(c) {

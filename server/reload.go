@@ -36,6 +36,7 @@ type hook interface {
 type reloader struct {
 	load  func() (config.Config, error) // static; nil: it cannot be had again
 	file  string                        // static; "": there is none to watch
+	every time.Duration                 // static: how often it is looked at
 	level *slog.LevelVar                // static: of the log
 
 	hookTook measure.Histogram // of one hook after the other
@@ -168,7 +169,7 @@ const watchInterval = 2 * time.Second
 // or half written changes nothing.
 func (s *Server) watchFile(ctx context.Context) {
 	var seen []byte // at first none: it may have changed since it was loaded
-	ticker := time.NewTicker(watchInterval)
+	ticker := time.NewTicker(s.reloader.every)
 	defer ticker.Stop()
 	for {
 		select {

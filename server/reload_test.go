@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 
 	"liverelay/config"
+	"liverelay/relay"
 	"liverelay/server/servertest"
 	"liverelay/test/wait"
 )
@@ -44,6 +46,14 @@ apps: [{name: live, id: 1, secret: "` + secret + `", publish: open, play: open}]
 
 func startFromFile(t *testing.T) *reloadable {
 	t.Helper()
+	r := newFromFile(t)
+	r.Start()
+	return r
+}
+
+// newFromFile makes one that is yet to be started.
+func newFromFile(t *testing.T) *reloadable {
+	t.Helper()
 	r := &reloadable{t: t, file: filepath.Join(t.TempDir(), "config.yaml"), log: &servertest.Output{}}
 	r.write(text(secretA, ""))
 	load := func() (config.Config, error) { return config.Load(r.file) }
@@ -55,7 +65,6 @@ func startFromFile(t *testing.T) *reloadable {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
-	r.Start()
 	return r
 }
 
@@ -182,36 +191,62 @@ func TestReloadWhenTheFileChanges(t *testing.T) {
 	wait.For(t, "the next limit", func() bool { return r.Config().Limits.PerIP == 78 })
 }
 
-// All ways at once, with players: none is dropped, and in the end the last file is in force.
+// A thousand reloads, by all ways at once, under 500 players: none is dropped, a wrong file changes nothing, and in the end the
+// last right one is in force. SIGHUP calls Reload, as TestServeReloadsOnSIGHUP of the command shows.
 func TestReloadAllWaysAtOnce(t *testing.T) {
-	r := startFromFile(t)
-	_, publisher := openPublish(t, r.Server)
-	var players []chan struct{}
-	for range 20 {
-		players = append(players, openPlay(t, r.Server))
+	const each, viewers = 334, 500
+	r := newFromFile(t)
+	r.reloader.every = time.Millisecond
+	loads := atomic.Int64{}
+	load := r.reloader.load
+	r.reloader.load = func() (config.Config, error) {
+		loads.Add(1)
+		return load()
 	}
+	r.Start()
+	_, publisher := openPublish(t, r.Server)
+	players := make([]chan struct{}, viewers)
+	for i := range players {
+		players[i] = openPlay(t, r.Server)
+	}
+	wrong := func(err string) bool { return strings.Contains(err, "limits.per_ip: \"many\" is not a whole number") }
 	var all sync.WaitGroup
+	last := 0
 	for way := range 3 {
 		all.Go(func() {
-			for i := range 100 {
-				switch way {
-				case 0:
-					r.write(text([]string{secretA, secretB}[i%2], fmt.Sprintf("limits: {per_ip: %d}\nrelay: {backlog: %ds}", 100+i, 1+i%5)))
-				case 1:
-					if code, body := r.post("reload", "operator"); code != 200 {
+			for i := range each {
+				switch {
+				case way == 0 && i%10 == 5:
+					r.write(text(secretB, "limits: {per_ip: many}\nrelay: {backlog: 1h}"))
+				case way == 0:
+					last = 10_000 + i
+					r.write(text([]string{secretA, secretB}[i%2], fmt.Sprintf("limits: {per_ip: %d}\nrelay: {backlog: %ds}", last, 1+i%5)))
+				case way == 1:
+					if code, body := r.post("reload", "operator"); code != 200 && (code != 422 || !wrong(strings.ReplaceAll(body, `\"`, `"`))) {
 						t.Errorf("%d %s", code, body)
 					}
 				default:
-					if _, err := r.Reload(t.Context()); err != nil {
+					if _, err := r.Reload(t.Context()); err != nil && !wrong(err.Error()) {
 						t.Error(err)
 					}
+				}
+				if b := r.Config().Relay.Backlog; b > 5*time.Second {
+					t.Errorf("of a wrong file: %v", b)
 				}
 			}
 		})
 	}
 	all.Wait()
-	if _, err := r.Reload(t.Context()); err != nil || r.Config().Limits.PerIP != 199 {
-		t.Errorf("%v, in force %d", err, r.Config().Limits.PerIP)
+	wait.For(t, "the last file", func() bool { return r.Config().Limits.PerIP == last })
+	wait.For(t, "a thousand reloads", func() bool { // the file's own are as many as were noticed
+		if loads.Load() < 1000 {
+			_, _ = r.Reload(t.Context())
+		}
+		return loads.Load() >= 1000
+	})
+	t.Logf("%d reloads", loads.Load())
+	if viewing := len(r.relay.Players(relay.Name{App: "live"})); viewing != viewers {
+		t.Errorf("%d players are left", viewing)
 	}
 	if slices.ContainsFunc(append(players, publisher), func(ended chan struct{}) bool {
 		select {

@@ -119,7 +119,7 @@ func New(ctx context.Context, o Options) (*Server, error) { return newServer(ctx
 func newServer(ctx context.Context, o Options, doors []func(*Server) part) (*Server, error) {
 	cfg := o.Config
 	s := &Server{version: o.Version, made: prepare(&cfg), failed: make(chan error, 1)}
-	s.reloader.load, s.reloader.file, s.reloader.source = o.Load, o.File, o.Config
+	s.reloader.load, s.reloader.file, s.reloader.source, s.reloader.every = o.Load, o.File, o.Config, watchInterval
 	s.helper = &helper{server: s, tail: support.NewTail(keptLog), since: time.Now()}
 	s.log, s.reloader.level = newLog(cfg.Log, io.MultiWriter(s.helper.tail, o.Log))
 	s.cfg.Store(&cfg)

@@ -201,6 +201,7 @@ func (n *node) api(method, path string, into any) int {
 		n.t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+adminToken)
+	request.Header.Set("Accept", "application/json")
 	reply, err := http.DefaultClient.Do(request)
 	if err != nil {
 		n.t.Fatal(err)

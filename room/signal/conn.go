@@ -1,7 +1,10 @@
 package signal
 
 import (
+	"cmp"
 	"context"
+	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -45,6 +48,7 @@ type conn struct {
 	host   string          // static; as the client addressed us
 	secure bool            // static
 	origin string          // static
+	began  time.Time       // static
 
 	heard atomic.Int64 // unix ms of the last frame
 
@@ -161,6 +165,9 @@ func (c *conn) close(code websocket.StatusCode, reason string) {
 	last, writing := c.out.frames, c.out.writing
 	c.sessions, c.out.frames, c.out.bytes = nil, nil, 0
 	c.mu.Unlock()
+	for name := range sessions {
+		c.note("member ended", name, sessions[name], slog.Int("code", int(code)), slog.String("reason", cmp.Or(reason, "the connection broke, or was closed by the peer")))
+	}
 	away := c.server.cfg.Now()
 	if code == closeHeartbeat { // it has been away for a while
 		away = time.UnixMilli(c.heard.Load())
@@ -207,6 +214,7 @@ func (c *conn) Gain(s *room.Session) bool {
 	}
 	c.sessions[s.Key().Room] = s
 	c.everIn = true
+	c.note("member started", s.Key().Room, s)
 	return true
 }
 
@@ -216,6 +224,7 @@ func (c *conn) Lose(s *room.Session, resumed bool) {
 	c.mu.Lock()
 	if name := s.Key().Room; c.sessions[name] == s {
 		delete(c.sessions, name)
+		c.note("member ended", name, s, slog.String("reason", lost(resumed)))
 	}
 	last := len(c.sessions) == 0
 	if last {
@@ -225,6 +234,26 @@ func (c *conn) Lose(s *room.Session, resumed bool) {
 	if last && resumed {
 		c.close(closeResumed, "resumed on another connection")
 	}
+}
+
+func lost(resumed bool) string {
+	if resumed {
+		return "resumed on another connection"
+	}
+	return "the session ended"
+}
+
+// note writes one line of a session's life on this connection. Its session is that of the member's media and events.
+func (c *conn) note(text, name string, s *room.Session, more ...slog.Attr) {
+	log := c.server.cfg.Log
+	if !log.Enabled(context.Background(), slog.LevelDebug) { // as of players: they come by the thousand
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("app", s.Key().App), slog.String("room", name), slog.String("user", s.User().ID), slog.String("remote", c.remote.String()),
+		slog.String("session", s.MediaSession()), slog.Float64("seconds", math.Round(c.server.cfg.Now().Sub(c.began).Seconds()*10)/10),
+	}
+	log.LogAttrs(context.Background(), slog.LevelDebug, text, append(attrs, more...)...)
 }
 
 // session finds the session a request is for. With one room its name may be left out.
