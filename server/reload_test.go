@@ -204,6 +204,8 @@ func TestReloadAllWaysAtOnce(t *testing.T) {
 		return load()
 	}
 	r.Start()
+	r.write(text(secretA, "relay: {idle_timeout: 1h}")) // the publisher says no more
+	wait.For(t, "the first reload", func() bool { return r.Config().Relay.IdleTimeout == time.Hour })
 	_, publisher := openPublish(t, r.Server)
 	players := make([]chan struct{}, viewers)
 	for i := range players {
@@ -220,7 +222,7 @@ func TestReloadAllWaysAtOnce(t *testing.T) {
 					r.write(text(secretB, "limits: {per_ip: many}\nrelay: {backlog: 1h}"))
 				case way == 0:
 					last = 10_000 + i
-					r.write(text([]string{secretA, secretB}[i%2], fmt.Sprintf("limits: {per_ip: %d}\nrelay: {backlog: %ds}", last, 1+i%5)))
+					r.write(text([]string{secretA, secretB}[i%2], fmt.Sprintf("limits: {per_ip: %d}\nrelay: {backlog: %ds, idle_timeout: 1h}", last, 1+i%5)))
 				case way == 1:
 					if code, body := r.post("reload", "operator"); code != 200 && (code != 422 || !wrong(strings.ReplaceAll(body, `\"`, `"`))) {
 						t.Errorf("%d %s", code, body)

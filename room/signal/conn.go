@@ -44,11 +44,7 @@ type conn struct {
 	server *Server         // static
 	ws     *websocket.Conn // static
 	tcp    net.Conn        // static; under ws
-	remote netip.Addr      // static
-	host   string          // static; as the client addressed us
-	secure bool            // static
-	origin string          // static
-	began  time.Time       // static
+	peer                   // static
 
 	heard atomic.Int64 // unix ms of the last frame
 
@@ -67,6 +63,15 @@ type conn struct {
 	user     string
 	idle     time.Time // since when it has no session
 	everIn   bool
+}
+
+// peer is who is at the other end, and how it came.
+type peer struct {
+	remote netip.Addr
+	host   string // as the client addressed us
+	secure bool
+	origin string
+	began  time.Time
 }
 
 // outbox is what waits to be written.
