@@ -30,6 +30,7 @@ type publisher struct {
 	mu       sync.Mutex
 	sessions []time.Time // when each wrote its first frame
 	errors   []string
+	late     time.Duration // the longest between two frames of a session: the machine's own pauses
 }
 
 func publish(url string) *publisher {
@@ -81,6 +82,7 @@ func (p *publisher) session() error {
 	tick := time.NewTicker(frameTime)
 	defer tick.Stop()
 	begun := time.Now()
+	wrote := begun
 	for i := uint32(0); ; i++ {
 		frame := make([]byte, 0, frameBytes)
 		frame = append(frame, 0x27, 1, 0, 0, 0)
@@ -96,6 +98,11 @@ func (p *publisher) session() error {
 		if err := c.Write(flv.Audio, at, []byte{0xaf, 1, 0x21, 0x10}); err != nil { // a sound a picture
 			return err
 		}
+		now := time.Now()
+		p.mu.Lock()
+		p.late = max(p.late, now.Sub(wrote))
+		p.mu.Unlock()
+		wrote = now
 		select {
 		case <-p.ctx.Done():
 			return nil
@@ -126,4 +133,18 @@ func (p *publisher) said() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.errors)
+}
+
+// reset begins a measurement.
+func (p *publisher) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.late = 0
+}
+
+// lateness is how far apart its frames were at most.
+func (p *publisher) lateness() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.late
 }
