@@ -344,7 +344,7 @@ func (b *bench) over() {
 	case b.server != nil:
 		servers = []*redistest.Server{b.server}
 	case b.group != nil:
-		servers = []*redistest.Server{b.group.Current(b.t)}
+		servers = []*redistest.Server{b.group.Current(b.t)} // the other one may still have what was
 	}
 	for _, s := range servers { // while the nodes run: what they give up they give up at once, not when it runs out
 		wait.For(b.t, "Redis has no streams and no rooms", func() bool {

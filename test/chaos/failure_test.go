@@ -81,22 +81,26 @@ var failures = []failure{
 		b.encoders.Cut(fault.Everybody)
 		b.republished(since)
 	}},
-	{name: "Sentinel: master and a Sentinel frozen for 15 s", redis: sentinels, act: freezeMaster},
+	{name: "Sentinel: master and a Sentinel frozen for 15 s, then thawed", redis: sentinels, act: freezeMaster},
 	{name: "the same, and the replica's clock is 30 s ahead", redis: skewed, act: freezeMaster},
 	{name: "Sentinel: planned failover", redis: sentinels, act: func(b *bench) {
 		b.group.Failover(b.t)
 		b.hold(8 * time.Second)
 	}},
-	{name: "Redis Cluster: a master frozen for 15 s", redis: redisCluster, act: func(b *bench) {
+	{name: "Redis Cluster: a master frozen for 15 s, then thawed", redis: redisCluster, act: func(b *bench) {
 		b.pause(b.masters[0])
 		b.hold(15 * time.Second)
+		b.resume(b.masters[0])
 	}},
 }
 
 // freezeMaster: the machine with the master and the Sentinel that nodes listen to hangs.
 func freezeMaster(b *bench) {
-	b.pause(b.group.Watched(b.t), b.group.Master)
+	watched := b.group.Watched(b.t)
+	b.pause(watched, b.group.Master)
 	b.hold(15 * time.Second)
+	b.resume(watched, b.group.Master) // what waited in its sockets is done now, and Sentinels make it a replica
+	b.hold(3 * time.Second)
 }
 
 // hold waits while something is broken.
@@ -117,6 +121,12 @@ func (b *bench) pause(servers ...*redistest.Server) {
 			b.t.Fatal(err)
 		}
 		b.t.Cleanup(func() { _ = s.Resume() })
+	}
+}
+
+func (b *bench) resume(servers ...*redistest.Server) {
+	for _, s := range servers {
+		_ = s.Resume()
 	}
 }
 
