@@ -581,6 +581,38 @@ func TestOriginNotReachedIsPlayedFromANeighbour(t *testing.T) {
 	v.sees(30)
 }
 
+// The clock of a stream is its origin's, by whatever way it comes: not that of the node that it is
+// pulled from, which was on another line before.
+func TestCopyOfACopyHasTheOriginsClock(t *testing.T) {
+	d := cluster.NewMemory()
+	a, toA := startWired(t, "a", d, nil)
+	b, toB := startWired(t, "b", d, nil)
+	c := startNode(t, "c", d, nil)
+	linked(t, a, b, c)
+	cast(t, c, "u")
+	view(t, c).sees(100) // its own clock runs, b's and a's do not yet
+	moved := cast(t, a, "u")
+	v := view(t, b)
+	v.sees(20)
+	view(t, c).sees(10)
+	toA.Set("b", fault.Both, fault.Fault{Stall: true})
+	toB.Set("a", fault.Both, fault.Fault{Stall: true})
+	v.sees(100)
+	if st, _ := c.relay.Stream(demo); st.Viewers < 3 {
+		t.Errorf("c has %d players: b is not one of them", st.Viewers)
+	}
+	moved.over(true)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i, f := range v.frames[1:] {
+		before := v.frames[i]
+		frames := int64(binary.BigEndian.Uint32(f.Payload[5:])) - int64(binary.BigEndian.Uint32(before.Payload[5:]))
+		if step := int64(f.Timestamp) - int64(before.Timestamp); step != 20*frames || frames <= 0 {
+			t.Errorf("%d frames later the clock is %d ms later", frames, step)
+		}
+	}
+}
+
 // Who copies a copy asks again when the publisher comes to the node that it copies from: it has no
 // frame twice, and none of the new epoch as one of the old.
 func TestNeighbourBecomesTheOrigin(t *testing.T) {

@@ -28,6 +28,7 @@ const Protocol = "node"
 const (
 	headerEpoch  = "Liverelay-Epoch"
 	headerClock  = "Liverelay-Clock"  // a DTS of the stream, near the first that follows: 64 bits of what tags have 32
+	headerShift  = "Liverelay-Shift"  // how far that is ahead of the origin's, ms, where a copy is pulled
 	headerDirect = "Liverelay-Direct" // "1": the node that answers is the origin
 )
 
@@ -270,6 +271,7 @@ func (e *edge) pull(from place) error {
 	}
 	defer body.Close()
 	epoch, err := strconv.ParseUint(header.Get(headerEpoch), 10, 64)
+	shift, _ := strconv.ParseInt(header.Get(headerShift), 10, 64) // none from an older version
 	clock, err2 := strconv.ParseInt(header.Get(headerClock), 10, 64)
 	switch {
 	case err != nil || err2 != nil || epoch > uint64(n.cfg.Now().UnixMilli())+maxAhead:
@@ -303,7 +305,7 @@ func (e *edge) pull(from place) error {
 	defer e.letGo(p)
 	shown.Store(epoch)
 	heard.end()
-	return cause(ctx, copyTags(p, tags, clock, heard))
+	return cause(ctx, copyTags(p, tags, clock, shift, heard))
 }
 
 // letGo ends the copy p.
@@ -328,8 +330,8 @@ func (s *silence) end() { s.last.Store(int64(time.Since(s.since))) }
 func (s *silence) lasts() time.Duration { return time.Since(s.since) - time.Duration(s.last.Load()) }
 
 // copyTags gives a publisher what comes, until it fails. The stream's own clock goes on from clock:
-// a tag has its lower 32 bits. Each one ends the silence.
-func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *silence) error {
+// a tag has its lower 32 bits, and is shift ahead of the origin's. Each one ends the silence.
+func copyTags(p *relay.Publisher, tags *flv.Reader, clock, shift int64, heard *silence) error {
 	for {
 		tag, buffer, err := p.ReadTag(tags)
 		if err != nil {
@@ -340,7 +342,7 @@ func copyTags(p *relay.Publisher, tags *flv.Reader, clock int64, heard *silence)
 		if tag.Kind != flv.Script {
 			clock = dts
 		}
-		if err := p.WriteCopyBuffer(tag.Kind, dts, buffer); err != nil {
+		if err := p.WriteCopyBuffer(tag.Kind, dts-shift, buffer); err != nil {
 			return err
 		}
 	}

@@ -112,6 +112,14 @@ func (t *timeline) startCopy(dts int64, now time.Time) {
 	t.lines, t.ran = append(t.lines[:0], l), true
 }
 
+// shift is how far the clock is ahead of the one of p, if that is a copy.
+func (t *timeline) shift(p *Publisher) int64 {
+	if p == nil || p.options.Copy == nil || len(t.lines) == 0 {
+		return 0
+	}
+	return t.lines[0].offset
+}
+
 // longestRepeat is how far (ms) a copy that comes again may begin before what came of it: a GOP.
 const longestRepeat = 60_000
 

@@ -22,8 +22,8 @@ type SubscribeOptions struct {
 	Format  *Format     // the door's wire form
 	Options PlayOptions // what the player chose
 
-	// AudioCodec is the only one that the player takes: made by Config.Transcode where the audio is in
-	// another, and [ErrCodec] where it cannot be. 0: as Options.Form has it.
+	// AudioCodec is the only one that the player takes: made by Config.Transcode where the audio is
+	// in another, and [ErrCodec] where it cannot be. 0: as Options.Form has it.
 	AudioCodec flv.Codec
 
 	// OnEnd is called at most once, on its own goroutine, when the relay ends
@@ -118,6 +118,15 @@ func (s *Subscriber) Clock() int64 {
 	s.stream.mu.Lock()
 	defer s.stream.mu.Unlock()
 	return s.stream.timeline.newest
+}
+
+// Shift returns how far (ms) the stream's clock here is ahead of its origin's, where it is a copy
+// that followed other publishers: who takes a copy of the copy subtracts it, so that the clock is
+// the same by whatever way a stream comes.
+func (s *Subscriber) Shift() int64 {
+	s.stream.mu.Lock()
+	defer s.stream.mu.Unlock()
+	return s.stream.timeline.shift(s.stream.last)
 }
 
 // Start lets the media flow. From now until OnEnd is called or Close has

@@ -16,6 +16,9 @@ const ProtocolNode = "node"
 // the first that follows.
 const headerClock = "Liverelay-Clock"
 
+// headerShift says how far, in ms, they are ahead of the origin's.
+const headerShift = "Liverelay-Shift"
+
 // ServeCopy plays a stream to another node, which the caller knows: as it was published, on its own
 // clock, from the last keyframe. What stands in the reply's header goes out with it.
 func (h *Handler) ServeCopy(w http.ResponseWriter, r *http.Request, name relay.Name) {

@@ -75,6 +75,7 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	p.sub = sub
 	if o.Gaps == relay.GapsOwn {
 		w.Header().Set(headerClock, strconv.FormatInt(sub.Clock(), 10))
+		w.Header().Set(headerShift, strconv.FormatInt(sub.Shift(), 10))
 	}
 	if err := p.reason(); err != nil {
 		return err
