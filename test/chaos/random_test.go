@@ -28,37 +28,50 @@ type step struct {
 	end       func(b *bench, n int) // nil: it is over at once
 }
 
-// mishap is a kind of fault; of those with the same place one happens at a time.
+// mishap is a kind of fault; of those with a place in common one happens at a time.
 type mishap struct {
-	what, place string
-	begin, end  func(b *bench, n int)
+	what       string
+	places     []string
+	begin, end func(b *bench, n int)
 }
+
+// Where mishaps happen.
+var (
+	nowhere  []string // as often as it comes
+	aNode    = []string{"node"}
+	aWay     = []string{"way"}
+	redisWay = []string{"way to redis"}
+	theRedis = []string{"redis"}
+	// What Redis loses the nodes have: while it does, and until they have told it again, none of
+	// them is lost too.
+	itsData = []string{"redis", "way to redis", "node"}
+)
 
 // mishaps are all that may happen.
 var mishaps = []mishap{
-	{"node killed", "node", func(b *bench, n int) { b.nodes[n].kill() }, func(b *bench, n int) { b.nodes[n].start() }},
-	{"node frozen", "node", func(b *bench, n int) { b.nodes[n].freeze() }, func(b *bench, n int) { b.nodes[n].thaw() }},
-	{"node cut off", "node", func(b *bench, n int) { b.isolate(b.nodes[n], true) }, func(b *bench, n int) { b.isolate(b.nodes[n], false) }},
-	{"two nodes parted", "way",
+	{"node killed", aNode, func(b *bench, n int) { b.nodes[n].kill() }, func(b *bench, n int) { b.nodes[n].start() }},
+	{"node frozen", aNode, func(b *bench, n int) { b.nodes[n].freeze() }, func(b *bench, n int) { b.nodes[n].thaw() }},
+	{"node cut off", aNode, func(b *bench, n int) { b.isolate(b.nodes[n], true) }, func(b *bench, n int) { b.isolate(b.nodes[n], false) }},
+	{"two nodes parted", aWay,
 		func(b *bench, n int) { b.part(b.nodes[n], b.nodes[(n+1)%3], true) },
 		func(b *bench, n int) { b.part(b.nodes[n], b.nodes[(n+1)%3], false) }},
-	{"ways to a node slow", "way", slow(100 * time.Millisecond), slow(0)},
-	{"node does not hear the others", "way", deaf(true), deaf(false)},
-	{"ways to a node reset", "", func(b *bench, n int) { b.nodes[n].peers.Cut(fault.Everybody) }, nil},
-	{"Redis killed", "redis", func(b *bench, _ int) { b.server.Down() }, func(b *bench, _ int) { b.up(b.server) }},
-	{"Redis restarted empty", "redis", func(b *bench, _ int) { b.server.Down(); b.up(b.server) }, nil},
-	{"Redis frozen", "redis", func(b *bench, _ int) { _ = b.server.Pause() }, func(b *bench, _ int) { _ = b.server.Resume() }},
-	{"Redis slow", "way to redis", redisWay(fault.Fault{Delay: 200 * time.Millisecond}), redisWay(fault.Fault{})},
-	{"Redis not reached by a node", "way to redis", redisWay(fault.Fault{Stall: true}), redisWay(fault.Fault{})},
-	{"Redis says nothing to a node", "way to redis",
+	{"ways to a node slow", aWay, slow(100 * time.Millisecond), slow(0)},
+	{"node does not hear the others", aWay, deaf(true), deaf(false)},
+	{"ways to a node reset", nowhere, func(b *bench, n int) { b.nodes[n].peers.Cut(fault.Everybody) }, nil},
+	{"Redis killed", itsData, func(b *bench, _ int) { b.server.Down() }, func(b *bench, _ int) { b.up(b.server) }},
+	{"Redis restarted empty", itsData, func(b *bench, _ int) { b.server.Down(); b.up(b.server) }, nil},
+	{"Redis frozen", theRedis, func(b *bench, _ int) { _ = b.server.Pause() }, func(b *bench, _ int) { _ = b.server.Resume() }},
+	{"Redis slow", redisWay, atRedis(fault.Fault{Delay: 200 * time.Millisecond}), atRedis(fault.Fault{})},
+	{"Redis not reached by a node", redisWay, atRedis(fault.Fault{Stall: true}), atRedis(fault.Fault{})},
+	{"Redis says nothing to a node", redisWay,
 		func(b *bench, n int) { b.nodes[n].redis.Set(fault.Everybody, fault.Down, fault.Fault{Drop: true}) },
 		func(b *bench, n int) {
-			redisWay(fault.Fault{})(b, n)
+			atRedis(fault.Fault{})(b, n)
 			b.nodes[n].redis.Cut(fault.Everybody) // what was lost in the middle is no protocol any more
 		}},
-	{"connections to Redis reset", "", func(b *bench, n int) { b.nodes[n].redis.Cut(fault.Everybody) }, nil},
-	{"encoders reset", "", func(b *bench, _ int) { b.encoders.Cut(fault.Everybody) }, nil},
-	{"players and members of a node reset", "", func(b *bench, n int) { b.nodes[n].http.Cut(fault.Everybody) }, nil},
+	{"connections to Redis reset", nowhere, func(b *bench, n int) { b.nodes[n].redis.Cut(fault.Everybody) }, nil},
+	{"encoders reset", nowhere, func(b *bench, _ int) { b.encoders.Cut(fault.Everybody) }, nil},
+	{"players and members of a node reset", nowhere, func(b *bench, n int) { b.nodes[n].http.Cut(fault.Everybody) }, nil},
 }
 
 func slow(d time.Duration) func(b *bench, n int) {
@@ -76,7 +89,7 @@ func deaf(yes bool) func(b *bench, n int) {
 	}
 }
 
-func redisWay(f fault.Fault) func(b *bench, n int) {
+func atRedis(f fault.Fault) func(b *bench, n int) {
 	return func(b *bench, n int) { b.nodes[n].redis.Set(fault.Everybody, fault.Both, f) }
 }
 
@@ -88,13 +101,15 @@ func plan(seed uint64, most time.Duration) []step {
 	var steps []step
 	for at := time.Second; at < most; at += between(200*time.Millisecond, 2*time.Second) {
 		m, n, lasts := mishaps[rnd.IntN(len(mishaps))], rnd.IntN(3), between(300*time.Millisecond, 7*time.Second)
-		if m.place != "" && at < busy[m.place] {
+		if slices.ContainsFunc(m.places, func(p string) bool { return at < busy[p] }) {
 			continue
 		}
 		if m.end == nil {
 			lasts = 0
 		}
-		busy[m.place] = at + lasts + time.Second // time to begin anew
+		for _, p := range m.places {
+			busy[p] = at + lasts + 2*time.Second // time to begin anew
+		}
 		steps = append(steps, step{at, lasts, m.what, n, m.begin, m.end})
 	}
 	return steps
