@@ -65,7 +65,7 @@ part "format and vet" vet
 part "unit${race:+ and race}" unit
 part "fuzz" scripts/fuzz.sh 5s
 # They build the server as a program of its own, so Go does not see that it has changed and would keep an old result.
-part "end to end" go test -count=1 -timeout 30m ./test/...
+part "end to end" go test -count=1 -p 1 -timeout 30m ./test/...
 if ! command -v npm >/dev/null 2>&1 || ! command -v ffmpeg >/dev/null 2>&1 || [ "$(node -p 'parseInt(process.versions.node)')" -lt 20 ]; then
 	skip "real players" "it needs npm, ffmpeg and Node.js 20"
 else
