@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"liverelay/relay"
 	"liverelay/relay/door"
@@ -36,4 +37,10 @@ func (h *Handler) ServeCopy(w http.ResponseWriter, r *http.Request, name relay.N
 	if err := h.play(ctx, w, r, a, relay.Grant{}, o); err != nil {
 		h.refuse(w, r, fmt.Errorf("copy %s: %w", name, err))
 	}
+}
+
+// setClock says what the timestamps are that follow.
+func setClock(h http.Header, s *relay.Subscriber) {
+	h.Set(headerClock, strconv.FormatInt(s.Clock(), 10))
+	h.Set(headerShift, strconv.FormatInt(s.Shift(), 10))
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -74,8 +73,7 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	p.sub = sub
 	if o.Gaps == relay.GapsOwn {
-		w.Header().Set(headerClock, strconv.FormatInt(sub.Clock(), 10))
-		w.Header().Set(headerShift, strconv.FormatInt(sub.Shift(), 10))
+		setClock(w.Header(), sub)
 	}
 	if err := p.reason(); err != nil {
 		return err
