@@ -56,7 +56,8 @@ func (r *Relay) MayPublish(n Name, g Grant) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.succeedLocked(&Publisher{options: PublishOptions{Grant: g}}) == refused {
+	p := &Publisher{options: PublishOptions{Grant: g}}
+	if !st.standsByLocked(p) && st.succeedLocked(p) == refused {
 		return ErrBusy
 	}
 	return nil

@@ -109,7 +109,8 @@ func (s *Server) refuses() bool {
 // follow, or asks for a WebSocket, is served.
 func (s *Server) elsewhere(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.node != nil && s.draining.Load() && r.Method == http.MethodGet && r.Header.Get("Upgrade") == "" {
+		plays := r.Method == http.MethodGet && r.Header.Get("Upgrade") == "" || r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/whep")
+		if plays && s.node != nil && s.draining.Load() {
 			if other, ok := s.node.Elsewhere(); ok && other.HTTP != "" {
 				app, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 				s.keeper.Origins(app).SetCORS(w.Header(), r)

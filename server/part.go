@@ -94,7 +94,11 @@ func webrtcDoor(s *Server) part {
 	open := func(ctx context.Context, address string, o door.Options) (net.Addr, error) {
 		return d.Open(ctx, address, cfg.TCP, o)
 	}
-	return part{name: "webrtc", close: d.Close, stats: d.Stats, routes: d.Routes(), section: "webrtc", open: open}
+	routes := d.Routes()
+	for i := range routes {
+		routes[i].Handler = s.elsewhere(routes[i].Handler)
+	}
+	return part{name: "webrtc", close: d.Close, stats: d.Stats, routes: routes, section: "webrtc", open: open}
 }
 
 // roomDoors are signalling and the server API.

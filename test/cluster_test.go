@@ -20,6 +20,12 @@ import (
 	"liverelay/test/wait"
 )
 
+// whepOffer is that of a viewer who never connects.
+const whepOffer = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n" +
+	"m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghabcdefghabcdef\r\n" +
+	"a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n" +
+	"a=setup:actpass\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
+
 const clusterSecret = "a-secret-of-the-cluster-in-tests"
 
 // startCluster starts some nodes of one cluster, and waits until each has a link to all others.
@@ -100,6 +106,17 @@ func TestClusterPlaysOnAnyNodeByAnyDoor(t *testing.T) {
 	pushing(t, nodes[1].pushURL("cam"))
 	players := everywhere(t, nodes, "cam")
 	goOn(t, players)
+	for i, n := range nodes { // the whole of WHEP is relay/webrtc's own tests' affair
+		reply, err := http.Post(n.url("--app", "live", "--stream", "cam", "--play", "--proto", "whep"), "application/sdp", strings.NewReader(whepOffer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(reply.Body)
+		reply.Body.Close()
+		if reply.StatusCode != http.StatusCreated || !strings.Contains(string(answer), "H264/90000") || !strings.Contains(string(answer), "a=candidate:") {
+			t.Errorf("n%d by WHEP: %s\n%s", i+1, reply.Status, answer)
+		}
+	}
 	for _, i := range []int{0, 2} {
 		if got := nodes[i].metric(`liverelay_cluster_pulls_total{result="ok"}`); got != 1 {
 			t.Errorf("n%d has pulled %v times for its three players", i+1, got)
@@ -288,6 +305,14 @@ func TestClusterBehindHAProxy(t *testing.T) {
 	if to := reply.Header.Get("Location"); reply.StatusCode != http.StatusTemporaryRedirect || reply.Header.Get("Access-Control-Allow-Origin") == "" ||
 		!strings.Contains(to, nodes[0].http) && !strings.Contains(to, nodes[2].http) {
 		t.Errorf("%s to %.60q, %v", reply.Status, to, reply.Header)
+	}
+	reply, err = client.Post(nodes[1].url("--app", "live", "--stream", "cam", "--play", "--proto", "whep"), "application/sdp", strings.NewReader(whepOffer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply.Body.Close()
+	if to := reply.Header.Get("Location"); reply.StatusCode != http.StatusTemporaryRedirect || !strings.Contains(to, "/live/cam/whep") {
+		t.Errorf("WHEP: %s to %.60q", reply.Status, to)
 	}
 	for _, proto := range []string{"rtmp", "ws"} {
 		pull(t, nodes[1].url("--app", "live", "--stream", "cam", "--play", "--proto", proto)).awaitTags(20)
