@@ -247,6 +247,10 @@ func TestReloadAllWaysAtOnce(t *testing.T) {
 		return loads.Load() >= 1000
 	})
 	t.Logf("%d reloads", loads.Load())
+	// Nothing is written beside the file: a file system that is read-only will do.
+	if files, err := os.ReadDir(filepath.Dir(r.file)); err != nil || len(files) != 1 {
+		t.Errorf("%v %v", files, err)
+	}
 	if viewing := len(r.relay.Players(relay.Name{App: "live"})); viewing != viewers {
 		t.Errorf("%d players are left", viewing)
 	}
