@@ -30,6 +30,7 @@ type member struct {
 	faults []string
 	cuts   int
 	fresh  int // logins that began anew: it was taken for gone
+	leaves bool
 }
 
 func enter(room, user, url string) *member {
@@ -43,6 +44,7 @@ func enter(room, user, url string) *member {
 func (m *member) leave() {
 	m.mu.Lock()
 	c := m.client
+	m.leaves = true // who has logged out does not come back, whatever becomes of its connection
 	m.mu.Unlock()
 	if c != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), memberTime)
@@ -89,8 +91,12 @@ func (m *member) login(ctx context.Context) *roomtest.Client {
 	}
 	request := roomtest.M{"appID": 1, "room": m.room, "user": m.user, "token": token, "config": roomtest.M{"userUpdate": true}}
 	m.mu.Lock()
-	before := m.view
+	before, leaves := m.view, m.leaves
 	m.mu.Unlock()
+	if leaves {
+		c.Drop()
+		return nil
+	}
 	if before != nil {
 		c.Adopt(before)
 		request["resume"] = roomtest.M{"session": before.Session, "seq": before.Seq}
