@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -626,4 +627,19 @@ func TestBundleIsForAdminsAndBounded(t *testing.T) {
 	if log := c.log.String(); !strings.Contains(log, "operation=make-bundle") || !strings.Contains(log, "what=live/demo") {
 		t.Error("it is not in the audit log")
 	}
+}
+
+func FuzzCursor(f *testing.F) {
+	for _, seed := range []string{"", "0", "17", "n1:17,n2:5", "n1:", ":1", "n1:1,n1:2", "a:b:3", "18446744073709551616"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, ok := parseCursor(text, "self")
+		if !ok {
+			return
+		}
+		if again, ok := parseCursor(c.String(), "self"); !ok || !maps.Equal(c, again) {
+			t.Errorf("%q: %v became %v", text, c, again)
+		}
+	})
 }
