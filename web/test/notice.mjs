@@ -1,5 +1,5 @@
 // How soon the pages of a call show that a member is gone. Prints the time from the event to the change on the page, ms, for the
-// others and for the member itself. npm run notice; [times] each, 5.
+// others and for the member itself. npm run notice; [times] each, 5; [event] only one whose name has this.
 import { missing, Network, openBrowser, Relay, visit } from "./helper.mjs";
 
 const devices = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
@@ -78,6 +78,7 @@ const browser = await openBrowser(devices);
 const list = (all) => (all.length ? `${all.map((n) => Math.round(n)).join(" ")} (most ${Math.round(Math.max(...all))})` : "–");
 console.log("a member …          others see it after, ms; it sees it itself after, ms");
 for (const [name, event] of Object.entries(events)) {
+  if (!name.includes(process.argv[3] ?? "")) continue;
   const runs = [];
   for (let i = 0; i < times; i++) runs.push(await once(browser, relay, event));
   console.log(`${name.padEnd(18)}  ${list(runs.map((r) => r.others))}; ${list(runs.flatMap((r) => r.own ?? []))}`);

@@ -32,8 +32,10 @@ export function RemoteTile({ call, remote, t }: { call: Call; remote: Remote; t:
     call.show(remote, stage.current);
     return () => call.show(remote, null);
   }, [call, remote]);
-  const { state, stats, user } = remote;
+  const { state, user } = remote;
   const name = user.userName || user.userID;
+  // What stands has no delay and no loudness any more.
+  const stats = state.state === "playing" ? remote.stats : undefined;
   const delay = stats?.delay;
   return (
     <article class="tile" data-stream={remote.streamID} data-state={state.state} aria-label={name}>
