@@ -26,6 +26,10 @@ const (
 	iceKeepAlive = 2 * time.Second
 	iceSilence   = 15 * time.Second
 
+	// leastSilence is what relay.publish_timeout is at least here: browsers send checks every two
+	// seconds or so, and between them perhaps nothing.
+	leastSilence = 4 * time.Second
+
 	// dtlsRetry is after how long a lost packet of a handshake is sent again: the default of a
 	// second is all that a viewer would wait for on most networks.
 	dtlsRetry = 100 * time.Millisecond

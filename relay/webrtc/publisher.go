@@ -86,7 +86,7 @@ func (s *Server) publish(ctx context.Context, a relay.Access, grant relay.Grant,
 	p := &publisher{server: s, name: a.Name, remote: a.Remote, grant: grant, userAgent: a.UserAgent, started: time.Now(), clock: newClock()}
 	p.video.sprop(o.fmtp)
 	k := s.publishing
-	k.silence = s.Settings.Get().PublishTimeout
+	k.silence = max(leastSilence, s.Settings.Get().PublishTimeout)
 	pc, err := s.newPeer(k, o, a.Remote.Addr())
 	if err != nil {
 		return nil, "", err
