@@ -21,10 +21,8 @@ type resampler struct {
 }
 
 const (
-	// Up to there nothing changes, as a part of the lower of both rates: 20 kHz of 44.1.
-	passband = 20.0 / 44.1
-	// Weights an output at the lower rate: with Kaiser's window of beta, what would be heard as an
-	// image or an alias is 90 dB down.
+	// Weights an output at the lower rate: with Kaiser's window of beta, nothing changes up to 20 of
+	// 44.1 kHz, and what would be heard as an image or an alias is 90 dB down.
 	resamplerTaps = 64
 	kaiserBeta    = 9.2
 )

@@ -185,7 +185,6 @@ type peer struct {
 	audio   []rtp.Packet
 	reports map[uint32]*rtcp.SenderReport
 	state   pion.PeerConnectionState
-	drop    func(sequence uint16) bool
 }
 
 // newPeer makes one that receives what kinds say. A conn of nil is a port of its own.

@@ -78,11 +78,9 @@ func TestRedisCalls(t *testing.T) {
 	}
 	idle, _ := window(func() { time.Sleep(steady) })
 	var calls []int
-	var publishers []*publisher
 	for i := range streams {
 		name := fmt.Sprintf("counted%02d", i)
 		p := publish(sign(t, auth.Site{RTMP: "rtmp://" + b.encoders.Addr()}, "rtmp", auth.ActionPublish, "ann", name))
-		publishers = append(publishers, p)
 		t.Cleanup(p.end)
 		site := auth.Site{HTTP: "http://" + b.nodes[1].http.Addr()}
 		v := watch("early", i, sign(t, site, "flv", auth.ActionPlay, "bob", name))

@@ -121,13 +121,6 @@ func (p *publisher) latest() (uint32, time.Time) {
 	return uint32(len(p.sessions)), p.sessions[len(p.sessions)-1]
 }
 
-// began returns when a session wrote its first frame.
-func (p *publisher) began(session uint32) time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.sessions[session-1]
-}
-
 // said returns why its sessions ended.
 func (p *publisher) said() []string {
 	p.mu.Lock()

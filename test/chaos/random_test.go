@@ -261,7 +261,7 @@ func TestPlanIsOfItsSeed(t *testing.T) {
 		}
 		return s
 	}
-	if text(7) != text(7) || text(7) == text(8) {
+	if first, again := text(7), text(7); first != again || first == text(8) {
 		t.Error("two plans of one seed differ, or of two do not")
 	}
 }
