@@ -74,7 +74,7 @@ func writeAdmin(b *strings.Builder, s *server.Server) {
 		return
 	}
 	base := "http://" + config.Reach("", s.Config().Admin.Listen)
-	fmt.Fprintf(b, "See what goes on: %s/metrics", base)
+	fmt.Fprintf(b, "See what goes on: the console is at %s/, metrics at %s/metrics", base, base)
 	if s.Made().AdminToken {
 		fmt.Fprintf(b, " and, with the admin token of this run,\n\n  curl -s -H 'Authorization: Bearer %s' %s/api/v1/streams", s.Config().Admin.Token, base)
 	}

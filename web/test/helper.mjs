@@ -55,7 +55,7 @@ export class Relay {
         'rtmp: {listen: "127.0.0.1:0"}',
         'http: {listen: "127.0.0.1:0"}',
         'webrtc: {listen: "127.0.0.1:0"}',
-        'admin: {listen: "127.0.0.1:0", token: "admin"}',
+        'admin: {listen: "127.0.0.1:0", token: "admin", tokens: [{name: noc, token: watch, role: viewer}, {name: desk, token: moderate, role: operator, apps: [live]}]}',
         ...more,
       ].join("\n"),
     );

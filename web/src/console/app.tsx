@@ -112,7 +112,7 @@ function Frame({ session, onLanguage }: { session: Session; onLanguage(): void }
         <button class="plain" lang={language === "en" ? "zh-CN" : "en"} onClick={onLanguage}>
           {words.language}
         </button>
-        <button class="plain leave" onClick={() => leave()}>
+        <button class="plain leave" aria-label={words.signOut} onClick={() => leave()}>
           <Icon name="leave" size={20} /> <span>{words.signOut}</span>
         </button>
         <button class="plain menu" aria-expanded={menu} aria-controls="menu" onClick={() => setMenu(!menu)}>

@@ -78,7 +78,17 @@ function Ask({ what, done }: { what: Act; done(text?: string): void }) {
   const [values, setValues] = useState<Record<string, string>>({ reason: "", ...what.begin });
   const [running, setRunning] = useState(false);
   const [failure, setFailure] = useState("");
-  useEffect(() => dialog.current!.showModal(), []);
+  useEffect(() => {
+    const shown = dialog.current!;
+    let over = false;
+    const closed = (): void => void (over || done());
+    shown.addEventListener("close", closed);
+    shown.showModal();
+    return () => {
+      over = true;
+      shown.close(); // so the focus goes back to where it was
+    };
+  }, []);
   const form: FormState = { values, set: (name, value) => setValues((was) => ({ ...was, [name]: value })) };
   const run = async (event: Event): Promise<void> => {
     event.preventDefault();
@@ -93,7 +103,7 @@ function Ask({ what, done }: { what: Act; done(text?: string): void }) {
     }
   };
   return (
-    <dialog ref={dialog} aria-labelledby="act-title" onCancel={(e) => (running ? e.preventDefault() : done())} onClose={() => done()}>
+    <dialog ref={dialog} aria-labelledby="act-title" onCancel={(e) => running && e.preventDefault()}>
       <form onSubmit={run}>
         <h2 id="act-title">{what.title}</h2>
         {what.text && <p>{what.text}</p>}
