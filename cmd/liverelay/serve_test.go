@@ -101,6 +101,7 @@ func TestServeWithoutConfiguration(t *testing.T) {
 		`ffplay .*'rtmp://127\.0\.0\.1:\d+/live/demo\?token=\S+'`,
 		`ffplay .*'http://127\.0\.0\.1:\d+/live/demo\.flv\?token=\S+'`,
 		`ws://127\.0\.0\.1:\d+/live/demo\.flv\?token=\S+`,
+		`the console is at http://127\.0\.0\.1:\d+/,`,
 		`curl -s -H 'Authorization: Bearer \S+' http://127\.0\.0\.1:\d+/api/v1/streams`,
 	} {
 		r.printed(pattern)
