@@ -1,6 +1,6 @@
-// The admin API, typed by its own description: document.d.ts is generated from it (npm run generate).
+// The admin API, typed by its own description: .generated/document.d.ts is made from it (npm run generate).
 import createClient from "openapi-fetch";
-import type { components, paths } from "./document.js";
+import type { components, paths } from "./.generated/document.js";
 
 type Schemas = components["schemas"];
 export type Actor = Schemas["Actor"];
