@@ -90,6 +90,53 @@ describe("play page", { skip: reason || false, timeout: 600_000 }, () => {
     });
   }
 
+  test("webrtc: the picture moves, sound is heard, and the switch goes there and back", async () => {
+    publish("rtc");
+    const page = await visit(browser, relay.page("rtc", "&stats&way=webrtc"));
+    await live(page);
+    await moves(page);
+    await page.click("text=Turn sound on");
+    await until("sound", async () => (await number(page, "Loudness")) > -50);
+    const seen = await statistics(page);
+    assert.equal(seen.Player, "WebRTC");
+    assert.equal(seen.Size, "320 × 180");
+    assert.equal(seen.Codecs, "H.264 + Opus");
+    const players = async () => (await (await relay.admin("GET", "players?stream=rtc")).json()).players.map((p) => p.protocol);
+    assert.deepEqual(await players(), ["whep"]);
+    const toggle = page.getByRole("button", { name: "WebRTC" });
+    assert.equal(await toggle.getAttribute("aria-pressed"), "true");
+    await toggle.click();
+    await until("FLV", async () => (await statistics(page)).Player === "WebCodecs");
+    await moves(page);
+    await until("only that", async () => (await players()).join() === "ws-flv");
+    await toggle.click();
+    await until("WebRTC again", async () => (await statistics(page)).Player === "WebRTC");
+    await moves(page);
+    assert.deepEqual(page.mistakes, []);
+  });
+
+  test("webrtc: a publisher that comes later, restarts, and has another size then", async () => {
+    const page = await visit(browser, relay.page("rtcagain", "&stats&way=webrtc"));
+    await words(page, /Nobody is publishing/);
+    const first = publish("rtcagain");
+    await live(page);
+    await moves(page);
+    await first.stop();
+    await words(page, /Nobody is publishing/);
+    publish("rtcagain", { size: "256x144" });
+    await until("the new size", async () => (await statistics(page)).Size === "256 × 144");
+    await moves(page);
+    assert.equal((await statistics(page)).Player, "WebRTC");
+  });
+
+  test("webrtc: what it cannot play is played by FLV", async () => {
+    publish("bframes", { extra: ["-tune", "film", "-bf", "2"] });
+    const page = await visit(browser, relay.page("bframes", "&stats&way=webrtc"));
+    await live(page);
+    await moves(page);
+    assert.equal((await statistics(page)).Player, "WebCodecs");
+  });
+
   test("every link that is refused has its words, and nothing in the console", async () => {
     publish("door");
     const token = (...rest) => relay.token("door", ...rest);
@@ -122,11 +169,24 @@ describe("play page", { skip: reason || false, timeout: 600_000 }, () => {
     await live(page);
   });
 
-  test("a browser without WebCodecs and Media Source is told before anything fails", async () => {
+  test("a browser without WebCodecs and Media Source plays by WebRTC", async () => {
+    publish("older");
+    const context = await browser.newContext({ locale: "en-US" });
+    await context.addInitScript(() => {
+      for (const name of ["VideoDecoder", "MediaSource", "ManagedMediaSource"]) delete globalThis[name];
+    });
+    const page = await context.newPage();
+    await page.goto(relay.page("older", "&stats"));
+    await live(page);
+    await moves(page);
+    assert.equal((await statistics(page)).Player, "WebRTC");
+  });
+
+  test("a browser that has no way at all is told before anything fails", async () => {
     publish("old");
     const context = await browser.newContext({ locale: "zh-CN" });
     await context.addInitScript(() => {
-      for (const name of ["VideoDecoder", "MediaSource", "ManagedMediaSource"]) delete globalThis[name];
+      for (const name of ["VideoDecoder", "MediaSource", "ManagedMediaSource", "RTCPeerConnection"]) delete globalThis[name];
     });
     const page = await context.newPage();
     await page.goto(relay.page("old"));
@@ -141,6 +201,7 @@ describe("play page", { skip: reason || false, timeout: 600_000 }, () => {
     await context.addInitScript(() => {
       VideoDecoder.isConfigSupported = async (config) => ({ supported: false, config });
       MediaSource.isTypeSupported = () => false;
+      RTCRtpReceiver.getCapabilities = () => ({ codecs: [], headerExtensions: [] });
     });
     const page = await context.newPage();
     await page.goto(relay.page("lacks"));
@@ -185,11 +246,11 @@ describe("play page", { skip: reason || false, timeout: 600_000 }, () => {
     await page.keyboard.press("ArrowDown");
     assert.equal(await page.inputValue('input[type="range"]'), "0.9");
     const names = [];
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 6; i++) {
       await page.keyboard.press("Tab");
       names.push(await page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent));
     }
-    assert.deepEqual(names, ["中文", "Mute", "Volume", "Statistics", "Full screen"]);
+    assert.deepEqual(names, ["中文", "Mute", "Volume", "WebRTC", "Statistics", "Full screen"]);
   });
 
   test("embedded in another site: picture and controls alone", async () => {

@@ -2,20 +2,20 @@
 import { typical } from "./codec.js";
 import type { WebPlayerReason } from "./type.js";
 
-export type Way = "webcodecs" | "mse";
+export type Way = "webcodecs" | "mse" | "webrtc";
 
-/** The best way for these codecs ("": no such track), or why there is none. */
-export async function choose(video: string, audio: string, wanted: "auto" | Way): Promise<{ way: Way; silent: boolean } | { reason: WebPlayerReason }> {
+/** The first of some ways that has these codecs ("": no such track), or why there is none. */
+export async function choose(video: string, audio: string, ways: Way[]): Promise<{ way: Way; silent: boolean } | { reason: WebPlayerReason }> {
   let known = false;
   let partial: { way: Way; silent: boolean } | undefined;
-  for (const way of wanted === "auto" ? (["webcodecs", "mse"] as const) : [wanted]) {
-    const can = way === "webcodecs" ? webcodecs : mse;
+  for (const way of ways) {
+    const can = { webcodecs, mse, webrtc }[way];
     if (!can.there()) continue;
     known = true;
     if (video && !(await can.video(video))) continue;
     if (!audio || (await can.audio(audio))) return { way, silent: false };
-    // mpegts.js stops at sound that it does not know; WebCodecs just leaves it out.
-    if (video && way === "webcodecs") partial ??= { way, silent: true };
+    // mpegts.js stops at sound that it does not know; the others just leave it out.
+    if (video && way !== "mse") partial ??= { way, silent: true };
   }
   return partial ?? { reason: !known ? "browser" : video ? "codec-video" : "codec-audio" };
 }
@@ -51,4 +51,11 @@ const mse = {
   there: () => source() !== undefined,
   video: (codec: string) => Promise.resolve(readable.includes(codec) && source()!.isTypeSupported(`video/mp4; codecs="${typical[codec]}"`)),
   audio: (codec: string) => Promise.resolve(readable.includes(codec) && source()!.isTypeSupported(`audio/mp4; codecs="${typical[codec]}"`)),
+};
+
+const webrtc = {
+  there: () => typeof RTCPeerConnection === "function",
+  video: (codec: string) => Promise.resolve(codec === "avc1" && (globalThis.RTCRtpReceiver?.getCapabilities?.("video")?.codecs.some((c) => c.mimeType === "video/H264") ?? true)),
+  // AAC comes as Opus.
+  audio: (codec: string) => Promise.resolve(codec === "mp4a" || codec === "Opus"),
 };

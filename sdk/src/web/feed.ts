@@ -10,10 +10,20 @@ export interface FeedEnd {
   opened: boolean;
 }
 
-export class Feed {
+/** A connection that a player has. */
+export interface Connection {
   /** Bytes so far. */
-  bytes = 0;
+  readonly bytes: number;
   /** When something came last, by performance.now(). */
+  readonly heard: number;
+  /** Tells the relay, for operators, how old the picture is that is seen (ms). */
+  tell(delay: number, since: "publisher" | "ingest"): void;
+  /** Closes; nothing is told any more. */
+  close(): void;
+}
+
+export class Feed implements Connection {
+  bytes = 0;
   heard = performance.now();
   private readonly socket: WebSocket;
   private tags: Tag[] = [];
@@ -44,12 +54,10 @@ export class Feed {
     this.socket.onclose = (event) => this.end({ code: event.code, text: event.reason, opened: this.opened });
   }
 
-  /** Tells the relay, for operators, how old the picture is that is seen (ms). */
   tell(delay: number, since: "publisher" | "ingest"): void {
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ type: "delay", ms: Math.round(delay), since }));
   }
 
-  /** Closes; nothing is told any more. */
   close(): void {
     this.done = true;
     this.socket.onmessage = this.socket.onclose = null;

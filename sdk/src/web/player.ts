@@ -4,11 +4,12 @@ import { addresses, probe, refusal, type Probe } from "./ask.js";
 import { nalLength } from "./codec.js";
 import { Delay } from "./delay.js";
 import { Direct } from "./direct.js";
-import { Feed, type FeedEnd } from "./feed.js";
+import { Feed, type Connection, type FeedEnd } from "./feed.js";
 import type { Tag } from "./flv.js";
 import { Mse } from "./mse.js";
 import { Overlay } from "./overlay.js";
 import type { Engine, WebPlayerEvent, WebPlayerOptions, WebPlayerReason, WebPlayerState, WebPlayerStats } from "./type.js";
+import { Whep, whepAddress, type WhepEnd } from "./whep.js";
 import { browserLanguage, wordOf } from "./word.js";
 
 const pulse = 250; // ms between looks at how it is going
@@ -32,7 +33,7 @@ export class WebPlayer {
   private readonly overlay?: Overlay;
   private readonly delay = new Delay();
   private engine?: Engine;
-  private feed?: Feed;
+  private feed?: Connection;
   private event: WebPlayerEvent = { state: "connecting", text: "" };
   private round = 0; // of connecting; what belongs to an older one is void
   private abort = new AbortController();
@@ -50,7 +51,9 @@ export class WebPlayer {
   private isMuted: boolean;
   private loudness: number;
   private silent = false; // its sound cannot be played
-  private avoid?: Way; // it broke
+  private readonly barred = new Set<Way>(); // they broke
+  private fault?: WebPlayerReason; // of the first that did
+  private starved = 0; // times that the relay had media and none came by FLV
   private last = { at: performance.now(), bytes: 0, shown: 0, kbps: 0, fps: 0 };
   private moved = { shown: 0, at: 0 };
 
@@ -106,7 +109,9 @@ export class WebPlayer {
   /** Begins again, after "failed" or at any time. */
   retry(): void {
     this.failures = 0;
-    this.avoid = undefined;
+    this.barred.clear();
+    this.fault = undefined;
+    this.starved = 0;
     this.drop();
     this.say("connecting");
     void this.connect();
@@ -207,10 +212,11 @@ export class WebPlayer {
     const { state, video, audio } = answer.stream!;
     if (state === "missing") return this.wait("missing", look);
     if (state === "waiting") return this.wait("lost", look);
-    const found = await choose(video?.codec ?? "", audio?.codec ?? "", this.avoid ? (this.avoid === "mse" ? "webcodecs" : "mse") : (this.options.way ?? "auto"));
+    const found = await choose(video?.codec ?? "", audio?.codec ?? "", this.ways());
     if (round !== this.round) return;
-    if ("reason" in found) return this.fail(found.reason);
+    if ("reason" in found) return this.fail(this.fault ?? found.reason);
     this.silent = found.silent;
+    if (found.way === "webrtc") this.codecs = { video: video?.codec ?? "", audio: audio && !found.silent ? "Opus" : "" };
     try {
       await this.prepare(found.way);
     } catch {
@@ -219,6 +225,14 @@ export class WebPlayer {
     }
     if (round !== this.round) return;
     this.open();
+  }
+
+  /** The ways to try, the best first. */
+  private ways(): Way[] {
+    const wanted = this.options.way ?? "auto";
+    if (wanted === "webcodecs" || wanted === "mse") return [wanted];
+    const ways: Way[] = wanted === "webrtc" || this.starved > 1 ? ["webrtc", "webcodecs", "mse"] : ["webcodecs", "mse", "webrtc"];
+    return ways.filter((way) => !this.barred.has(way));
   }
 
   private pause(): number {
@@ -243,7 +257,7 @@ export class WebPlayer {
       restart: () => this.again(0),
       fail: (reason: WebPlayerReason) => this.broke(reason),
     };
-    const engine: Engine = library ? new Mse(library, host) : new Direct(host);
+    const engine: Engine = library ? new Mse(library, host) : way === "webrtc" ? new Whep(host) : new Direct(host);
     const style = engine.picture.style;
     style.cssText = "display:block;width:100%;height:100%;background:#000";
     style.objectFit = this.options.fit ?? "contain";
@@ -259,16 +273,25 @@ export class WebPlayer {
       this.engine?.setSound(true, this.loudness);
       return this.say(this.event.state, reason);
     }
-    // The other way may have it.
-    if (!this.avoid && this.engine && (this.options.way ?? "auto") === "auto") {
-      this.avoid = this.engine.way;
-      this.drop();
-      return void this.connect();
-    }
-    this.fail(reason);
+    if (!this.engine || !this.bar(this.engine.way, reason)) this.fail(reason);
+  }
+
+  /** Another way may have it. False: there is none. */
+  private bar(way: Way, reason?: WebPlayerReason): boolean {
+    if (!this.ways().some((other) => other !== way)) return false;
+    this.barred.add(way);
+    this.fault ??= reason;
+    this.drop();
+    void this.connect();
+    return true;
   }
 
   private open(): void {
+    if (this.engine instanceof Whep) {
+      this.connects++;
+      this.feed = this.engine.open(whepAddress(this.url.http), (end) => this.left(end));
+      return;
+    }
     const socket = new URL(this.url.socket.href);
     if (!socket.searchParams.has("start")) socket.searchParams.set("start", "fast");
     this.connects++;
@@ -289,6 +312,12 @@ export class WebPlayer {
     if (tag.kind !== "video") return;
     if (tag.header) this.delay.lengthSize = nalLength(tag.codec, tag.body) || 4;
     else this.delay.came(tag);
+  }
+
+  /** A WebRTC session ended; asked again, the relay says why. */
+  private left(end: WhepEnd): void {
+    if (end.elsewhere && this.bar("webrtc")) return;
+    this.again(this.pause());
   }
 
   private ended(end: FeedEnd): void {
@@ -367,7 +396,10 @@ export class WebPlayer {
     if (!answer) this.say("stalled", "away");
     else if (state === "waiting") this.say("waiting", "lost");
     else if (state === "idle" || (state === "live" && newest >= noticed)) this.say("stalled", "idle");
-    else if (still >= silence) this.say("stalled");
+    else if (still >= silence) {
+      this.say("stalled");
+      if (this.engine?.way !== "webrtc" && ++this.starved > 1 && this.ways()[0] === "webrtc") return this.again(0);
+    }
     // A connection that nothing comes by is dead: after a sleep, or a change of networks.
     if (quiet > lost && (!answer || state === "live" || state === "missing")) this.again(0);
   }
@@ -390,7 +422,7 @@ export class WebPlayer {
     this.hideTimer = setTimeout(() => {
       if (!document.hidden || this.event.state === "failed") return;
       this.stop();
-      if (this.engine?.way === "mse") this.dropEngine();
+      if (this.engine?.way !== "webcodecs") this.dropEngine();
       this.say("hidden");
     }, hideAfter);
   };

@@ -45,7 +45,7 @@ export interface WebPlayerEvent {
 
 /** How it is going; rates are of the last second. */
 export interface WebPlayerStats {
-  way: "webcodecs" | "mse" | "";
+  way: "webcodecs" | "mse" | "webrtc" | "";
   videoCodec: string;
   audioCodec: string;
   width: number;
@@ -75,8 +75,12 @@ export interface WebPlayerStats {
 
 /** What can be chosen. */
 export interface WebPlayerOptions {
-  /** [auto] WebCodecs where the browser has it (the least delay), else MediaSource. */
-  way?: "auto" | "webcodecs" | "mse";
+  /**
+   * [auto] FLV by WebCodecs where the browser has it (the least delay), else by MediaSource; WebRTC where it has neither, where they
+   * fail, and where the network twice held back what the server has. "webrtc" begins with WebRTC, and goes on with FLV where that
+   * cannot play the stream.
+   */
+  way?: "auto" | "webcodecs" | "mse" | "webrtc";
   /** [true] Browsers play no sound before the user has done something on the page. */
   muted?: boolean;
   /** [1] 0 to 1. */
@@ -90,9 +94,9 @@ export interface WebPlayerOptions {
   onState?(event: WebPlayerEvent): void;
 }
 
-/** What one of the two ways to play has to offer. */
+/** What one of the ways to play has to offer. */
 export interface Engine {
-  readonly way: "webcodecs" | "mse";
+  readonly way: "webcodecs" | "mse" | "webrtc";
   readonly picture: HTMLCanvasElement | HTMLVideoElement;
   /** Another connection: what comes now does not follow what came. */
   begin(): void;

@@ -32,7 +32,7 @@ const reasons: Record<WebPlayerReason, [en: string, zh: string]> = {
   refused: ["The server refused the connection. It may be full; it is tried again by itself.", "服务器拒绝了连接，可能已满，系统会自动重试。"],
   "codec-video": ["This browser cannot play the stream's video format. Try another browser, or have it published as H.264.", "此浏览器不支持该直播的视频编码，请更换浏览器，或改用 H.264 推流。"],
   "codec-audio": ["This browser cannot play the stream's sound. The picture goes on without it.", "此浏览器不支持该直播的声音编码，仅播放画面。"],
-  browser: ["This browser can neither use WebCodecs nor Media Source. Use a current Chrome, Edge, Firefox or Safari (iPhone: iOS 17.1 and newer).", "此浏览器不支持 WebCodecs 和 Media Source，请使用新版 Chrome、Edge、Firefox 或 Safari（iPhone 需 iOS 17.1 及以上）。"],
+  browser: ["This browser has neither WebCodecs nor Media Source nor WebRTC. Use a current Chrome, Edge, Firefox or Safari (iPhone: iOS 17.1 and newer).", "此浏览器不支持 WebCodecs、Media Source 和 WebRTC，请使用新版 Chrome、Edge、Firefox 或 Safari（iPhone 需 iOS 17.1 及以上）。"],
   decode: ["The picture cannot be decoded: the stream is damaged, or too much for this device.", "画面无法解码：数据损坏，或超出此设备的能力。"],
 };
 

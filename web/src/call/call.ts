@@ -32,6 +32,8 @@ export class Call {
   login: Login = { app: "", room: "", user: "", token: "" };
   /** The server gives logins away. */
   demo = false;
+  /** What others send is received by WebRTC where it can be. */
+  webrtc = false;
   userName = "";
   room: "CONNECTED" | "CONNECTING" | "DISCONNECTED" = "DISCONNECTED";
   publishing: Publishing = "off";
@@ -346,6 +348,7 @@ export class Call {
       const { url } = await this.engine.startPlayingStream(remote.streamID);
       if (remote.element !== element || this.remotes.get(remote.streamID) !== remote) return;
       const player = playInto(element, url, {
+        way: this.webrtc ? "webrtc" : "auto",
         muted: remote.muted,
         fit: "contain",
         controls: false,
@@ -364,6 +367,13 @@ export class Call {
       remote.state = { state: "failed", text: `${number ?? ""} ${msg ?? String(error)}` };
       this.journal.add("play", `${remote.streamID} ${remote.state.text}`);
     }
+    this.changed();
+  }
+
+  /** Plays all by WebRTC, or by FLV first. */
+  setWebrtc(on: boolean): void {
+    this.webrtc = on;
+    for (const remote of this.remotes.values()) void this.play(remote);
     this.changed();
   }
 

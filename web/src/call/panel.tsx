@@ -194,7 +194,7 @@ function Figures({ call, t }: { call: Call; t: Text }) {
               <Row term={t("bitrate")} value={t("kbps", round(stats.kbps))} />
               <Row term={t("dropped")} value={String(stats.dropped)} />
               <Row term={t("delay")} value={stats.delay === undefined ? "–" : t("ms", round(stats.delay)) + (stats.delaySince === "ingest" ? " *" : "")} />
-              <Row term={t("way")} value={{ webcodecs: "WebCodecs", mse: "Media Source", "": "–" }[stats.way]} />
+              <Row term={t("way")} value={{ webcodecs: "WebCodecs", mse: "Media Source", webrtc: "WebRTC", "": "–" }[stats.way]} />
             </>
           ) : (
             <Row term={t("picture")} value={state.text || "–"} />

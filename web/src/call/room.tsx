@@ -98,6 +98,9 @@ export function Room({ call, t }: { call: Call; t: Text }) {
       {dialog === "settings" && (
         <Dialog title={t("settings")} t={t} onClose={() => setDialog(undefined)}>
           <Devices studio={studio} t={t} />
+          <label class="check">
+            <input type="checkbox" checked={call.webrtc} onChange={(e) => call.setWebrtc(e.currentTarget.checked)} /> {t("byWebrtc")}
+          </label>
         </Dialog>
       )}
     </div>

@@ -93,6 +93,7 @@ const words = {
   backlog: ["On the way", "在途"],
   sound: ["Sound", "声音"],
   way: ["Player", "播放方式"],
+  byWebrtc: ["Receive by WebRTC (for networks that lose packets)", "通过 WebRTC 接收（适合丢包的网络）"],
   ms: ["{0} ms", "{0} 毫秒"],
   kbps: ["{0} kbit/s", "{0} kbit/s"],
   own: ["Sent", "发送"],

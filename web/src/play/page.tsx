@@ -16,6 +16,9 @@ function address(): string {
   return url.href;
 }
 
+/** How the address wants it played. */
+const wanted = (["webcodecs", "mse", "webrtc", "auto"] as const).find((way) => way === query.get("way")) ?? "auto";
+
 export function Page() {
   const [language, setLanguage] = useState(preferred);
   const words = wordsOf(language);
@@ -28,6 +31,7 @@ export function Page() {
   const [stats, setStats] = useState<WebPlayerStats>();
   const [open, setOpen] = useState(query.has("stats"));
   const [full, setFull] = useState(false);
+  const [way, setWay] = useState<typeof wanted>(wanted);
 
   useEffect(() => {
     document.documentElement.lang = tag(language);
@@ -35,10 +39,11 @@ export function Page() {
   }, [language]);
 
   useEffect(() => {
-    const way = query.get("way");
     const made = playInto(stage.current!, address(), {
       controls: false,
-      way: way === "mse" || way === "webcodecs" ? way : "auto",
+      way,
+      muted,
+      volume,
       fit: query.get("fit") === "cover" ? "cover" : "contain",
       onState: setEvent,
     });
@@ -51,7 +56,7 @@ export function Page() {
       document.removeEventListener("fullscreenchange", onFull);
       made.destroy();
     };
-  }, []);
+  }, [way]);
 
   const sound = (on: boolean): void => {
     player.current!.muted = !on;
@@ -118,6 +123,9 @@ export function Page() {
           <input type="range" min="0" max="1" step="0.05" value={volume} aria-label={words.volume} disabled={!hasSound} onInput={(e) => loudness(e.currentTarget.valueAsNumber)} />
           <span class="gap" />
           {stats?.delay !== undefined && playing && <span class="delay">{Math.round(stats.delay)} ms</span>}
+          <button class="plain way" aria-pressed={way === "webrtc"} title={words.webrtc} onClick={() => setWay(way !== "webrtc" ? "webrtc" : wanted === "webrtc" ? "auto" : wanted)}>
+            WebRTC
+          </button>
           <button class="plain" aria-expanded={open} aria-controls={open && stats ? "statistics" : undefined} aria-label={words.statistics} title={words.statistics} onClick={() => setOpen(!open)}>
             <Icon name="statistics" />
           </button>

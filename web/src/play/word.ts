@@ -30,7 +30,8 @@ const words = {
     lipSync: "Lip sync",
     connects: "Connections",
     unknown: "–",
-    ways: { webcodecs: "WebCodecs", mse: "Media Source", "": "–" },
+    ways: { webcodecs: "WebCodecs", mse: "Media Source", webrtc: "WebRTC", "": "–" },
+    webrtc: "Play by WebRTC: for networks that lose packets",
     keys: "Keys: M sound, ↑ ↓ volume, F full screen, I statistics",
   },
   zh: {
@@ -63,7 +64,8 @@ const words = {
     lipSync: "音画同步",
     connects: "连接次数",
     unknown: "–",
-    ways: { webcodecs: "WebCodecs", mse: "Media Source", "": "–" },
+    ways: { webcodecs: "WebCodecs", mse: "Media Source", webrtc: "WebRTC", "": "–" },
+    webrtc: "用 WebRTC 播放（适合丢包的网络）",
     keys: "快捷键：M 声音，↑ ↓ 音量，F 全屏，I 统计信息",
   },
 };
