@@ -8,7 +8,7 @@ const devices = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-
 async function when({ selector, text, gone }) {
   for (;;) {
     const element = document.querySelector(selector);
-    if (gone ? !element : element && new RegExp(text).test(element.textContent + (element.dataset.publishing ?? ""))) return performance.timeOrigin + performance.now();
+    if ((gone && !element) || (text && element && new RegExp(text).test(element.textContent + (element.dataset.publishing ?? "")))) return performance.timeOrigin + performance.now();
     await new Promise((r) => setTimeout(r, 10));
   }
 }
@@ -28,7 +28,8 @@ const events = {
   },
   "crashes": {
     act: (member) => void member.context().newCDPSession(member).then((session) => session.send("Page.crash")).catch(() => undefined),
-    others: (id) => ({ selector: `[data-stream="${id}"]`, text: silent }),
+    // Its browser may close what the tab had open, as if it had left.
+    others: (id) => ({ selector: `[data-stream="${id}"]`, text: silent, gone: true }),
   },
   "loses the network": {
     act: (_, { network }) => network.cut(),
