@@ -23,8 +23,8 @@ type secure struct {
 	closed bool
 }
 
-// newSecure begins a handshake. step is called whenever there is something to send, and with an error
-// when the handshake has failed; not by the caller's goroutine.
+// newSecure begins a handshake. step is called whenever there is something to send, and with an
+// error when the handshake has failed; not by the caller's goroutine.
 func newSecure(e endpoint, step func(error)) *secure {
 	s := new(secure)
 	s.more.L = &s.mu

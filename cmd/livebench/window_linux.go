@@ -10,7 +10,8 @@ import (
 const controlSlack = 100
 
 // sealedSlack is which part of the bytes two players over TLS may differ by: each write is a record
-// of its own, 22 bytes longer than what it seals (RFC 8446 §5.2), and players are written differently.
+// of its own, 22 bytes longer than what it seals (RFC 8446 §5.2), and players are written
+// differently.
 const sealedSlack = 50
 
 // group is what all players of one stream over one protocol have in common: the same bytes.

@@ -21,8 +21,8 @@ type resampler struct {
 }
 
 const (
-	// Weights an output at the lower rate: with Kaiser's window of beta, nothing changes up to 20 of
-	// 44.1 kHz, and what would be heard as an image or an alias is 90 dB down.
+	// Weights an output at the lower rate: with Kaiser's window of beta, nothing changes up to 20
+	// of 44.1 kHz, and what would be heard as an image or an alias is 90 dB down.
 	resamplerTaps = 64
 	kaiserBeta    = 9.2
 )

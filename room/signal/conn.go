@@ -248,7 +248,8 @@ func lost(resumed bool) string {
 	return "the session ended"
 }
 
-// note writes one line of a session's life on this connection. Its session is that of the member's media and events.
+// note writes one line of a session's life on this connection. Its session is that of the member's
+// media and events.
 func (c *conn) note(text, name string, s *room.Session, more ...slog.Attr) {
 	log := c.server.cfg.Log
 	if !log.Enabled(context.Background(), slog.LevelDebug) { // as of players: they come by the thousand
