@@ -14,41 +14,38 @@ var ErrNoConnection = errors.New("no such connection")
 // Listen tells tap what one connection carries, until stop: a player's, by its id, or that of a
 // stream's publisher, by APP/STREAM. sealed: it is TLS, and what tap is told are its records.
 func (r *Relay) Listen(id string, tap socket.Tap) (stop func(), sealed bool, err error) {
-	conn := r.connection(id)
-	if conn == nil {
-		return nil, false, ErrNoConnection
-	}
-	return socket.Listen(conn, tap)
-}
-
-// connection finds a player's or a publisher's; nil: there is none.
-func (r *Relay) connection(id string) net.Conn {
 	if app, stream, ok := strings.Cut(id, "/"); ok {
-		r.mu.Lock()
-		st := r.streams[Name{App: app, Stream: stream}]
-		r.mu.Unlock()
-		if st == nil {
-			return nil
+		conn := r.publisherConn(Name{App: app, Stream: stream})
+		if conn == nil {
+			return nil, false, ErrNoConnection
 		}
-		st.mu.Lock()
-		defer st.mu.Unlock()
-		if st.publisher == nil {
-			return nil
-		}
-		return st.publisher.options.Conn
+		return socket.Listen(conn, tap)
 	}
 	s := r.subscriber(id)
 	if s == nil {
-		return nil
+		return nil, false, ErrNoConnection
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sink == nil {
-		return nil // it waits for its stream
+	sink := s.sink
+	s.mu.Unlock()
+	if sink == nil { // it waits for its stream
+		return nil, false, ErrNoConnection
 	}
-	sink, ok := s.sink.(interface{ Conn() net.Conn })
-	if !ok {
+	return socket.ListenSink(sink, tap)
+}
+
+// publisherConn finds the connection of a stream's publisher; nil: there is none.
+func (r *Relay) publisherConn(n Name) net.Conn {
+	r.mu.Lock()
+	st := r.streams[n]
+	r.mu.Unlock()
+	if st == nil {
 		return nil
 	}
-	return sink.Conn()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.publisher == nil {
+		return nil
+	}
+	return st.publisher.options.Conn
 }

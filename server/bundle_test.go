@@ -117,6 +117,10 @@ func TestBundleHasTheFaultAndNoToken(t *testing.T) {
 	<-begun
 	defer close(goOn)
 	files := bundle(t, s, cfg.Admin.Token, "")
+	_, changes := servertest.Get(t, "http://"+s.Config().Admin.Listen+"/api/v1/audit?operation=make-bundle", "Bearer "+cfg.Admin.Token)
+	if !strings.Contains(changes, `"status":200`) {
+		t.Errorf("the audit log does not say how it went: %s", changes)
+	}
 
 	secrets = append(secrets, token, token04, strings.Split(token, ".")[2], "planted-query", "planted-header", "planted-cookie", "planted-agent", "planted-wrong-token")
 	for name, text := range files {

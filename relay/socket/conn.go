@@ -230,6 +230,14 @@ func Listen(conn net.Conn, tap Tap) (stop func(), sealed bool, err error) {
 	return func() { tapped.CompareAndSwap(l, nil) }, sealed, nil
 }
 
+// ListenSink is [Listen] for the connection that a sink of [NewSink] writes to.
+func ListenSink(sink Sink, tap Tap) (stop func(), sealed bool, err error) {
+	if s, ok := sink.(interface{ connection() net.Conn }); ok {
+		return Listen(s.connection(), tap)
+	}
+	return nil, false, ErrNoTap
+}
+
 // carried tells whoever listens in to c.
 func (c *Conn) carried(sent bool, b []byte) {
 	if l := tapped.Load(); l != nil && l.conn == c {

@@ -259,3 +259,40 @@ func TestSecureSinkAnswersKeyUpdates(t *testing.T) {
 		t.Errorf("OpenSSL read\n%s%s", out.String(), told.String())
 	}
 }
+
+// TestSecureSinkCanBeHeard: who listens in to a player over TLS is told its records, by whichever sender they go.
+func TestSecureSinkCanBeHeard(t *testing.T) {
+	for name, sender := range map[string]socket.Sender{"direct": socket.NewDirect(), "best": socket.NewSender()} {
+		sink, _, client := secure(t, 0)
+		var mu sync.Mutex
+		var heard []byte
+		stop, sealed, err := socket.ListenSink(sink, func(sent bool, b []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			if sent {
+				heard = append(heard, b...)
+			}
+		})
+		if err != nil || !sealed {
+			t.Fatalf("%s: sealed %t, %v", name, sealed, err)
+		}
+		due := []socket.Delivery{{Sink: sink, Batch: socket.NewBatch([][]byte{[]byte("frame")})}}
+		sender.Send(due)
+		if err := due[0].Err; err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(client, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		mu.Lock()
+		if len(heard) < 5+5+16 || heard[0] != 23 || bytes.Contains(heard, []byte("frame")) { // RFC 8446 §5.1: application_data
+			t.Errorf("%s: heard % x", name, heard)
+		}
+		mu.Unlock()
+		sink.Close()
+	}
+	if _, _, err := socket.ListenSink(nil, nil); !errors.Is(err, socket.ErrNoTap) {
+		t.Errorf("no sink of ours: %v", err)
+	}
+}

@@ -241,4 +241,7 @@ func (s *secureSink) Close() {
 	}
 }
 
+// connection is what it writes to, for ListenSink.
+func (s *secureSink) connection() net.Conn { return s.conn }
+
 func (s *secureSink) Interrupt() { s.raw.Interrupt() }

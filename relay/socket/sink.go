@@ -127,8 +127,8 @@ func (s *blockingSink) write(b []byte, stall time.Duration) error {
 
 func (s *blockingSink) Close() {}
 
-// Conn is the connection that it writes to.
-func (s *blockingSink) Conn() net.Conn { return s.conn }
+// connection is what it writes to, for ListenSink.
+func (s *blockingSink) connection() net.Conn { return s.conn }
 
 func (s *blockingSink) Interrupt() {
 	s.interrupted.Store(true)

@@ -51,8 +51,8 @@ func (s *rawSink) TryWrite(b *Batch) (int, error) {
 	return s.n, err
 }
 
-// Conn is the connection that it writes to.
-func (s *rawSink) Conn() net.Conn { return s.conn }
+// connection is what it writes to, for ListenSink.
+func (s *rawSink) connection() net.Conn { return s.conn }
 
 func (s *rawSink) Write(bufs [][]byte, stall time.Duration) error {
 	for len(bufs) > 0 {
