@@ -9,8 +9,8 @@ import { failureText, Facts, Panel } from "../part/notice.js";
 
 /** What each protocol can do. */
 const protocols = {
-  publish: ["rtmp", "ws"],
-  play: ["rtmp", "flv", "ws"],
+  publish: ["rtmp", "ws", "whip"],
+  play: ["rtmp", "flv", "ws", "whep"],
 } as const;
 
 export function Sign({ query }: { query: URLSearchParams }) {

@@ -313,7 +313,7 @@ export const en = {
   mayPublish: "May publish",
   onlyStreams: "Only these streams",
   onlyStreamsHint: "Separated by commas. Empty: any.",
-  protocols: { rtmp: "RTMP", flv: "HTTP-FLV", ws: "WebSocket-FLV" },
+  protocols: { rtmp: "RTMP", flv: "HTTP-FLV", ws: "WebSocket-FLV", whep: "WebRTC (WHEP)", whip: "WebRTC (WHIP)" },
   copy: "Copy",
   copied: "Copied",
   holdsCredential: "It is a credential: whoever has it may do this. It is shown once, and is in no log.",

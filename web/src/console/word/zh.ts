@@ -301,7 +301,7 @@ export const zh: Words = {
   mayPublish: "可以推流",
   onlyStreams: "仅限这些流",
   onlyStreamsHint: "用逗号分隔。留空：不限。",
-  protocols: { rtmp: "RTMP", flv: "HTTP-FLV", ws: "WebSocket-FLV" },
+  protocols: { rtmp: "RTMP", flv: "HTTP-FLV", ws: "WebSocket-FLV", whep: "WebRTC (WHEP)", whip: "WebRTC (WHIP)" },
   copy: "复制",
   copied: "已复制",
   holdsCredential: "这是凭证：持有者即可使用。它只显示一次，不会写入任何日志。",
