@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"liverelay/bucket"
 )
 
 // Role says what a token may do. Each may do what the one before may.
@@ -191,24 +193,18 @@ func sameOrigin(origin, host string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && strings.EqualFold(u.Host, host)
 }
 
-// Limits of wrong tokens: so many at once from one address, then one a second. A right one is never
-// held up.
-const (
-	wrongBurst   = 50
-	wrongSources = 4096 // addresses that are told apart
-)
+// wrongRate is how many wrong tokens one address may send: so many at once, then one a second. A
+// right one is never held up.
+var wrongRate = bucket.Rate{Second: 1, Burst: 50}
+
+// wrongSources is how many addresses are told apart.
+const wrongSources = 4096
 
 // throttle counts wrong tokens by address.
 type throttle struct {
 	mu      sync.Mutex
-	sources map[netip.Addr]source
+	sources map[netip.Addr]*bucket.Bucket
 	swept   time.Time
-}
-
-// source is a token bucket.
-type source struct {
-	left float64
-	at   time.Time
 }
 
 // take counts one wrong token; false: too many.
@@ -216,25 +212,20 @@ func (t *throttle) take(from netip.Addr, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.sources == nil {
-		t.sources = map[netip.Addr]source{}
+		t.sources = map[netip.Addr]*bucket.Bucket{}
 	}
-	if _, known := t.sources[from]; !known && len(t.sources) >= wrongSources {
+	if t.sources[from] == nil && len(t.sources) >= wrongSources {
 		t.sweep(now)
 		if len(t.sources) >= wrongSources {
 			from = netip.Addr{} // all others together
 		}
 	}
-	s, known := t.sources[from]
-	if !known {
-		s = source{wrongBurst, now}
+	b := t.sources[from]
+	if b == nil {
+		b = new(bucket.Bucket)
+		t.sources[from] = b
 	}
-	s.left, s.at = s.fill(now), now
-	ok := s.left >= 1
-	if ok {
-		s.left--
-	}
-	t.sources[from] = s
-	return ok
+	return b.Take(wrongRate, now)
 }
 
 // sweep forgets the addresses that sent no wrong token for long, at most once a second.
@@ -243,15 +234,11 @@ func (t *throttle) sweep(now time.Time) {
 		return
 	}
 	t.swept = now
-	for addr, s := range t.sources {
-		if s.fill(now) >= wrongBurst {
+	for addr, b := range t.sources {
+		if b.Full(wrongRate, now) {
 			delete(t.sources, addr)
 		}
 	}
-}
-
-func (s source) fill(now time.Time) float64 {
-	return min(wrongBurst, s.left+max(0, now.Sub(s.at).Seconds()))
 }
 
 // remoteAddr is whose request it is: of IPv6 the network, for one host has as many addresses as it

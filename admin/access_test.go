@@ -59,7 +59,7 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 func TestWrongTokensAreThrottledAndRightOnesAreNot(t *testing.T) {
 	c := start(t, newFake(), nil)
 	throttled := 0
-	for i := range 3 * wrongBurst {
+	for i := range int(3 * wrongRate.Burst) {
 		status, _, header := c.ask("GET", "/api/v1/streams", fmt.Sprint("wrong", i), nil, nil)
 		switch {
 		case status == 429 && header.Get("Retry-After") != "":

@@ -1,44 +1,39 @@
 package room
 
-import "time"
+import (
+	"time"
 
-// Bucket is a token bucket. The caller holds what guards it.
-type Bucket struct {
-	rate, burst float64
-	tokens      float64
-	last        time.Time
+	"liverelay/bucket"
+)
+
+// Limit is how often something may be done. The caller holds what guards it.
+type Limit struct {
+	rate   bucket.Rate
+	bucket bucket.Bucket
 }
 
-// NewBucket makes one that is full: rate tokens a second, at most burst.
-func NewBucket(rate, burst float64) Bucket { return Bucket{rate: rate, burst: burst, tokens: burst} }
-
-// Take takes one token; false: there is none.
-func (b *Bucket) Take(now time.Time) bool {
-	if d := now.Sub(b.last).Seconds(); d > 0 {
-		b.tokens = min(b.burst, b.tokens+d*b.rate)
-		b.last = now
-	}
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
+// NewLimit makes one of so many a second, and at most burst at once.
+func NewLimit(second, burst float64) Limit {
+	return Limit{rate: bucket.Rate{Second: second, Burst: burst}}
 }
+
+// Take counts one time; false: it is too often.
+func (l *Limit) Take(now time.Time) bool { return l.bucket.Take(l.rate, now) }
 
 // limits are how much the members of one room may do together, on this node. signal/PROTOCOL.md §2.
 type limits struct {
-	broadcasts Bucket
-	barrages   Bucket
-	customs    Bucket // to one user
-	customMany Bucket // to several
-	infos      Bucket // of the room
-	logins     Bucket
+	broadcasts Limit
+	barrages   Limit
+	customs    Limit // to one user
+	customMany Limit // to several
+	infos      Limit // of the room
+	logins     Limit
 }
 
 func newLimits() limits {
 	return limits{
-		broadcasts: NewBucket(10, 10), barrages: NewBucket(20, 20),
-		customs: NewBucket(200, 200), customMany: NewBucket(10, 10),
-		infos: NewBucket(10, 10), logins: NewBucket(200, 200),
+		broadcasts: NewLimit(10, 10), barrages: NewLimit(20, 20),
+		customs: NewLimit(200, 200), customMany: NewLimit(10, 10),
+		infos: NewLimit(10, 10), logins: NewLimit(200, 200),
 	}
 }

@@ -63,7 +63,7 @@ func (s *Session) Barrage(text string, done func(Sent, error)) {
 
 // say has the room put a message into its sequence, if the room's rate allows. Then is
 // what comes after the commit, before done.
-func (s *Session) say(limit *Bucket, code Code, put func(*tx) Sent, then func(Sent), done func(Sent, error)) {
+func (s *Session) say(limit *Limit, code Code, put func(*tx) Sent, then func(Sent), done func(Sent, error)) {
 	var sent Sent
 	var taken bool
 	s.do(command{

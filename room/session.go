@@ -42,15 +42,15 @@ type Session struct {
 	remote   netip.Addr          // of the latest connection
 	warned   bool                // of the token's end
 	plays    map[string]struct{} // streams asked for
-	messages Bucket              // broadcasts
-	infos    Bucket
+	messages Limit               // broadcasts
+	infos    Limit
 	reports  map[reportKey]Report
 }
 
 func newSession(r *Room, u User, previous string, now int64) *Session {
 	return &Session{
 		id: auth.NewID(), previous: previous, room: r, user: u, login: now,
-		messages: NewBucket(2, 2), infos: NewBucket(10, 10),
+		messages: NewLimit(2, 2), infos: NewLimit(10, 10),
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"liverelay/bucket"
 )
 
 // Limits on connections; 0 is none. An address is an IPv4 address or an IPv6
@@ -13,6 +15,11 @@ type Limits struct {
 	Connections     int // open at a time
 	PerIP           int // open at a time from one address
 	AcceptRatePerIP int // new ones per second from one address, and as many at once
+}
+
+// rate is what one address's new connections are limited by.
+func (l Limits) rate() bucket.Rate {
+	return bucket.Rate{Second: float64(l.AcceptRatePerIP), Burst: float64(l.AcceptRatePerIP)}
 }
 
 // GateStats counts connections. Each refusal has one reason.
@@ -41,11 +48,10 @@ type Gate struct {
 	swept  time.Time            // guarded by mu
 }
 
-// peer is one address: its open connections and its bucket of new ones.
+// peer is one address: its open connections, and the new ones that it may make.
 type peer struct {
-	open   int
-	tokens float64
-	filled time.Time
+	open int
+	news bucket.Bucket
 }
 
 // maxIdlePeers bounds the addresses that are remembered only for their rate.
@@ -166,17 +172,12 @@ func (g *Gate) enterAddrLocked(a netip.Addr) (tracked, ok bool) {
 	p := g.peers[a]
 	if p == nil {
 		g.roomLocked(now)
-		p = &peer{tokens: float64(g.limits.AcceptRatePerIP), filled: now}
+		p = new(peer)
 		g.peers[a] = p
 	}
-	if rate := float64(g.limits.AcceptRatePerIP); rate > 0 {
-		p.tokens = min(rate, p.tokens+rate*now.Sub(p.filled).Seconds())
-		p.filled = now
-		if p.tokens < 1 {
-			g.rate.Add(1)
-			return true, false
-		}
-		p.tokens--
+	if g.limits.AcceptRatePerIP > 0 && !p.news.Take(g.limits.rate(), now) {
+		g.rate.Add(1)
+		return true, false
 	}
 	if g.limits.PerIP > 0 && p.open >= g.limits.PerIP {
 		g.perIP.Add(1)
@@ -206,7 +207,7 @@ func (g *Gate) roomLocked(now time.Time) {
 	if now.Sub(g.swept) >= time.Second {
 		g.swept = now
 		for a, p := range g.peers {
-			if p.open <= 0 && now.Sub(p.filled) >= time.Second { // a second fills every bucket
+			if p.open <= 0 && p.news.Full(g.limits.rate(), now) {
 				delete(g.peers, a)
 			}
 		}

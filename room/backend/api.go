@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"liverelay/auth"
+	"liverelay/bucket"
 	"liverelay/room"
 )
 
@@ -316,7 +317,7 @@ func (c *apiCall) reason() (string, error) {
 // apiLimits are rates per app and action.
 type apiLimits struct {
 	mu    sync.Mutex
-	byKey map[string]*room.Bucket
+	byKey map[string]*bucket.Bucket
 }
 
 func (l *apiLimits) take(key string, rate float64, now time.Time) bool {
@@ -324,9 +325,8 @@ func (l *apiLimits) take(key string, rate float64, now time.Time) bool {
 	defer l.mu.Unlock()
 	b := l.byKey[key]
 	if b == nil {
-		fresh := room.NewBucket(rate, rate)
-		b = &fresh
+		b = new(bucket.Bucket)
 		l.byKey[key] = b
 	}
-	return b.Take(now)
+	return b.Take(bucket.Rate{Second: rate, Burst: rate}, now)
 }

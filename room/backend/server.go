@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"liverelay/auth"
+	"liverelay/bucket"
 	"liverelay/room"
 )
 
@@ -74,7 +75,7 @@ func New(rooms *room.Service, cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{rooms: rooms, cfg: cfg, limits: apiLimits{byKey: map[string]*room.Bucket{}}}
+	s := &Server{rooms: rooms, cfg: cfg, limits: apiLimits{byKey: map[string]*bucket.Bucket{}}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.callbacks = newCallbacks(s)
 	rooms.Observe(s.callbacks.observe)

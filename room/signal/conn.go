@@ -49,8 +49,8 @@ type conn struct {
 	heard atomic.Int64 // unix ms of the last frame
 
 	// owned by the reader
-	rate      room.Bucket
-	logs      room.Bucket
+	rate      room.Limit
+	logs      room.Limit
 	malformed int
 	floods    int
 

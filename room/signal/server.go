@@ -134,7 +134,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	c := &conn{
 		server: s, ws: ws, tcp: taken.conn, idle: now,
 		peer: peer{host: strings.Clone(req.Host), secure: s.cfg.Secure(req), origin: strings.Clone(req.Header.Get("Origin")), began: now},
-		rate: room.NewBucket(50, 100), logs: room.NewBucket(1, 5),
+		rate: room.NewLimit(50, 100), logs: room.NewLimit(1, 5),
 	}
 	if ap, err := netip.ParseAddrPort(req.RemoteAddr); err == nil {
 		c.remote = ap.Addr().Unmap()

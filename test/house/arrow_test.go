@@ -36,19 +36,20 @@ func within(pkg, pattern string) bool {
 // What a package may need beside the standard library: no more than that.
 func TestArrows(t *testing.T) {
 	for pkg, may := range map[string][]string{
-		"relay":              {"measure", "relay/flv", "relay/socket", "relay/socket/uring"},
+		"relay":              {"bucket", "measure", "relay/flv", "relay/socket", "relay/socket/uring"},
 		"relay/flv":          {},
 		"relay/socket":       {"relay/socket/uring"},
 		"relay/socket/uring": {},
 		"auth":               {"github.com/golang-jwt/jwt/v5"},
 		"auth/hook":          {"auth", "measure", "github.com/golang-jwt/jwt/v5"},
-		"room":               {"auth", "measure", "github.com/golang-jwt/jwt/v5"},
-		"room/backend":       {"room", "auth", "measure", "github.com/golang-jwt/jwt/v5"},
+		"room":               {"auth", "bucket", "measure", "github.com/golang-jwt/jwt/v5"},
+		"room/backend":       {"room", "auth", "bucket", "measure", "github.com/golang-jwt/jwt/v5"},
 		"relay/transcode":    {"relay/flv", "github.com/tphakala/...", "github.com/thesyncim/gopus/..."},
-		"cluster":            {"measure", "relay", "relay/flv", "relay/socket", "relay/socket/uring"},
+		"cluster":            {"bucket", "measure", "relay", "relay/flv", "relay/socket", "relay/socket/uring"},
 		"web":                {},
 		"support":            {},
 		"measure":            {},
+		"bucket":             {},
 	} {
 		for _, need := range needs(t, pkg) {
 			if !slices.ContainsFunc(may, func(p string) bool { return within(need, p) }) {
@@ -96,7 +97,7 @@ func TestForbiddenNeeds(t *testing.T) {
 	}
 	for _, door := range []string{"relay/door", "relay/rtmp", "relay/httpflv", "relay/webrtc"} {
 		for _, needed := range needs(t, door) {
-			if !strings.Contains(needed, ".") && !strings.HasPrefix(needed, "relay") && needed != "measure" {
+			if !strings.Contains(needed, ".") && !strings.HasPrefix(needed, "relay") && needed != "measure" && needed != "bucket" {
 				t.Errorf("%s, a door, needs %s", door, needed)
 			}
 		}
