@@ -75,10 +75,10 @@ func (s *Server) bundle(ctx context.Context, in *struct{ Body *BundleWish }) (*h
 		return nil, huma.Error500InternalServerError(err.Error())
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
-		c.SetStatus(http.StatusOK) // which the audit log tells
 		c.SetHeader("Content-Type", "application/zip")
 		c.SetHeader("Content-Length", strconv.Itoa(len(file)))
 		c.SetHeader("Content-Disposition", `attachment; filename="liverelay-`+s.cfg.Node+`.zip"`)
+		c.SetStatus(http.StatusOK)        // which the audit log tells; what is set later is not sent
 		_, _ = c.BodyWriter().Write(file) // the client may be gone
 	}}, nil
 }
