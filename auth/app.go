@@ -120,8 +120,9 @@ func (a App) policy(action string) Policy {
 // NewSecret makes a secret for an app: 32 letters and digits, 160 random bits.
 func NewSecret() string { return (rand.Text() + rand.Text())[:SecretLen] }
 
-// validName is the rule for app and stream names, the same as the relay's. It
-// leaves nothing to percent-encode, so no two spellings mean one stream.
+// validName is the rule for app and stream names. It leaves nothing to percent-encode, so no two
+// spellings mean one stream. The relay, a leaf too, has the same rule: TestNamesAreCheckedAlike in
+// server/name_test.go asks both.
 func validName(s string) bool {
 	if len(s) < 1 || len(s) > MaxStream || s == "." || s == ".." {
 		return false

@@ -71,6 +71,8 @@ func trimName(s string) string {
 	return strings.TrimFunc(s, func(r rune) bool { return r == '/' || unicode.IsSpace(r) })
 }
 
+// validPart is the rule for app and stream names. auth, a leaf too, has the same rule:
+// TestNamesAreCheckedAlike in server/name_test.go asks both.
 func validPart(s string) bool {
 	if len(s) < 1 || len(s) > 256 || s == "." || s == ".." {
 		return false
