@@ -15,6 +15,7 @@ import (
 func TestMetricsOfARelay(t *testing.T) {
 	r := relay.New(relay.Config{})
 	defer r.Close(context.Background())
+	r.Expect("rtmp", "ws-flv")
 	p, err := r.Publish(relay.Name{App: "live", Stream: "planted-name"}, relay.PublishOptions{Grant: relay.Grant{User: "planted-user"}, Protocol: "rtmp"})
 	if err != nil {
 		t.Fatal(err)

@@ -2,10 +2,23 @@ package relay
 
 import "slices"
 
+// Expect has metrics tell of the players of these protocols from the start, when there are none yet:
+// what a door calls them in [SubscribeOptions].
+func (r *Relay) Expect(protocols ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expected = append(r.expected, protocols...)
+}
+
 // Measure reports what an operator's metrics say of the relay: a name, what it means, a value,
 // and labels with their values in turn. A name that ends in _total only grows.
 func (r *Relay) Measure(add func(name, help string, value float64, labels ...string)) {
-	states, players := map[string]int{"live": 0, "idle": 0, "waiting": 0}, map[string]int{"rtmp": 0, "http-flv": 0, "ws-flv": 0}
+	states, players := map[string]int{"live": 0, "idle": 0, "waiting": 0}, map[string]int{}
+	r.mu.Lock()
+	for _, protocol := range r.expected {
+		players[protocol] = 0
+	}
+	r.mu.Unlock()
 	alerted := map[Alert]int{}
 	kbps, behind, most := 0, 0, int64(0)
 	for _, s := range r.Streams() {

@@ -1,8 +1,8 @@
 // Package relay is the media core: streams, each with at most one publisher and any
 // number of subscribers, and the fan-out between them.
 //
-// It knows no protocol and makes no system call. A door (relay/rtmp, relay/httpflv)
-// turns bytes into messages for a [Publisher], and gives each [Subscriber] a [Format], which
+// It knows no protocol and makes no system call. A door (relay/rtmp, relay/httpflv,
+// relay/webrtc) turns bytes into messages for a [Publisher], and gives each [Subscriber] a [Format], which
 // turns a message into the door's bytes once for all players, and a [socket.Sink], which
 // takes them.
 //
@@ -134,6 +134,7 @@ type counts struct {
 	cuts          atomic.Uint64              // rings cut to fit Config.RingMemory
 	firstKeyframe measure.Histogram
 	fanOut        measure.Histogram
+	expected      []string // protocols of players, see Expect; guarded by Relay.mu
 }
 
 // New returns a running relay. Close it.

@@ -107,10 +107,9 @@ func (s *Server) refuses() bool {
 
 // elsewhere sends players by HTTP to another node while this one drains. One that does not
 // follow, or asks for a WebSocket, is served.
-func (s *Server) elsewhere(h http.Handler) http.Handler {
+func (s *Server) elsewhere(route door.Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		plays := r.Method == http.MethodGet && r.Header.Get("Upgrade") == "" || r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/whep")
-		if plays && s.node != nil && s.draining.Load() {
+		if s.node != nil && s.draining.Load() && route.Plays(r) {
 			if other, ok := s.node.Elsewhere(); ok && other.HTTP != "" {
 				app, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 				s.keeper.Origins(app).SetCORS(w.Header(), r)
@@ -119,7 +118,7 @@ func (s *Server) elsewhere(h http.Handler) http.Handler {
 				return
 			}
 		}
-		h.ServeHTTP(w, r)
+		route.Handler.ServeHTTP(w, r)
 	})
 }
 

@@ -24,6 +24,8 @@ type part struct {
 	close func(context.Context) error
 	stats func() door.Stats // nil: it is no door
 
+	players []string // what its players' protocols are called, for metrics
+
 	routes []door.Route // on the public HTTP listeners
 
 	// Of a part with listeners of its own: those of a section of the configuration.
@@ -59,7 +61,8 @@ func rtmpDoor(s *Server) part {
 		Log:       s.log,
 	}
 	s.reconnect = d.Reconnect
-	return part{name: "rtmp", close: d.Close, stats: d.Stats, section: "rtmp", serve: d.Serve}
+	return part{name: "rtmp", close: d.Close, stats: d.Stats, section: "rtmp", serve: d.Serve,
+		players: []string{rtmp.ProtocolRTMP, rtmp.ProtocolRTMPS}}
 }
 
 func flvDoor(s *Server) part {
@@ -71,11 +74,7 @@ func flvDoor(s *Server) part {
 		Log:       s.log,
 	}
 	s.serveCopy = d.ServeCopy
-	routes := d.Routes()
-	for i := range routes {
-		routes[i].Handler = s.elsewhere(routes[i].Handler)
-	}
-	return part{name: "http", close: d.Close, stats: d.Stats, routes: routes}
+	return part{name: "http", close: d.Close, stats: d.Stats, routes: d.Routes(), players: []string{httpflv.ProtocolHTTP, httpflv.ProtocolWS}}
 }
 
 func webrtcDoor(s *Server) part {
@@ -94,11 +93,8 @@ func webrtcDoor(s *Server) part {
 	open := func(ctx context.Context, address string, o door.Options) (net.Addr, error) {
 		return d.Open(ctx, address, cfg.TCP, o)
 	}
-	routes := d.Routes()
-	for i := range routes {
-		routes[i].Handler = s.elsewhere(routes[i].Handler)
-	}
-	return part{name: "webrtc", close: d.Close, stats: d.Stats, routes: routes, section: "webrtc", open: open}
+	return part{name: "webrtc", close: d.Close, stats: d.Stats, routes: d.Routes(), section: "webrtc", open: open,
+		players: []string{webrtc.ProtocolWHEP}}
 }
 
 // roomDoors are signalling and the server API.
@@ -126,7 +122,9 @@ func (s *Server) pageRoutes() (routes []door.Route) {
 func (s *Server) assemble(doors []func(*Server) part) error {
 	s.parts = append(s.parts, part{name: "relay", layer: layerCore, close: s.relay.Close})
 	for _, make := range doors {
-		s.parts = append(s.parts, make(s))
+		p := make(s)
+		s.relay.Expect(p.players...)
+		s.parts = append(s.parts, p)
 	}
 	if err := s.joinRooms(s.keeper); err != nil {
 		return err
@@ -136,6 +134,11 @@ func (s *Server) assemble(doors []func(*Server) part) error {
 	routes := s.pageRoutes()
 	for _, p := range s.parts {
 		routes = append(routes, p.routes...)
+	}
+	for i, r := range routes {
+		if r.Plays != nil {
+			routes[i].Handler = s.elsewhere(r)
+		}
 	}
 	public := door.NewServer(door.NewMux(routes), door.ServerOptions{Gate: s.gate, Trusted: s.trusted, Log: s.log})
 	s.parts = append(s.parts, part{

@@ -40,12 +40,12 @@ func toyLine(m *relay.Message, timestamp uint32) []byte {
 func toyDoor(s *Server) part {
 	t := &toy{relay: s.relay, settings: &s.settings, authorize: s.keeper.Authorize, format: relay.NewFormat("toy", toyLine)}
 	t.over, t.end = context.WithCancel(context.Background())
-	return part{name: "toy", close: t.Close, stats: t.Stats, routes: t.Routes()}
+	return part{name: "toy", close: t.Close, stats: t.Stats, routes: t.Routes(), players: []string{"toy"}}
 }
 
 // Step 3: the shape of a door.
 func (t *toy) Routes() []door.Route {
-	return []door.Route{{Handler: t, Match: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".txt") }}}
+	return []door.Route{{Handler: t, Plays: func(*http.Request) bool { return true }, Match: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".txt") }}}
 }
 
 func (t *toy) Stats() door.Stats { return t.counters.Stats(0, t.format) }

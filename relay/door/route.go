@@ -11,7 +11,10 @@ type Route struct {
 	Match   func(*http.Request) bool
 	Pattern string // of [http.ServeMux], where Match is nil
 	Handler http.Handler
-	Body    bool // reads bodies; else a request with one is answered without it
+	// Plays says that a request would play and that who sends it follows a redirect, so that a node
+	// that drains may send it to another; its path begins with the app. Nil: none is such.
+	Plays func(*http.Request) bool
+	Body  bool // reads bodies; else a request with one is answered without it
 }
 
 // NewMux joins routes. What is for none is not found.

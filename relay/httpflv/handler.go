@@ -79,7 +79,14 @@ type member interface {
 }
 
 // Routes are what the door answers: every path that ends in .flv.
-func (h *Handler) Routes() []door.Route { return []door.Route{{Match: match, Handler: h}} }
+func (h *Handler) Routes() []door.Route {
+	return []door.Route{{Match: match, Plays: plays, Handler: h}}
+}
+
+// plays is true of players that can be sent elsewhere: WebSockets follow no redirect.
+func plays(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.Header.Get("Upgrade") == ""
+}
 
 func match(r *http.Request) bool {
 	_, isFLV := mediaPath(r.URL.Path)

@@ -33,7 +33,14 @@ const exposed = "Location, ETag, Link, WWW-Authenticate, Accept-Post, Accept-Pat
 // Routes are what the door answers: every path that ends in /whep or /whip, and those of sessions
 // below.
 func (s *Server) Routes() []door.Route {
-	return []door.Route{{Match: func(r *http.Request) bool { _, ok := parsePath(r.URL.Path); return ok }, Handler: s, Body: true}}
+	return []door.Route{{
+		Match: func(r *http.Request) bool { _, ok := parsePath(r.URL.Path); return ok },
+		Plays: func(r *http.Request) bool {
+			t, ok := parsePath(r.URL.Path)
+			return ok && r.Method == http.MethodPost && t.action == relay.ActionPlay && t.id == ""
+		},
+		Handler: s, Body: true,
+	}}
 }
 
 // target is what the path of a request names.
