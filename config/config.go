@@ -5,8 +5,6 @@ package config
 import (
 	"strings"
 	"time"
-
-	"liverelay/relay/rtmp"
 )
 
 // Config is everything a user can set. Each field's key is its `key` tag, with the section in
@@ -219,7 +217,7 @@ type Log struct {
 func Default() Config {
 	return Config{
 		Node:  Node{DrainTimeout: 10 * time.Second},
-		RTMP:  RTMP{Listen: ":1935", ChunkSize: rtmp.DefaultChunkSize},
+		RTMP:  RTMP{Listen: ":1935", ChunkSize: 60_000},
 		HTTP:  HTTP{Listen: ":8080"},
 		Admin: Admin{Listen: "127.0.0.1:8081"},
 		Relay: Relay{

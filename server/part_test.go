@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"liverelay/config"
+	"liverelay/relay/rtmp"
 	"liverelay/server/servertest"
 )
 
@@ -66,5 +68,12 @@ func TestMetricsKnowTheDoorsProtocols(t *testing.T) {
 	want := map[string]float64{"rtmp": 0, "rtmps": 0, "http-flv": 0, "ws-flv": 0, "whep": 0}
 	if !maps.Equal(players, want) {
 		t.Errorf("%v, want %v", slices.Collect(maps.Keys(players)), slices.Collect(maps.Keys(want)))
+	}
+}
+
+// The configuration imports no door, so it has the default of this one by heart.
+func TestDefaultChunkSizeIsTheDoors(t *testing.T) {
+	if got := config.Default().RTMP.ChunkSize; got != rtmp.DefaultChunkSize {
+		t.Errorf("rtmp.chunk_size %d, the door's is %d", got, rtmp.DefaultChunkSize)
 	}
 }

@@ -2,7 +2,9 @@
 package house
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -56,6 +58,45 @@ func TestArrows(t *testing.T) {
 				t.Errorf("%s needs %s", pkg, need)
 			}
 		}
+	}
+}
+
+// What each package imports of ours stands in ARCHITECTURE.md, and nothing else does; what helps
+// tests aside.
+func TestImports(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| package | imports |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	told := map[string][]string{}
+	for line := range strings.Lines(table) {
+		var row []string
+		for _, name := range quoted.FindAllStringSubmatch(line, -1) {
+			row = append(row, name[1])
+		}
+		if len(row) > 0 {
+			told[row[0]] = row[1:]
+		}
+	}
+	for pkg, all := range imports(t, "...") {
+		if strings.HasPrefix(pkg, "test/") || strings.HasPrefix(pkg, "docs/") || strings.HasSuffix(pkg, "test") {
+			continue
+		}
+		var own []string
+		for _, imported := range all {
+			if name, ours := strings.CutPrefix(imported, module); ours {
+				own = append(own, name)
+			}
+		}
+		if row, ok := told[pkg]; !ok || !slices.Equal(row, own) {
+			t.Errorf("%s imports %q, ARCHITECTURE.md says %q", pkg, own, row)
+		}
+		delete(told, pkg)
+	}
+	for pkg := range told {
+		t.Errorf("ARCHITECTURE.md has imports of %s, which is no package", pkg)
 	}
 }
 
