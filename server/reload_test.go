@@ -191,8 +191,9 @@ func TestReloadWhenTheFileChanges(t *testing.T) {
 	wait.For(t, "the next limit", func() bool { return r.Config().Limits.PerIP == 78 })
 }
 
-// A thousand reloads, by all ways at once, under 500 players: none is dropped, a wrong file changes nothing, and in the end the
-// last right one is in force. SIGHUP calls Reload, as TestServeReloadsOnSIGHUP of the command shows.
+// A thousand reloads, by all ways at once, under 500 players: none is dropped, a wrong file changes
+// nothing, and in the end the last right one is in force. SIGHUP calls Reload, as
+// TestServeReloadsOnSIGHUP of the command shows.
 func TestReloadAllWaysAtOnce(t *testing.T) {
 	const each, viewers = 334, 500
 	r := newFromFile(t)

@@ -24,7 +24,7 @@ type ClientConfig struct {
 }
 
 // Client pushes one stream to another RTMP server, or pulls one from it. The server itself uses
-// none yet: end-to-end tests do.
+// none: end-to-end tests do (test, test/chaos), as the publisher and player that are not ffmpeg.
 type Client struct {
 	// static
 	conn    net.Conn

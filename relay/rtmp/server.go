@@ -1,5 +1,5 @@
 // Package rtmp is the RTMP door: publishers and players by RTMP 1.0 and E-RTMP v2,
-// and a client that pushes to and pulls from other servers.
+// and a client that pushes to and pulls from other servers, which tests use alone.
 //
 // Chunks, sessions and the AMF decoder are our own: they bound time and memory per
 // peer, and stop and resume at any byte. go-rtmp's handshake and message types

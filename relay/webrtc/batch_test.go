@@ -91,8 +91,8 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// What a frame of 14 packets costs below pion, gathered and not: the receiver's part is in it, for the loopback is
-// one machine.
+// What a frame of 14 packets costs below pion, gathered and not: the receiver's part is in it, for
+// the loopback is one machine.
 func BenchmarkFrame(b *testing.B) {
 	for name, whole := range map[string]bool{"gathered": canSegment, "one-by-one": false} {
 		b.Run(name, func(b *testing.B) {

@@ -144,8 +144,8 @@ func TestPlayByTCP(t *testing.T) {
 	wait.For(t, "frames", func() bool { n, a := p.got(); return n > 100 && a > 20 })
 }
 
-// The port may be of all addresses, IPv4 and IPv6 in one. What a viewer is sent is gathered there too, and its place
-// is given up with it.
+// The port may be of all addresses, IPv4 and IPv6 in one. What a viewer is sent is gathered there
+// too, and its place is given up with it.
 func TestPlayAtAnyAddress(t *testing.T) {
 	s := openAt(t, ":0", noConfig, nil)
 	s.publish("a", 5000, false, 0)

@@ -368,8 +368,8 @@ type leftover struct {
 	ttl     time.Duration // negative: for ever
 }
 
-// left returns what a Redis has beside the list of bans and what runs out of rooms that have ended; nothing
-// where it does not answer.
+// left returns what a Redis has beside the list of bans and what runs out of rooms that have ended;
+// nothing where it does not answer.
 func (b *bench) left(s *redistest.Server) []leftover {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
