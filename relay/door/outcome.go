@@ -21,6 +21,8 @@ var (
 	ErrAuthorizer = errors.New("authorizer failed")
 	ErrLost       = errors.New("peer cannot be reached")
 	ErrDraining   = errors.New("node drains")
+	ErrBadRequest = errors.New("bad request")
+	ErrOrigin     = errors.New("origin not allowed")
 )
 
 // Outcome is how a request or a session ends. What an error wraps is for the log only.
@@ -48,6 +50,8 @@ var outcomes = []Outcome{
 	{relay.ErrKicked, 403, "kicked", "ended by the server"},
 	{relay.ErrIdle, 408, "idle", "no media for too long"},
 	{ErrDraining, 503, "draining", "this node takes no new work: try another"},
+	{ErrBadRequest, 400, "bad_request", "bad request"},
+	{ErrOrigin, 403, "denied", "origin not allowed"},
 	{ErrAuthorizer, 503, "error", "try again later"},
 	{relay.ErrStalled, 500, "stalled", ""},
 	{relay.ErrOverflow, 500, "stalled", ""},
@@ -73,9 +77,6 @@ func OutcomeOf(err error, own ...Outcome) Outcome {
 	}
 	return Outcome{Status: 500, Result: "error", Text: "internal error"}
 }
-
-// Shared are the rows that every door has.
-func Shared() []Outcome { return outcomes }
 
 // refuseTimeout is for a peer to take a refusal: its request may have waited for a stream.
 const refuseTimeout = 5 * time.Second

@@ -142,7 +142,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		door.Refuse(w, http.StatusNotFound, "not found")
 		return
 	case !allowed:
-		h.refuse(w, r, fmt.Errorf("%w: %.100q", errOrigin, r.Header.Get("Origin")))
+		h.refuse(w, r, fmt.Errorf("%w: %.100q", door.ErrOrigin, r.Header.Get("Origin")))
 		return
 	case r.Method == http.MethodOptions:
 		preflight(w, r)
@@ -248,7 +248,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	h.stats.Result(o.Result)
 	text := o.Text
-	if o.Err == errBadRequest { // says what is bad, of a request that has not been granted anything
+	if o.Err == door.ErrBadRequest { // says what is bad, of a request that has not been granted anything
 		text = err.Error()
 	}
 	h.life(r).End(false, o.Result, err)
@@ -363,7 +363,7 @@ func parseOptions(q url.Values, start relay.StartMode) (options, error) {
 	var o options
 	var err error
 	if o.PlayOptions, err = relay.ParsePlayOptions(q, start); err != nil {
-		return o, fmt.Errorf("%w: %w", errBadRequest, err)
+		return o, fmt.Errorf("%w: %w", door.ErrBadRequest, err)
 	}
 	if o.hasAudio, err = parseFlag(q, "hasAudio"); err != nil {
 		return o, err
@@ -382,7 +382,7 @@ func parseFlag(q url.Values, key string) (*bool, error) {
 	case "0", "false":
 		return new(bool), nil
 	default:
-		return nil, fmt.Errorf("%w: %s %.20q: want 0 or 1", errBadRequest, key, v)
+		return nil, fmt.Errorf("%w: %s %.20q: want 0 or 1", door.ErrBadRequest, key, v)
 	}
 }
 

@@ -12,13 +12,11 @@ import (
 
 // What this door refuses by itself.
 var (
-	errBadRequest = errors.New("bad request")
-	errOrigin     = errors.New("origin not allowed")
-	errNoFLV      = errors.New("no FLV within the time allowed")
-	errNotBinary  = errors.New("a frame that is not binary")
-	errTooBig     = errors.New("frame too big")
-	errPings      = errors.New("too many pings")
-	errGone       = errors.New("peer closed the connection")
+	errNoFLV     = errors.New("no FLV within the time allowed")
+	errNotBinary = errors.New("a frame that is not binary")
+	errTooBig    = errors.New("frame too big")
+	errPings     = errors.New("too many pings")
+	errGone      = errors.New("peer closed the connection")
 )
 
 // outcome is how a request or a session ends: what all doors say of it, and the WebSocket close
@@ -38,8 +36,6 @@ const (
 
 // own is what this door alone refuses or ends for.
 var own = []door.Outcome{
-	{Err: errBadRequest, Status: 400, Result: "bad_request", Text: "bad request"},
-	{Err: errOrigin, Status: 403, Result: "denied", Text: "origin not allowed"},
 	{Err: errNoFLV, Status: 408, Result: "idle", Text: "no FLV within the time allowed"},
 	{Err: flv.ErrNoFLV, Status: 400, Result: "protocol", Text: "not an FLV stream"},
 	{Err: flv.ErrBadTag, Status: 400, Result: "protocol", Text: "bad FLV tag"},
@@ -51,7 +47,7 @@ var own = []door.Outcome{
 	{Err: errGone, Status: 500, Result: "ended"},
 }
 
-// codes of the rows that do not end with [ws.StatusPolicyViolation].
+// codes of the rows that have a text and do not end with [ws.StatusPolicyViolation].
 var codes = map[error]ws.StatusCode{
 	relay.ErrUnpublished: ws.StatusNormalClosure,
 	relay.ErrLimit:       statusTryAgainLater,
@@ -61,16 +57,12 @@ var codes = map[error]ws.StatusCode{
 	relay.ErrClosed:      ws.StatusGoingAway,
 	relay.ErrCodec:       statusServiceRestart,
 	relay.ErrClock:       statusServiceRestart,
-	relay.ErrStalled:     noFarewell,
-	relay.ErrOverflow:    noFarewell,
-	door.ErrLost:         noFarewell,
 	flv.ErrNoFLV:         ws.StatusInvalidFramePayloadData,
 	flv.ErrBadTag:        ws.StatusInvalidFramePayloadData,
 	flv.ErrTagLimit:      ws.StatusMessageTooBig,
 	errTooBig:            ws.StatusMessageTooBig,
 	errNotBinary:         ws.StatusUnsupportedData,
 	errFrame:             ws.StatusProtocolError,
-	errGone:              noFarewell,
 	nil:                  ws.StatusInternalServerError,
 }
 
@@ -86,6 +78,9 @@ func outcomeOf(err error) outcome {
 	o := outcome{Outcome: door.OutcomeOf(err, own...), code: ws.StatusPolicyViolation}
 	if code, ok := codes[o.Err]; ok {
 		o.code = code
+	}
+	if o.Text == "" {
+		o.code = noFarewell
 	}
 	return o
 }

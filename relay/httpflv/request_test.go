@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -323,10 +324,17 @@ func TestPlayerLeavesWhileWaiting(t *testing.T) {
 }
 
 func TestOutcomesAreComplete(t *testing.T) {
-	for _, row := range append(door.Shared(), own...) {
-		o := outcomeOf(fmt.Errorf("play live/x: %w", row.Err))
-		if o.Err != row.Err {
-			t.Errorf("%v becomes %v", row.Err, o.Err)
+	errs := append(slices.Collect(maps.Keys(codes)), door.ErrBadRequest, door.ErrOrigin, door.ErrLost, relay.ErrStalled, relay.ErrOverflow)
+	for _, row := range own {
+		errs = append(errs, row.Err)
+	}
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		o := outcomeOf(fmt.Errorf("play live/x: %w", err))
+		if o.Err != err {
+			t.Errorf("%v becomes %v", err, o.Err)
 		}
 		if o.Status < 400 || o.Result == "" || o.code != noFarewell && o.Text == "" {
 			t.Errorf("%+v", o)
@@ -334,6 +342,9 @@ func TestOutcomesAreComplete(t *testing.T) {
 		if len(o.Text) > ws.MaxControlFramePayloadSize-2 {
 			t.Errorf("%q is too long for a close frame", o.Text)
 		}
+	}
+	if o := outcomeOf(fmt.Errorf("play: %w", relay.ErrStalled)); o.code != noFarewell {
+		t.Errorf("who takes nothing is told: %+v", o)
 	}
 	if o := outcomeOf(fmt.Errorf("something else")); o.Status != 500 || o.code != 1011 {
 		t.Errorf("%+v", o)

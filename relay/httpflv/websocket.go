@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"liverelay/relay/door"
 )
 
 // errFrame is any breach of RFC 6455 by the peer.
@@ -29,11 +31,11 @@ func isWebSocket(r *http.Request) bool {
 func checkUpgrade(r *http.Request) error {
 	switch {
 	case !r.ProtoAtLeast(1, 1) || !hasToken(r.Header, "Connection", "upgrade") || r.Host == "":
-		return fmt.Errorf("%w: not a WebSocket handshake", errBadRequest)
+		return fmt.Errorf("%w: not a WebSocket handshake", door.ErrBadRequest)
 	case r.Header.Get("Sec-WebSocket-Version") != "13":
-		return fmt.Errorf("%w: want WebSocket version 13", errBadRequest)
+		return fmt.Errorf("%w: want WebSocket version 13", door.ErrBadRequest)
 	case len(r.Header.Get("Sec-WebSocket-Key")) != 24:
-		return fmt.Errorf("%w: bad Sec-WebSocket-Key", errBadRequest)
+		return fmt.Errorf("%w: bad Sec-WebSocket-Key", door.ErrBadRequest)
 	}
 	return nil
 }

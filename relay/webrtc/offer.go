@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/pion/sdp/v3"
+
+	"liverelay/relay/door"
 )
 
 const (
@@ -163,7 +165,7 @@ func fragmentCredentials(body []byte) (ufrag, pwd string, err error) {
 			continue
 		}
 		if len(line) < 2 || line[1] != '=' {
-			return "", "", fmt.Errorf("%w: a line of a fragment that is no SDP", errBadRequest)
+			return "", "", fmt.Errorf("%w: a line of a fragment that is no SDP", door.ErrBadRequest)
 		}
 		seen = true
 		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok && ufrag == "" {
@@ -174,7 +176,7 @@ func fragmentCredentials(body []byte) (ufrag, pwd string, err error) {
 		}
 	}
 	if !seen {
-		return "", "", fmt.Errorf("%w: an empty fragment", errBadRequest)
+		return "", "", fmt.Errorf("%w: an empty fragment", door.ErrBadRequest)
 	}
 	if !iceText(ufrag, 4) || !iceText(pwd, 22) {
 		return "", "", nil

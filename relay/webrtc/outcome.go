@@ -9,26 +9,22 @@ import (
 
 // What this door refuses or ends by itself.
 var (
-	errBadRequest = errors.New("bad request")
-	errBadOffer   = errors.New("bad SDP")
-	errOrigin     = errors.New("origin not allowed")
-	errNoGrant    = errors.New("no grant")
-	errType       = errors.New("wrong content type")
-	errTooLarge   = errors.New("body too large")
-	errNoCodec    = errors.New("no common codec")
-	errBFrames    = errors.New("stream has B-frames")
-	errNoSession  = errors.New("no such session")
-	errStale      = errors.New("stale ETag")
-	errUnmatched  = errors.New("If-Match is missing")
-	errDeleted    = errors.New("ended by its client")
-	errNoICE      = errors.New("not connected in time")
+	errBadOffer  = errors.New("bad SDP")
+	errNoGrant   = errors.New("no grant")
+	errType      = errors.New("wrong content type")
+	errTooLarge  = errors.New("body too large")
+	errNoCodec   = errors.New("no common codec")
+	errBFrames   = errors.New("stream has B-frames")
+	errNoSession = errors.New("no such session")
+	errStale     = errors.New("stale ETag")
+	errUnmatched = errors.New("If-Match is missing")
+	errDeleted   = errors.New("ended by its client")
+	errNoICE     = errors.New("not connected in time")
 )
 
 // own is what this door alone refuses or ends for.
 var own = []door.Outcome{
-	{Err: errBadRequest, Status: 400, Result: "bad_request", Text: "bad request"},
 	{Err: errBadOffer, Status: 422, Result: "bad_request", Text: "bad SDP: want an offer with ICE and DTLS"},
-	{Err: errOrigin, Status: 403, Result: "denied", Text: "origin not allowed"},
 	{Err: errNoGrant, Status: 401, Result: "denied", Text: "access needs a token, in Authorization: Bearer or as ?token="},
 	{Err: errType, Status: 415, Result: "bad_request", Text: "unsupported content type"},
 	{Err: errTooLarge, Status: 413, Result: "bad_request", Text: "body too large"},

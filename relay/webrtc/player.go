@@ -38,7 +38,7 @@ type player struct {
 func (s *Server) play(ctx context.Context, a relay.Access, grant relay.Grant, o offer, query url.Values) (*session, string, error) {
 	options, err := relay.ParsePlayOptions(query, s.Settings.Get().Start)
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: %w", errBadRequest, err)
+		return nil, "", fmt.Errorf("%w: %w", door.ErrBadRequest, err)
 	}
 	options.Form = flv.Form{}
 	options.Video = options.Video && o.h264

@@ -89,7 +89,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		origins = s.Origins(t.app)
 	}
 	if !origins.SetCORS(header, r) {
-		s.refuse(w, r, t, fmt.Errorf("%w: %.100q", errOrigin, r.Header.Get("Origin")))
+		s.refuse(w, r, t, fmt.Errorf("%w: %.100q", door.ErrOrigin, r.Header.Get("Origin")))
 		return
 	}
 	header.Set("Access-Control-Expose-Headers", exposed)
