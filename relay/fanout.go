@@ -254,6 +254,15 @@ func (sh *shard) settle(s *Subscriber, p *plan, d *socket.Delivery) {
 	}
 }
 
+// saw counts what the subscriber was sent, and its first picture. Its owner calls it.
+func (s *Subscriber) saw(n int) {
+	s.taken.Add(uint64(n))
+	if !s.pictured && s.gate == gateOpen && s.selection.Value().video {
+		s.pictured = true
+		s.stream.relay.firstKeyframe.Observe(time.Since(s.since))
+	}
+}
+
 // count adds what was delivered in one form.
 func (st *Stream) count(f *Format, messages, bytes uint64) {
 	f.messages.Add(messages)

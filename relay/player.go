@@ -178,12 +178,3 @@ func (r *rate) measure(taken uint64) {
 	r.kbps.Store(uint32(max(0, now)))
 	r.taken = taken
 }
-
-// saw counts what the subscriber was sent, and its first picture. Its owner calls it.
-func (s *Subscriber) saw(n int) {
-	s.taken.Add(uint64(n))
-	if !s.pictured && s.gate == gateOpen && s.selection.Value().video {
-		s.pictured = true
-		s.stream.relay.firstKeyframe.Observe(time.Since(s.since))
-	}
-}

@@ -99,13 +99,19 @@ func TestHouse(t *testing.T) {
 }
 
 // The ways that ARCHITECTURE.md shows are those of the code: each file once, every function in it.
+// Helpers that a frame's way calls are told apart from it, and are in none of its files.
 func TestWays(t *testing.T) {
 	frame, login := ways(t, "A frame's way"), ways(t, "A login's way")
-	if len(frame) != 1 || len(login) != 2 {
-		t.Fatalf("%d tables of a frame's way, want 1; %d of a login's, want one for each side of its goroutine", len(frame), len(login))
+	if len(frame) != 2 || len(login) != 2 {
+		t.Fatalf("%d tables of a frame's way, want 2, the second of helpers; %d of a login's, want one for each side of its goroutine", len(frame), len(login))
 	}
 	if n := len(frame[0]); n > mostWay {
 		t.Errorf("a frame passes %d files, %d are the most", n, mostWay)
+	}
+	for _, helper := range frame[1] {
+		if slices.ContainsFunc(frame[0], func(row [2]string) bool { return row[0] == helper[0] }) {
+			t.Errorf("%s is on a frame's way and a helper", helper[0])
+		}
 	}
 	for _, way := range append(frame, login...) {
 		seen := map[string]bool{}
