@@ -41,11 +41,32 @@ type URLs struct {
 	WHIP []string `json:"whip,omitempty"`
 }
 
+// lists are the addresses by protocol, as [auth.Protos] names them, best first.
+func (u *URLs) lists() [5]protoList {
+	return [...]protoList{{"rtmp", &u.RTMP}, {"flv", &u.FLV}, {"ws", &u.WS}, {"whep", &u.WHEP}, {"whip", &u.WHIP}}
+}
+
+type protoList struct {
+	proto string
+	list  *[]string
+}
+
+// Add adds an address of a protocol; false: there is no place for such.
+func (u *URLs) Add(proto, address string) bool {
+	for _, l := range u.lists() {
+		if l.proto == proto {
+			*l.list = append(*l.list, address)
+			return true
+		}
+	}
+	return false
+}
+
 // First is the best address; empty: there is none.
 func (u URLs) First() string {
-	for _, list := range [...][]string{u.RTMP, u.FLV, u.WS, u.WHEP, u.WHIP} {
-		if len(list) > 0 {
-			return list[0]
+	for _, l := range u.lists() {
+		if len(*l.list) > 0 {
+			return (*l.list)[0]
 		}
 	}
 	return ""

@@ -57,10 +57,8 @@ func (a access) Sign(r room.URLRequest) (room.URLs, error) {
 		return room.URLs{}, err
 	}
 	urls := room.URLs{ID: grant.ID}
-	for proto, list := range map[string]*[]string{"rtmp": &urls.RTMP, "flv": &urls.FLV, "ws": &urls.WS, "whep": &urls.WHEP, "whip": &urls.WHIP} {
-		if address := signed[proto]; address != "" {
-			*list = []string{address + query}
-		}
+	for proto, address := range signed {
+		urls.Add(proto, address+query)
 	}
 	return urls, nil
 }
