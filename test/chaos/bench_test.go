@@ -30,6 +30,7 @@ type bench struct {
 	server   *redistest.Server   // one Redis, and a wire to it for each node
 	group    *redistest.Group    // or a master, a replica and Sentinels, without wires
 	masters  []*redistest.Server // or a Cluster, without wires
+	replica  *redistest.Server   // of its first master, whose place it takes while that is frozen
 	nodes    []*node
 	front    front
 	encoders *fault.Proxy // from publishers to HAProxy
@@ -70,7 +71,8 @@ func serve(t testing.TB, k kind) *bench {
 	case skewed:
 		b.group = redistest.StartSkewedGroup(t, 30*time.Second)
 	case redisCluster:
-		b.masters, _ = redistest.StartCluster(t)
+		masters, replica := redistest.StartCluster(t)
+		b.masters, b.replica = masters, replica
 	}
 	for i := range 3 {
 		b.nodes = append(b.nodes, b.addNode(fmt.Sprintf("n%d", i+1)))
@@ -341,14 +343,23 @@ func (b *bench) over() {
 	b.stop()
 	servers := b.masters
 	switch {
+	case b.replica != nil:
+		servers = append(slices.Clone(servers), b.replica)
 	case b.server != nil:
 		servers = []*redistest.Server{b.server}
 	case b.group != nil:
 		servers = []*redistest.Server{b.group.Current(b.t)} // the other one may still have what was
 	}
 	for _, s := range servers { // while the nodes run: what they give up they give up at once, not when it runs out
+		var left []leftover
+		defer func() {
+			if b.t.Failed() {
+				b.t.Logf("%s has %v", s.Addr, left)
+			}
+		}()
 		wait.For(b.t, "Redis has no streams and no rooms", func() bool {
-			return !slices.ContainsFunc(b.left(s), func(k leftover) bool { return k.of != "nodes" })
+			left = slices.DeleteFunc(b.left(s), func(k leftover) bool { return k.of == "nodes" })
+			return len(left) == 0
 		})
 	}
 	for _, n := range b.nodes {
@@ -369,20 +380,27 @@ type leftover struct {
 }
 
 // left returns what a Redis has beside the list of bans and what runs out of rooms that have ended;
-// nothing where it does not answer.
+// nothing where it does not answer, and of a replica, which may lag and does not tell how long its
+// keys last.
 func (b *bench) left(s *redistest.Server) []leftover {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	c := goredis.NewClient(&goredis.Options{Addr: s.Addr, MaxRetries: -1})
 	defer c.Close()
+	role, err := c.Do(ctx, "ROLE").Slice()
+	if err != nil || role[0] != "master" {
+		return nil
+	}
 	keys, err := c.Keys(ctx, "*").Result()
 	if err != nil {
 		return nil
 	}
 	var left []leftover
 	for _, key := range keys {
-		ttl, _ := c.TTL(ctx, key).Result()
+		ttl, err := c.TTL(ctx, key).Result()
 		switch {
+		case err != nil:
+			left = append(left, leftover{fmt.Sprintf("%s: %v", key, err), "", 0})
 		case strings.Contains(key, ":bans}:"), ttl == -2, ttl > 0 && strings.Contains(key, ":ended:"):
 		case strings.Contains(key, ":nodes}"):
 			left = append(left, leftover{key, "nodes", ttl})
