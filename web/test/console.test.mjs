@@ -118,8 +118,9 @@ describe("console", { skip: reason || false, timeout: 900_000 }, () => {
     await until("the preview is gone", async () => (await list("players?user=console")).players.length === 0);
 
     await row(page, "ann").getByRole("button", { name: /^End/ }).click();
+    await page.getByRole("dialog").waitFor(); // a key pressed before it is there goes to the page
     await page.keyboard.press("Escape");
-    assert.equal(await page.getByRole("dialog").count(), 0, "Escape leaves it");
+    await until("Escape leaves it", async () => (await page.getByRole("dialog").count()) === 0);
     await row(page, "ann").getByRole("button", { name: /^End/ }).click();
     await confirm(page, "too loud");
     await says(page, /Player ann was ended/);
@@ -361,7 +362,7 @@ describe("console", { skip: reason || false, timeout: 900_000 }, () => {
     await page.getByRole("dialog").waitFor();
     assert.ok(await page.evaluate(() => document.activeElement.closest("dialog") !== null), "the dialog has the focus");
     await page.keyboard.press("Escape");
-    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Forbid something");
+    await until("the focus is back", () => page.evaluate(() => document.activeElement.textContent === "Forbid something"));
     await page.getByRole("link", { name: "Rooms", exact: true }).focus();
     await page.keyboard.press("Enter");
     await until("the heading has the focus", () => page.evaluate(() => document.activeElement.tagName === "H1" && document.title.startsWith("Rooms")));
