@@ -30,7 +30,7 @@ const (
 
 // BundleWish is what a bundle is to have beside what it always has.
 type BundleWish struct {
-	Connection string `json:"connection,omitempty" maxLength:"520" doc:"Whose bytes to keep: a player's id, or the APP/STREAM of a publisher. On this node" example:"live/demo"`
+	Connection string `json:"connection,omitempty" maxLength:"520" doc:"Whose bytes to keep: a player's id, the APP/STREAM of a publisher, or the APP/ROOM/USER of a member's signalling. On this node" example:"live/demo"`
 	Seconds    int    `json:"seconds,omitempty" minimum:"1" maximum:"30" default:"5" doc:"For how long"`
 	Bytes      int    `json:"bytes,omitempty" minimum:"1024" maximum:"1048576" default:"262144" doc:"How many at most"`
 }

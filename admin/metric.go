@@ -21,8 +21,9 @@ import (
 type Measured func(add func(name, help string, value float64, labels ...string))
 
 // Durations is a part that has histograms: upper bounds in seconds, counts of each bucket and of
-// what lies above the last, and the sum.
-type Durations func(add func(name, help string, bounds []float64, counts []uint64, sum float64))
+// what lies above the last, the sum, and labels with their values in turn, as bounded as those of
+// [Measured].
+type Durations func(add func(name, help string, bounds []float64, counts []uint64, sum float64, labels ...string))
 
 // metrics returns the handler of /metrics.
 func (s *Server) metrics() http.Handler {
@@ -80,10 +81,7 @@ func (collector) Describe(chan<- *prometheus.Desc) {}
 // Collect implements prometheus.Collector.
 func (c collector) Collect(out chan<- prometheus.Metric) {
 	add := func(name, help string, value float64, labels ...string) {
-		var names, values []string
-		for i := 0; i+1 < len(labels); i += 2 {
-			names, values = append(names, labels[i]), append(values, labels[i+1])
-		}
+		names, values := pairs(labels)
 		kind := prometheus.GaugeValue
 		if strings.HasSuffix(name, "_total") {
 			kind = prometheus.CounterValue
@@ -95,7 +93,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		part(add)
 	}
 	for _, part := range c.cfg.Durations {
-		part(func(name, help string, bounds []float64, counts []uint64, sum float64) {
+		part(func(name, help string, bounds []float64, counts []uint64, sum float64, labels ...string) {
+			names, values := pairs(labels)
 			buckets, count := map[float64]uint64{}, uint64(0)
 			for i, n := range counts {
 				count += n
@@ -103,7 +102,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 					buckets[bounds[i]] = count
 				}
 			}
-			out <- prometheus.MustNewConstHistogram(prometheus.NewDesc("liverelay_"+name, help, nil, nil), count, sum, buckets)
+			out <- prometheus.MustNewConstHistogram(prometheus.NewDesc("liverelay_"+name, help, names, nil), count, sum, buckets, values...)
 		})
 	}
+}
+
+// pairs takes labels and their values apart.
+func pairs(labels []string) (names, values []string) {
+	for i := 0; i+1 < len(labels); i += 2 {
+		names, values = append(names, labels[i]), append(values, labels[i+1])
+	}
+	return names, values
 }

@@ -147,7 +147,7 @@ func (r *Client) Measure(add func(name, help string, value float64, labels ...st
 
 // MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what
 // lies above the last, and the sum.
-func (r *Client) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
+func (r *Client) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64, labels ...string)) {
 	bounds, counts, sum := r.clients.time.took.Read()
 	add("redis_seconds", "How long commands to Redis took, answered or not.", bounds, counts, sum)
 }

@@ -79,7 +79,7 @@ func (r *Relay) MeasureStreams(add func(name, help string, value float64, labels
 
 // MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what
 // lies above the last, and the sum.
-func (r *Relay) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
+func (r *Relay) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64, labels ...string)) {
 	bounds, counts, sum := r.firstKeyframe.Read()
 	add("first_keyframe_seconds", "From a player's start to the first picture that it was sent.", bounds, counts, sum)
 	bounds, counts, sum = r.fanOut.Read()

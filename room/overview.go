@@ -266,7 +266,7 @@ func (s *Service) Measure(add func(name, help string, value float64, labels ...s
 
 // MeasureDurations reports histograms: upper bounds in seconds, counts of each bucket and of what
 // lies above the last, and the sum.
-func (s *Service) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
+func (s *Service) MeasureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64, labels ...string)) {
 	bounds, counts, sum := s.stats.EventDelay.Read()
 	add("room_event_seconds", "From a change of a room, on whatever node, until the members of this node were told.", bounds, counts, sum)
 }

@@ -20,7 +20,7 @@ func (s *Server) newAdmin() (*admin.Server, error) {
 	if cfg.Admin.StreamMetrics {
 		measured = append(measured, s.relay.MeasureStreams)
 	}
-	durations := []admin.Durations{s.relay.MeasureDurations, s.rooms.MeasureDurations, s.measureDurations}
+	durations := []admin.Durations{s.relay.MeasureDurations, s.rooms.MeasureDurations, s.signal.MeasureDurations, s.measureDurations}
 	if s.redis != nil {
 		measured, durations = append(measured, s.redis.Measure), append(durations, s.redis.MeasureDurations)
 	}

@@ -9,12 +9,14 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"strings"
 	"sync"
 	"time"
 
 	"liverelay/admin"
 	"liverelay/relay"
 	"liverelay/relay/socket"
+	"liverelay/room/signal"
 	"liverelay/support"
 )
 
@@ -137,11 +139,11 @@ func (h *helper) version() []byte {
 // the asker goes.
 func (h *helper) wire(ctx context.Context, wish admin.BundleWish, r *support.Redactor) ([]byte, error) {
 	w := support.NewWire(wish.Bytes)
-	stop, sealed, err := h.server.relay.Listen(wish.Connection, w.Tap)
+	stop, shown, err := h.listen(wish.Connection, w)
 	switch {
-	case errors.Is(err, relay.ErrNoConnection), errors.Is(err, socket.ErrNoTap):
+	case errors.Is(err, relay.ErrNoConnection), errors.Is(err, socket.ErrNoTap), errors.Is(err, signal.ErrNoMember):
 		return nil, admin.ErrNoConnection
-	case errors.Is(err, socket.ErrTapped):
+	case errors.Is(err, socket.ErrTapped), errors.Is(err, signal.ErrTapped):
 		return nil, admin.ErrBusy
 	case err != nil:
 		return nil, err
@@ -155,7 +157,18 @@ func (h *helper) wire(ctx context.Context, wish admin.BundleWish, r *support.Red
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return w.Bytes(r, sealed), nil
+	return shown(r), nil
+}
+
+// listen begins to keep what a connection carries, and says how that is shown. Names of streams have
+// no slash, so what has two is APP/ROOM/USER.
+func (h *helper) listen(id string, w *support.Wire) (stop func(), shown func(*support.Redactor) []byte, err error) {
+	if strings.Count(id, "/") >= 2 {
+		stop, err = h.server.signal.Listen(id, w.Tap)
+		return stop, func(r *support.Redactor) []byte { return w.Lines(r.Naming("session")) }, err // who has a session resumes it
+	}
+	stop, sealed, err := h.server.relay.Listen(id, w.Tap)
+	return stop, func(r *support.Redactor) []byte { return w.Bytes(r, sealed) }, err
 }
 
 // keepTrace records the runtime, or does not, as the configuration says.

@@ -154,10 +154,10 @@ func TestBundleHasTheFaultAndNoToken(t *testing.T) {
 }
 
 // post asks for a change, without more.
-func post(t *testing.T, s *Server, path, token string) int {
+func post(t *testing.T, s *Server, path, token string, body ...string) int {
 	t.Helper()
 	r := reloadable{Server: s, t: t}
-	code, _ := r.post(path, token)
+	code, _ := r.post(path, token, body...)
 	return code
 }
 
@@ -249,16 +249,48 @@ func testWire(t *testing.T, s *Server) {
 	if code := post(t, s, "bundle", "operator"); code != 200 {
 		t.Errorf("without a connection: %d", code)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Config().Admin.Listen+"/api/v1/bundle", strings.NewReader(`{"connection":"nobody-1"}`))
+	if code := post(t, s, "bundle", "operator", `{"connection":"nobody-1"}`); code != http.StatusNotFound {
+		t.Errorf("of nobody: %d", code)
+	}
+	_ = wsutil.WriteClientMessage(publisher, ws.OpClose, nil)
+}
+
+// TestBundleKeepsWhatAMemberSays: requests, replies and events as they are carried, from the frame
+// that a client sends to its reply; none of what opens anything.
+func TestBundleKeepsWhatAMemberSays(t *testing.T) {
+	cfg := oneApp()
+	cfg.Admin.Listen, cfg.Admin.Token = "127.0.0.1:0", "operator"
+	s := start(t, cfg)
+	ann := join(t, s, "ann")
+	token, err := auth.GenerateToken04(1, "ann", secretA, time.Hour, auth.Payload("lobby", true, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer operator")
-	req.Header.Set("Content-Type", "application/json")
-	if code, body := do(t, req); code != http.StatusNotFound {
-		t.Errorf("of nobody: %d %s", code, body)
+	made := make(chan map[string]string)
+	go func() { made <- bundle(t, s, "operator", `{"connection":"live/lobby/ann","seconds":30,"bytes":16384}`) }()
+	var url string
+	var files map[string]string
+	for id := 2; files == nil; id++ {
+		reply := ann.ask(fmt.Sprintf(`{"id":%d,"type":"publish","stream":"cam","extraInfo":"planted-info"}`, id))
+		url = reply["url"].(string)
+		ann.ask(fmt.Sprintf(`{"id":%d,"type":"renewToken","token":"%s"}`, id, token))
+		select {
+		case files = <-made:
+		case <-time.After(20 * time.Millisecond): // a client may send 50 a second
+		}
 	}
-	_ = wsutil.WriteClientMessage(publisher, ws.OpClose, nil)
+	text := files["wire.txt"]
+	if len(text) > 64<<10 || strings.Contains(text, token) || strings.Contains(text, strings.SplitAfter(url, "token=")[1]) {
+		t.Errorf("%d bytes:\n%.2000s", len(text), text)
+	}
+	for _, want := range []string{`"type":"publish","stream":"cam","extraInfo":"planted-info"}`, `"streamID":"cam","url":"rtmp://`, `"type":"renewToken","token":"xxx`, `"tokenExpires":`} {
+		if strings.Count(text, want) < 3 {
+			t.Errorf("no %s:\n%.2000s", want, text)
+		}
+	}
+	if code := post(t, s, "bundle", "operator", `{"connection":"live/lobby/bob"}`); code != http.StatusNotFound {
+		t.Errorf("of nobody: %d", code)
+	}
 }
 
 // One bundle at a time; and recording can be switched on while the node runs.

@@ -77,11 +77,14 @@ func (r *reloadable) write(text string) {
 	}
 }
 
-func (r *reloadable) post(path, token string) (int, string) {
+func (r *reloadable) post(path, token string, body ...string) (int, string) {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, "http://"+r.Config().Admin.Listen+"/api/v1/"+path, nil)
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, "http://"+r.Config().Admin.Listen+"/api/v1/"+path, strings.NewReader(strings.Join(body, "")))
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if len(body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	return do(r.t, req)

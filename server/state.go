@@ -49,7 +49,7 @@ func (s *Server) measure(add func(name, help string, value float64, labels ...st
 }
 
 // measureDurations reports how long the hook took, for metrics.
-func (s *Server) measureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64)) {
+func (s *Server) measureDurations(add func(name, help string, bounds []float64, counts []uint64, sum float64, labels ...string)) {
 	bounds, counts, sum := s.reloader.hookTook.Read()
 	add("hook_seconds", "How long questions to hooks.authorize took.", bounds, counts, sum)
 }

@@ -15,11 +15,14 @@ const leastSecret = 4
 // Redactor covers credentials with as many x: those that it was told, in every form that texts put
 // them into, and what looks like one. The length stays, so that what is covered in a connection's
 // bytes leaves its framing whole.
-type Redactor struct{ known [][]byte }
+type Redactor struct {
+	known [][]byte
+	names []string // what a value is called that is a credential: its name ends so
+}
 
 // NewRedactor returns one for these secrets.
 func NewRedactor(secrets []string) *Redactor {
-	r := &Redactor{}
+	r := &Redactor{names: inQueries}
 	for _, s := range secrets {
 		if len(s) < leastSecret {
 			continue
@@ -29,6 +32,11 @@ func NewRedactor(secrets []string) *Redactor {
 		}
 	}
 	return r
+}
+
+// Naming returns one that covers also what is called so; of such a name the end is enough.
+func (r *Redactor) Naming(names ...string) *Redactor {
+	return &Redactor{r.known, slices.Concat(r.names, names)}
 }
 
 // forms are a text as it may be written.
@@ -68,7 +76,7 @@ func (r *Redactor) Redact(b []byte) []byte {
 	return b
 }
 
-// What a value is called that is a credential: its name ends so.
+// What credentials are called.
 var (
 	inQueries = []string{"token", "secret", "signature", "password", "passwd", "authorization", "apikey", "api_key", "access_key", "stream_key"}
 	inHeaders = []string{"authorization", "signature", "password", "-token", "-secret", "-key"}
@@ -76,18 +84,18 @@ var (
 )
 
 // named covers what follows position i, if that ends the name of a credential.
-func (*Redactor) named(b []byte, i int) {
+func (r *Redactor) named(b []byte, i int) {
 	before, after := b[:i], b[i+1:]
 	switch b[i] {
 	case '%':
 		switch {
-		case hasFold(after, "3d") && endsFold(before, inQueries):
+		case hasFold(after, "3d") && endsFold(before, r.names):
 			coverRun(after[2:])
 		case hasFold(after, "20") && endsFold(before, schemes):
 			coverRun(after[2:])
 		}
 	case '=':
-		if endsFold(before, inQueries) {
+		if endsFold(before, r.names) {
 			coverRun(after)
 		}
 	case ' ', '+':
@@ -95,8 +103,8 @@ func (*Redactor) named(b []byte, i int) {
 			coverRun(after)
 		}
 	case ':':
-		if key, ok := bytes.CutSuffix(before, []byte{'"'}); ok && endsFold(key, inQueries) { // JSON
-			coverString(bytes.TrimLeft(after, " "))
+		if key, quote, ok := quoted(before); ok && endsFold(key, r.names) { // JSON, also in a string of JSON
+			coverString(bytes.TrimLeft(after, " "), quote)
 			return
 		}
 		if endsFold(before, inHeaders) {
@@ -165,18 +173,32 @@ func coverRun(b []byte) {
 	}
 }
 
-// coverString covers what is between the quotes of a JSON string.
-func coverString(b []byte) {
-	if len(b) == 0 || b[0] != '"' {
+// quoted cuts the quote from the end of b: " or, in a text that was quoted itself, \" with one
+// backslash or more.
+func quoted(b []byte) (before, quote []byte, ok bool) {
+	before, ok = bytes.CutSuffix(b, []byte{'"'})
+	before = bytes.TrimRight(before, `\`)
+	return before, b[len(before):], ok
+}
+
+// coverString covers what is between two such quotes, to the end where the second is missing.
+func coverString(b, quote []byte) {
+	b, ok := bytes.CutPrefix(b, quote)
+	if !ok {
 		return
 	}
-	for i := 1; i < len(b) && b[i] != '"'; i++ {
-		if b[i] == '\\' && i+1 < len(b) {
-			b[i] = 'x'
-			i++
+	for i := range b {
+		if b[i] == '"' && bytes.Equal(quote, quoteAt(b, i)) {
+			cover(b[:i+1-len(quote)])
+			return
 		}
-		b[i] = 'x'
 	}
+	cover(b)
+}
+
+// quoteAt is the quotation mark at position i with the backslashes before it.
+func quoteAt(b []byte, i int) []byte {
+	return b[len(bytes.TrimRight(b[:i], `\`)) : i+1]
 }
 
 // maxUserinfo bounds what is looked through of an address for its password.

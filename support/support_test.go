@@ -55,6 +55,8 @@ func TestRedactCoversCredentials(t *testing.T) {
 		{"Authorization: Basic dXNlcjpwYXNz\r\n", "dXNlcjpwYXNz", "\r\n"},
 		{`{"token":"04AAAA","user":"ann"}`, "04AAAA", `"user":"ann"`},
 		{`{"AccessToken":"qq\"qq"}`, "qq", "AccessToken"},
+		{`line="{\"token\": \"qq1\\\"qq2\",\"user\":\"ann\"}"`, "qq", `\",\"user\":\"ann\"}"`},
+		{`{"token":"cut off`, "cut", `{"token":"xxx`},
 		{"X-Liverelay-Signature: 00aa11\r\nHost: h", "00aa11", "Host: h"},
 		{"redis://user:hunter2@h:6379/0", "hunter2", "@h:6379/0"},
 		{"see " + jwt, jwt, "see x"},
@@ -125,6 +127,23 @@ func TestWireIsBoundedAndCovered(t *testing.T) {
 	sealed := string(w.Bytes(NewRedactor(nil), true))
 	if strings.Contains(sealed, "63 6f") || !strings.Contains(sealed, "# 50 bytes") {
 		t.Error(sealed)
+	}
+}
+
+// Lines of a connection are as they were carried, in their order, without what is named a credential.
+func TestWireLines(t *testing.T) {
+	w := NewWire(400)
+	w.Tap(false, []byte("{\"id\":1,\n\"token\":\"secret1\",\"resume\":{\"session\":\"secret2\",\"seq\":4}}"))
+	w.Tap(true, []byte(`{"id":1,"session":"secret3","url":"rtmp://h/live/s?token=secret4&user=ann"}`))
+	for range 100 {
+		w.Tap(true, []byte(`{"type":"userUpdate"}`))
+	}
+	text := string(w.Lines(NewRedactor(nil).Naming("session")))
+	lines := strings.Split(text, "\n")
+	if strings.Contains(text, "secret") || len(lines) < 10 || !strings.HasPrefix(lines[1], "I ") || !strings.HasSuffix(lines[1], `,"seq":4}}`) ||
+		!strings.HasPrefix(lines[2], "O ") || !strings.HasSuffix(lines[2], "&user=ann\"}") || !strings.HasSuffix(lines[3], ` {"type":"userUpdate"}`) ||
+		!strings.Contains(lines[0], " bytes more were carried") || len(text) > 1000 {
+		t.Error(text)
 	}
 }
 

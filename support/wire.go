@@ -60,6 +60,34 @@ func (w *Wire) Tap(sent bool, b []byte) {
 	}
 }
 
+// Lines is what was kept of a connection that carries lines of text: each with its direction, I to
+// this node or O from it, and its time. Credentials are covered.
+func (w *Wire) Lines(r *Redactor) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	came, went := r.Redact(bytes.Clone(w.came)), r.Redact(bytes.Clone(w.went))
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "# I: to this node; O: from it. %d bytes more were carried and are not here\n", w.lost)
+	for _, p := range w.pieces {
+		from, mark := &came, 'I'
+		if p.sent {
+			from, mark = &went, 'O'
+		}
+		line := (*from)[:p.size]
+		*from = (*from)[p.size:]
+		for i, c := range line {
+			if c < ' ' {
+				line[i] = ' '
+			}
+		}
+		fmt.Fprintf(&out, "%c %s %s\n", mark, p.at.UTC().Format(wireTime), line)
+	}
+	return out.Bytes()
+}
+
+// wireTime is how the time of a piece is written: the day is that of the bundle.
+const wireTime = "15:04:05.000000"
+
 // Bytes is what was kept, as text2pcap reads it (-D -t %H:%M:%S.%f): each piece with its direction,
 // I or O, its time and its bytes. Credentials are covered, also those that are in two pieces.
 // sealed: it was TLS, of which times and sizes are all that is shown.
@@ -79,7 +107,7 @@ func (w *Wire) Bytes(r *Redactor, sealed bool) []byte {
 		}
 		b := (*from)[:p.size]
 		*from = (*from)[p.size:]
-		fmt.Fprintf(&out, "%c %s\n", mark, p.at.UTC().Format("15:04:05.000000"))
+		fmt.Fprintf(&out, "%c %s\n", mark, p.at.UTC().Format(wireTime))
 		if sealed {
 			fmt.Fprintf(&out, "# %d bytes\n", p.size)
 			continue

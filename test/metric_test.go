@@ -64,7 +64,7 @@ func TestMetricsAndRulesAreTaken(t *testing.T) {
 		name string
 	}{
 		{0, "room_event_seconds_count"}, {1, "room_event_seconds_count"}, {0, "redis_seconds_count"}, {1, "first_keyframe_seconds_count"}, {0, "fan_out_seconds_count"},
-		{1, `cluster_pulls_total{result="ok"}`}, {0, "signal_requests_total"}, {0, "redis_up"}, {1, `players{protocol="http-flv"}`}, {0, "grants_total"},
+		{1, `cluster_pulls_total{result="ok"}`}, {0, "signal_requests_total"}, {0, `signal_request_seconds_count{type="publish"}`}, {1, `signal_request_seconds_count{type="login"}`}, {0, "redis_up"}, {1, `players{protocol="http-flv"}`}, {0, "grants_total"},
 	} {
 		nodes[busy.node].await(busy.name, func() bool { return nodes[busy.node].metric("liverelay_"+busy.name) > 0 })
 	}

@@ -35,7 +35,7 @@ func debugCommand(ctx context.Context, c *call) error {
 	base := set.String("url", "", "the `address` of another admin listener, http://HOST:PORT")
 	token := set.String("token", "", "the `token` to show there; better "+config.EnvPrefix+"ADMIN_TOKEN in the environment, which nobody sees in a list of processes")
 	output := set.String("output", "", "the `file` to write; without it: liverelay-TIME.zip")
-	connection := set.String("connection", "", "also what this connection carries: the `id` of a player, or APP/STREAM for its publisher")
+	connection := set.String("connection", "", "also what this connection carries: the `id` of a player, APP/STREAM for its publisher, APP/ROOM/USER for a member's signalling")
 	seconds := set.Int("seconds", 5, "for so many `seconds`, 30 at most")
 	cfg, err := c.load(set, file)
 	if err != nil {

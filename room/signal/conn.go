@@ -89,6 +89,7 @@ func (c *conn) read() {
 			break
 		}
 		c.heard.Store(c.server.cfg.Now().UnixMilli())
+		c.carried(false, data)
 		if kind != websocket.MessageText {
 			c.close(closeMalformed, "binary frame")
 			break
@@ -153,6 +154,7 @@ func (c *conn) write() {
 				return
 			}
 			c.server.stats.sent.Add(1)
+			c.carried(true, frame)
 		}
 	}
 }
@@ -198,6 +200,7 @@ func (c *conn) close(code websocket.StatusCode, reason string) {
 				if c.ws.Write(ctx, websocket.MessageText, frame) != nil {
 					break
 				}
+				c.carried(true, frame)
 			}
 		}
 		_ = c.ws.Close(code, reason)

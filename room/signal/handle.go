@@ -41,13 +41,15 @@ func (c *conn) receive(data []byte) {
 			return
 		}
 		req, _ := parseRequest(data)
-		c.fail(req.ID, &room.Error{Code: room.CodeTooFrequent, Msg: "too many requests", Retryable: true, After: time.Second})
+		req.came = now
+		c.fail(req, &room.Error{Code: room.CodeTooFrequent, Msg: "too many requests", Retryable: true, After: time.Second})
 		return
 	}
 	if c.floods > 0 {
 		c.floods--
 	}
 	req, err := parseRequest(data)
+	req.came = now
 	if err != nil {
 		if c.malformed++; c.malformed >= maxMalformed {
 			c.close(closeMalformed, "malformed frames")
@@ -57,27 +59,30 @@ func (c *conn) receive(data []byte) {
 			c.Send(encode(&reply{Error: &fault{Error: err}}), false) // it has no id to refer to: 0
 			return
 		}
-		c.fail(req.ID, err)
+		c.fail(req, err)
 		return
 	}
 	c.handle(req, now)
 }
 
 // fail refuses a request; one without an id gets no reply.
-func (c *conn) fail(id int64, err *room.Error) {
+func (c *conn) fail(req *request, err *room.Error) {
 	c.server.stats.errors.Add(1)
-	if id != 0 {
-		c.Send(encode(&reply{ID: id, Error: &fault{err, err.After.Milliseconds()}}), false)
+	c.server.took(req)
+	if req.ID != 0 {
+		c.Send(encode(&reply{ID: req.ID, Error: &fault{err, err.After.Milliseconds()}}), false)
 	}
 }
 
 // answer ends a request: with r, or with what was wrong.
-func (c *conn) answer(id int64, r *reply, err error) {
-	switch {
-	case err != nil:
-		c.fail(id, room.AsError(err))
-	case id != 0:
-		r.ID = id
+func (c *conn) answer(req *request, r *reply, err error) {
+	if err != nil {
+		c.fail(req, room.AsError(err))
+		return
+	}
+	c.server.took(req)
+	if req.ID != 0 {
+		r.ID = req.ID
 		c.Send(encode(r), false)
 	}
 }
@@ -91,25 +96,25 @@ func (c *conn) handle(req *request, now time.Time) {
 			if refused.Retryable {
 				c.trying()
 			}
-			c.fail(req.ID, refused)
+			c.fail(req, refused)
 		}
 		return
 	case "ping":
-		c.answer(req.ID, &reply{Time: now.UnixMilli()}, nil)
+		c.answer(req, &reply{Time: now.UnixMilli()}, nil)
 		return
 	case "log":
 		c.logLines(req, now)
-		c.answer(req.ID, &reply{}, nil)
+		c.answer(req, &reply{}, nil)
 		return
 	}
 	do := handlers[req.Type]
 	if do == nil {
-		c.fail(req.ID, room.Refuse(room.CodeUnknownRequest, "unknown request %.32q", req.Type))
+		c.fail(req, room.Refuse(room.CodeUnknownRequest, "unknown request %.32q", req.Type))
 		return
 	}
 	s, err := c.session(req.Room)
 	if err != nil {
-		c.fail(req.ID, err)
+		c.fail(req, err)
 		return
 	}
 	do(c, s, req)
@@ -137,7 +142,7 @@ func (c *conn) logout(s *room.Session, req *request) {
 	// Wait: the next request of this connection may be a login to the same room.
 	done := make(chan struct{})
 	s.Leave(func(err error) {
-		c.answer(req.ID, &reply{}, err)
+		c.answer(req, &reply{}, err)
 		close(done)
 	})
 	select {
@@ -152,60 +157,60 @@ func (c *conn) media(req *request) room.Media {
 
 func (c *conn) publish(s *room.Session, req *request) {
 	s.Reserve(c.media(req), req.ExtraInfo, func(u room.URLs, err error) {
-		c.answer(req.ID, &reply{Stream: req.Stream, URL: u.First(), URLs: &u}, err)
+		c.answer(req, &reply{Stream: req.Stream, URL: u.First(), URLs: &u}, err)
 	})
 }
 
 func (c *conn) stopPublish(s *room.Session, req *request) {
-	s.Withdraw(req.Stream, func(err error) { c.answer(req.ID, &reply{}, err) })
+	s.Withdraw(req.Stream, func(err error) { c.answer(req, &reply{}, err) })
 }
 
 func (c *conn) play(s *room.Session, req *request) {
 	u, err := s.Play(c.media(req))
-	c.answer(req.ID, &reply{Stream: req.Stream, URL: u.First(), URLs: &u}, err)
+	c.answer(req, &reply{Stream: req.Stream, URL: u.First(), URLs: &u}, err)
 }
 
 func (c *conn) stopPlay(s *room.Session, req *request) {
-	c.answer(req.ID, &reply{}, s.StopPlay(req.Stream))
+	c.answer(req, &reply{}, s.StopPlay(req.Stream))
 }
 
 func (c *conn) broadcast(s *room.Session, req *request) {
 	s.Broadcast(req.Message, func(sent room.Sent, err error) {
-		c.answer(req.ID, &reply{MessageID: sent.Seq, SendTime: sent.Time}, err)
+		c.answer(req, &reply{MessageID: sent.Seq, SendTime: sent.Time}, err)
 	})
 }
 
 func (c *conn) custom(s *room.Session, req *request) {
 	s.Command(req.Message, req.To, func(sent room.Sent, err error) {
-		c.answer(req.ID, &reply{MessageID: sent.Seq, SendTime: sent.Time, Failed: sent.Failed}, err)
+		c.answer(req, &reply{MessageID: sent.Seq, SendTime: sent.Time, Failed: sent.Failed}, err)
 	})
 }
 
 func (c *conn) barrage(s *room.Session, req *request) {
 	s.Barrage(req.Message, func(sent room.Sent, err error) {
-		c.answer(req.ID, &reply{MessageID: sent.ID, SendTime: sent.Time}, err)
+		c.answer(req, &reply{MessageID: sent.ID, SendTime: sent.Time}, err)
 	})
 }
 
 func (c *conn) streamExtra(s *room.Session, req *request) {
 	if req.ExtraInfo == nil && room.CheckStream(req.Stream) == nil {
-		c.fail(req.ID, room.Refuse(room.CodeParam, "extraInfo: missing"))
+		c.fail(req, room.Refuse(room.CodeParam, "extraInfo: missing"))
 		return
 	}
 	extra := ""
 	if req.ExtraInfo != nil {
 		extra = *req.ExtraInfo
 	}
-	s.SetStreamExtra(req.Stream, extra, func(err error) { c.answer(req.ID, &reply{}, err) })
+	s.SetStreamExtra(req.Stream, extra, func(err error) { c.answer(req, &reply{}, err) })
 }
 
 func (c *conn) roomExtra(s *room.Session, req *request) {
-	s.SetExtra(req.Key, req.Value, func(err error) { c.answer(req.ID, &reply{}, err) })
+	s.SetExtra(req.Key, req.Value, func(err error) { c.answer(req, &reply{}, err) })
 }
 
 func (c *conn) renewToken(s *room.Session, req *request) {
 	token, err := s.RenewToken(req.Token)
-	c.answer(req.ID, &reply{Expires: secondsLeft(token, c.server.cfg.Now())}, err)
+	c.answer(req, &reply{Expires: secondsLeft(token, c.server.cfg.Now())}, err)
 }
 
 // report keeps what the client's components said, for operators.
@@ -223,7 +228,7 @@ func (c *conn) report(s *room.Session, req *request) {
 		err = room.Refuse(room.CodeParam, "state, message: too long")
 	}
 	if err != nil {
-		c.fail(req.ID, err)
+		c.fail(req, err)
 		return
 	}
 	action := auth.ActionPlay
@@ -238,19 +243,19 @@ func (c *conn) report(s *room.Session, req *request) {
 		State: req.State, Code: req.Code, Message: req.Message,
 		Video: req.Video, Audio: req.Audio, Net: req.Net, Delay: req.Delay, DelaySince: req.Since,
 	}, req.Type == "quality")
-	c.answer(req.ID, &reply{}, nil)
+	c.answer(req, &reply{}, nil)
 }
 
-// What of a client's line is a secret: in the query of an address, or bare, a Token04 or a signed
-// URL's.
+// What of a client's line is a secret: in the query of an address, in JSON, in a header, or bare, a
+// Token04 or a signed URL's.
 var (
-	secretValue = regexp.MustCompile(`(?i)(token|session|secret)=[^&\s"']*`)
+	secretValue = regexp.MustCompile(`(?i)((?:token|session|secret|password|signature)(?:=|[\\"']+\s*:\s*[\\"']+)|bearer\s+)[^&\s"'\\]*`)
 	bareToken   = regexp.MustCompile(`\b04[0-9A-Za-z+/=]{40,}|\beyJ[0-9A-Za-z_-]{20,}[0-9A-Za-z_.-]*`)
 )
 
 // redact takes the secrets out of a line. The SDK does so too; others may not.
 func redact(line string) string {
-	return bareToken.ReplaceAllLiteralString(secretValue.ReplaceAllString(line, "$1=…"), "…")
+	return bareToken.ReplaceAllLiteralString(secretValue.ReplaceAllString(line, "${1}…"), "…")
 }
 
 func (c *conn) logLines(req *request, now time.Time) {

@@ -401,7 +401,8 @@ func TestClientLogWithoutSecrets(t *testing.T) {
 	c := login(t, n, "ann")
 	token, grant := "04"+strings.Repeat("Ab1+/", 20)+"==", "eyJ"+strings.Repeat("hbGci", 8)+".eyJh.sig-_x"
 	line, err := json.Marshal([]string{
-		"play rtmp://h/live/s?x=1&token=" + grant + "&start=fast", "push http://h/s?txSecret=5ec4e7&txTime=1", `{"token":"` + token + `","session":"q"}`, "session=5ec4e7 goes on",
+		"play rtmp://h/live/s?x=1&token=" + grant + "&start=fast", "push http://h/s?txSecret=5ec4e7&txTime=1", `{"token":"` + token + `","session":"5ec4e7"}`, `{\"token\": \"5ec4e7\"}`,
+		"Authorization: Bearer 5ec4e7", "password=5ec4e7", "session=5ec4e7 goes on",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -67,7 +67,7 @@ func (c *conn) login(req *request) error {
 	return s.rooms.Join(s.ctx, room.Join{
 		Key: room.Key{App: app, Room: name}, User: room.User{ID: req.User, Name: req.UserName}, Token: token, Remote: c.remote,
 		Resume: req.Resume, UserUpdates: req.Config.UserUpdate, MaxMembers: req.Config.MaxMemberCount,
-		Link: c, Welcome: func(w room.Welcome) { c.welcome(req.ID, name, w) },
+		Link: c, Welcome: func(w room.Welcome) { c.welcome(req, name, w) },
 	})
 }
 
@@ -88,13 +88,14 @@ func (c *conn) admit(app, user, name string) error {
 	return nil
 }
 
-func (c *conn) welcome(id int64, name string, w room.Welcome) {
-	if id == 0 {
+func (c *conn) welcome(req *request, name string, w room.Welcome) {
+	s := c.server
+	s.took(req)
+	if req.ID == 0 {
 		return
 	}
-	s := c.server
 	c.Send(encode(&loginReply{
-		ID: id, Room: name, Session: w.Session, Seq: w.Seq, Resumed: w.Resumed,
+		ID: req.ID, Room: name, Session: w.Session, Seq: w.Seq, Resumed: w.Resumed,
 		Grace: int(s.rooms.Grace().Seconds()), Heartbeat: max(1, int(s.cfg.Heartbeat.Seconds())),
 		Expires: secondsLeft(w.Token, s.cfg.Now()), RoomSession: w.Incarnation, Snapshot: w.Snapshot,
 	}), true)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 
 	"liverelay/room"
 )
@@ -44,6 +45,8 @@ type request struct {
 
 	Level string   `json:"level"`
 	Lines []string `json:"lines"`
+
+	came time.Time
 }
 
 type loginConfig struct {

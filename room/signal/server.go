@@ -70,6 +70,7 @@ type Server struct {
 	stop  context.CancelFunc
 
 	stats    stats
+	tapped   atomic.Pointer[tapped]
 	conns    sync.Map // *conn -> struct{}
 	admitted atomic.Int64
 	running  room.Goroutines
@@ -79,11 +80,6 @@ type Server struct {
 	draining bool
 
 	undrained chan struct{} // closed when the drain under way is taken back
-}
-
-// stats are counters since the start.
-type stats struct {
-	requests, errors, sent, slow, floods, refused atomic.Uint64
 }
 
 // New makes a server for the rooms of this node. Close ends it.
@@ -272,41 +268,10 @@ func (s *Server) Close(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Stats is a snapshot of the server's counters, for metrics.
-type Stats struct {
-	Connections                          int
-	Requests, Errors, Events             uint64
-	SlowClients, Floods, RefusedConnects uint64
-}
-
-// Stats reads the counters.
-func (s *Server) Stats() Stats {
-	return Stats{
-		Connections: int(s.admitted.Load()), Requests: s.stats.requests.Load(), Errors: s.stats.errors.Load(), Events: s.stats.sent.Load(),
-		SlowClients: s.stats.slow.Load(), Floods: s.stats.floods.Load(), RefusedConnects: s.stats.refused.Load(),
-	}
-}
-
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return []byte(`{"type":"error"}`) // cannot be: our own plain types
 	}
 	return b
-}
-
-// Measure reports what an operator's metrics say of the server: a name, what it means, a value, and
-// labels with their values in turn. A name that ends in _total only grows.
-func (s *Server) Measure(add func(name, help string, value float64, labels ...string)) {
-	st := s.Stats()
-	add("signal_connections", "Signalling connections now.", float64(st.Connections))
-	add("signal_requests_total", "Requests of signalling clients.", float64(st.Requests))
-	add("signal_errors_total", "Requests of signalling clients that failed.", float64(st.Errors))
-	add("signal_events_total", "Events sent to signalling clients.", float64(st.Events))
-	for _, c := range []struct {
-		why string
-		n   uint64
-	}{{"slow", st.SlowClients}, {"flood", st.Floods}, {"refused", st.RefusedConnects}} {
-		add("signal_closed_total", "Signalling connections that were closed or refused, by reason.", float64(c.n), "reason", c.why)
-	}
 }
