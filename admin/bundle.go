@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -74,9 +73,9 @@ func (s *Server) bundle(ctx context.Context, in *struct{ Body *BundleWish }) (*h
 	case err != nil:
 		return nil, huma.Error500InternalServerError(err.Error())
 	}
+	// Without a length: who has the last chunk finds the bundle in the audit log.
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		c.SetHeader("Content-Type", "application/zip")
-		c.SetHeader("Content-Length", strconv.Itoa(len(file)))
 		c.SetHeader("Content-Disposition", `attachment; filename="liverelay-`+s.cfg.Node+`.zip"`)
 		c.SetStatus(http.StatusOK)        // which the audit log tells; what is set later is not sent
 		_, _ = c.BodyWriter().Write(file) // the client may be gone
