@@ -26,7 +26,8 @@ const common = {
 await build({ ...common, format: "cjs", outfile: join(root, "dist/index.cjs") });
 await build({ ...common, format: "esm", outfile: join(root, "dist/index.mjs") });
 await build({ ...common, format: "cjs", outfile: join(root, "miniprogram_dist/index.js") });
-// For web pages alone: their engines are newer, and mpegts.js is the page's own, loaded where it is needed.
+// For web pages alone: their engines are newer, and mpegts.js is the page's own, loaded where it is
+// needed.
 await build({
   ...common,
   entryPoints: [join(root, "src/web/index.ts")],
@@ -49,5 +50,6 @@ const [types, webTypes] = generateDtsBundle(
   { preferredConfigPath: join(root, "tsconfig.json") },
 );
 writeFileSync(join(root, "dist/web.d.mts"), webTypes);
-// The same types twice: a .d.ts describes CommonJS, and an importer of the ES module needs a .d.mts.
+// The same types twice: a .d.ts describes CommonJS, and an importer of the ES module needs a
+// .d.mts.
 for (const name of ["index.d.ts", "index.d.mts"]) writeFileSync(join(root, "dist", name), types);

@@ -3,7 +3,10 @@
 
 declare const performance: { now(): number } | undefined;
 
-/** More than this between two readings of the date is a jump, or a sleep in which nothing was waited for; ms. */
+/**
+ * More than this between two readings of the date is a jump, or a sleep in which nothing was waited
+ * for; ms.
+ */
 const jump = 20000;
 
 let last = 0;

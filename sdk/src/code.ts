@@ -16,11 +16,21 @@ export const code = {
   streamIDEmpty: 1000015,
   /** Stream id illegal: letters, digits, `-`, `_`, `.` only. @zh 流 ID 非法，只能用字母、数字、`-`、`_`、`.`。 */
   streamIDIllegal: 1000016,
-  /** The network is broken; the SDK reconnects by itself. Show "reconnecting", repeat the call after CONNECTED. @zh 网络中断，SDK 会自动重连。界面提示重连中，CONNECTED 后再调用。 */
+  /**
+   * The network is broken; the SDK reconnects by itself. Show "reconnecting", repeat the call after
+   * CONNECTED.
+   * @zh 网络中断，SDK 会自动重连。界面提示重连中，CONNECTED 后再调用。
+   */
   networkBroken: 1000017,
-  /** The appID is not an app of this server. Check it against the server's configuration. @zh AppID 错误，请核对服务器配置。 */
+  /**
+   * The appID is not an app of this server. Check it against the server's configuration.
+   * @zh AppID 错误，请核对服务器配置。
+   */
   appIDError: 1001004,
-  /** Already logged in to a room. Call logoutRoom first, or enableMultiRoom before the first login. @zh 已登录其它房间。先 logoutRoom，或在首次登录前 enableMultiRoom。 */
+  /**
+   * Already logged in to a room. Call logoutRoom first, or enableMultiRoom before the first login.
+   * @zh 已登录其它房间。先 logoutRoom，或在首次登录前 enableMultiRoom。
+   */
   loginTwice: 1002001,
   /** Not logged in to this room. Check the roomID. @zh 未登录该房间，请核对 roomID。 */
   roomNotLoggedIn: 1002002,
@@ -40,23 +50,41 @@ export const code = {
   roomIDIllegal: 1002012,
   /** Room id too long: at most 128 bytes. @zh 房间 ID 过长，最长 128 字节。 */
   roomIDTooLong: 1002013,
-  /** Not in the room: log in before sending messages or setting extra info. @zh 未登录房间：请先登录再发消息或设置附加信息。 */
+  /**
+   * Not in the room: log in before sending messages or setting extra info.
+   * @zh 未登录房间：请先登录再发消息或设置附加信息。
+   */
   roomDisconnected: 1002014,
   /** A room takes one extra-info key; reuse it. @zh 房间附加信息只允许一个 key，请复用。 */
   roomExtraInfoLimit: 1002017,
   /** With several rooms the user must be the same in all. @zh 多房间须使用同一用户。 */
   otherUser: 1002018,
-  /** The login took too long: no server answered in time. Check the address, the domain whitelist and the network; try again. @zh 登录超时，没有服务器及时应答。检查地址、域名白名单与网络后重试。 */
+  /**
+   * The login took too long: no server answered in time. Check the address, the domain whitelist
+   * and the network; try again.
+   * @zh 登录超时，没有服务器及时应答。检查地址、域名白名单与网络后重试。
+   */
   loginTimeout: 1002031,
-  /** The token does not permit this login. Let your backend make a token for this room with privilege 1. @zh Token 无此房间的登录权限，请让业务后台签发含权限 1 的 Token。 */
+  /**
+   * The token does not permit this login. Let your backend make a token for this room with
+   * privilege 1.
+   * @zh Token 无此房间的登录权限，请让业务后台签发含权限 1 的 Token。
+   */
   loginDenied: 1002033,
   /** The room is full. @zh 房间人数已满。 */
   roomFull: 1002034,
-  /** Several rooms need enableMultiRoom(true) before the first login. @zh 多房间需在首次登录前 enableMultiRoom(true)。 */
+  /**
+   * Several rooms need enableMultiRoom(true) before the first login.
+   * @zh 多房间需在首次登录前 enableMultiRoom(true)。
+   */
   multiRoomOff: 1002036,
   /** At most five rooms at once. @zh 最多同时五个房间。 */
   multiRoomLimit: 1002037,
-  /** Kicked: the same userID logged in elsewhere. Tell the user; the app must not log in again without being asked to. @zh 同一 userID 在别处登录，本端被踢。提示用户，勿自动重登。 */
+  /**
+   * Kicked: the same userID logged in elsewhere. Tell the user; the app must not log in again
+   * without being asked to.
+   * @zh 同一 userID 在别处登录，本端被踢。提示用户，勿自动重登。
+   */
   kickedByLogin: 1002050,
   /** Reconnecting took over five minutes. Log in again. @zh 重连超过 5 分钟，请重新登录。 */
   reconnectTimeout: 1002053,
@@ -68,11 +96,18 @@ export const code = {
   banned: 1002066,
   /** The token lacks the publish privilege (or this stream). @zh Token 无推流权限（或不含此流）。 */
   publishDenied: 1002082,
-  /** Internal error, or an answer that cannot be read. Try again; tell the operator when it stays. @zh 内部错误或应答无法解析。请重试，持续出现请联系运维。 */
+  /**
+   * Internal error, or an answer that cannot be read. Try again; tell the operator when it stays.
+   * @zh 内部错误或应答无法解析。请重试，持续出现请联系运维。
+   */
   internal: 1002099,
   /** Publishing forbidden by the operator. @zh 后台禁止推流。 */
   publishForbidden: 1003025,
-  /** The stream belongs to another user, or is live in another room: choose a stream id that holds the userID. @zh 流 ID 已属于他人，或正在另一房间直播，建议流 ID 中带上 userID。 */
+  /**
+   * The stream belongs to another user, or is live in another room: choose a stream id that holds
+   * the userID.
+   * @zh 流 ID 已属于他人，或正在另一房间直播，建议流 ID 中带上 userID。
+   */
   streamTaken: 1003028,
   /** Extra info is not a string. @zh 附加信息不是字符串。 */
   extraInfoNull: 1003050,
@@ -88,15 +123,24 @@ export const code = {
   messageEmpty: 1009001,
   /** The message is too long: at most 1024 bytes. @zh 消息过长，最长 1024 字节。 */
   messageTooLong: 1009002,
-  /** Sending the message failed: the link went while it was on its way, so it may have arrived. @zh 消息发送失败：发送途中断线，对方可能已收到。 */
+  /**
+   * Sending the message failed: the link went while it was on its way, so it may have arrived.
+   * @zh 消息发送失败：发送途中断线，对方可能已收到。
+   */
   messageFailed: 1009010,
-  /** Too many broadcasts: 2 a second from one user, 10 a second in a room. @zh 广播过于频繁：每人每秒 2 条，每房间每秒 10 条。 */
+  /**
+   * Too many broadcasts: 2 a second from one user, 10 a second in a room.
+   * @zh 广播过于频繁：每人每秒 2 条，每房间每秒 10 条。
+   */
   broadcastLimit: 1009015,
   /** A parameter is of the wrong type or value; the message names it. @zh 参数类型或取值错误，msg 指明是哪个。 */
   parameter: 1100001,
   /** The server did not answer within 10 s. @zh 服务器 10 秒内未应答。 */
   timeout: 1100002,
-  /** No server can be reached. Check the address, the domain whitelist and the network. @zh 连不上任何服务器。检查地址、域名白名单与网络。 */
+  /**
+   * No server can be reached. Check the address, the domain whitelist and the network.
+   * @zh 连不上任何服务器。检查地址、域名白名单与网络。
+   */
   socketClosed: 1100003,
   /** Heartbeat timeout. @zh 心跳超时。 */
   heartbeatTimeout: 1102001,
@@ -110,9 +154,17 @@ export const code = {
   tokenExpired: 1102018,
   /** This web page's origin may not use the server (apps.origins). @zh 网页来源不被允许（apps.origins）。 */
   originDenied: 1102020,
-  /** The login was cancelled by logoutRoom or destroyEngine. @zh 登录被 logoutRoom 或 destroyEngine 取消。 */
+  /**
+   * The login was cancelled by logoutRoom or destroyEngine.
+   * @zh 登录被 logoutRoom 或 destroyEngine 取消。
+   */
   loginCancelled: 1102026,
-  /** The media of the publish has been away for longer than the server waits (`relay.resume_window`, 20 s). Not final: the component may still get through (PUBLISHING follows) or give up (−1307 follows): start again then, or after some 15 s without either. @zh 推流的媒体中断超过服务器的等待时间（`relay.resume_window`，20 秒）。并非终态：组件可能重连成功（随后 PUBLISHING），也可能放弃（随后 −1307）。收到 −1307，或约 15 秒内两者都没有时，请重新推流。 */
+  /**
+   * The media of the publish has been away for longer than the server waits (`relay.resume_window`,
+   * 20 s). Not final: the component may still get through (PUBLISHING follows) or give up (−1307
+   * follows): start again then, or after some 15 s without either.
+   * @zh 推流的媒体中断超过服务器的等待时间（`relay.resume_window`，20 秒）。并非终态：组件可能重连成功（随后 PUBLISHING），也可能放弃（随后 −1307）。收到 −1307，或约 15 秒内两者都没有时，请重新推流。
+   */
   publishLost: 1103051,
   /** No such own stream: start publishing first. @zh 没有这条自己的流，请先推流。 */
   publishMissing: 1103055,
@@ -126,7 +178,10 @@ export const code = {
   unknownRequest: 1900002,
   /** This function is not offered; the message says what to use instead. @zh 不提供此功能，msg 说明替代办法。 */
   notOffered: 1900003,
-  /** Too many requests or logins; the SDK repeats what may be repeated. @zh 请求或登录过多，可重试者 SDK 自动重试。 */
+  /**
+   * Too many requests or logins; the SDK repeats what may be repeated.
+   * @zh 请求或登录过多，可重试者 SDK 自动重试。
+   */
   tooMany: 1900004,
   /** The server cannot reach its store just now; the SDK tries again. @zh 服务器暂时无法访问存储，SDK 会重试。 */
   storeDown: 1900005,
@@ -166,7 +221,10 @@ export function asError(thrown: unknown): LiveRelayError {
   return thrown instanceof LiveRelayError ? thrown : new LiveRelayError(code.internal, String(thrown));
 }
 
-/** Marks a promise as looked after: a caller who does not wait for it causes no unhandled rejection, one who does still sees it. */
+/**
+ * Marks a promise as looked after: a caller who does not wait for it causes no unhandled rejection,
+ * one who does still sees it.
+ */
 export function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.then(undefined, () => undefined);
   return promise;

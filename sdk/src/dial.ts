@@ -1,11 +1,14 @@
 import { type Link } from "./link.js";
 
-/** Another server is tried beside one that has not opened after this, ms: at most three at once, a mini program has five sockets. */
+/**
+ * Another server is tried beside one that has not opened after this, ms: at most three at once, a
+ * mini program has five sockets.
+ */
 const stagger = 2000;
 
 /**
- * Opens a connection to whichever server opens first: one after the other, a failed one's successor at once, a slow
- * one's beside it. Rejects when all have failed, with the last one's error.
+ * Opens a connection to whichever server opens first: one after the other, a failed one's successor
+ * at once, a slow one's beside it. Rejects when all have failed, with the last one's error.
  */
 export function openFirst<T>(servers: T[], open: (server: T) => Link): Promise<Link> {
   return new Promise((resolve, reject) => {

@@ -41,7 +41,10 @@ declare const __VERSION__: string;
  * @zh 客户端：登录房间、推拉流、收发消息。
  */
 export class LiveRelayEngine extends Unoffered {
-  /** The engine made last that is not destroyed: what the ready components use. @zh 最近创建且未销毁的引擎，现成组件默认使用它。 */
+  /**
+   * The engine made last that is not destroyed: what the ready components use.
+   * @zh 最近创建且未销毁的引擎，现成组件默认使用它。
+   */
   static current: LiveRelayEngine | undefined;
 
   private readonly platform: Platform;
@@ -103,8 +106,8 @@ export class LiveRelayEngine extends Unoffered {
   // Events
 
   /**
-   * Registers a handler; several of one event run in the order of registration. Register before loginRoom. False when
-   * there is no such event.
+   * Registers a handler; several of one event run in the order of registration. Register before
+   * loginRoom. False when there is no such event.
    * @zh 注册事件回调，可多个，按注册顺序调用；请在 loginRoom 之前注册。没有该事件时返回 false。
    */
   on<E extends keyof EventMap>(event: E, callback: (...args: EventMap[E]) => unknown): boolean {
@@ -122,7 +125,8 @@ export class LiveRelayEngine extends Unoffered {
   // Rooms
 
   /**
-   * Logs in to a room; the first login makes it. Resolves to true, rejects with {@link LiveRelayError}.
+   * Logs in to a room; the first login makes it. Resolves to true, rejects with
+   * {@link LiveRelayError}.
    * @param token A Token04 from your backend, made for this user. @zh 业务后台为该用户签发的 Token04。
    * @zh 登录房间（首个登录者创建房间）。成功返回 true，失败以 LiveRelayError 拒绝。
    */
@@ -153,8 +157,9 @@ export class LiveRelayEngine extends Unoffered {
   }
 
   /**
-   * Gives a new token: for later publishes, logins and reconnects. Running streams are not touched. True says that it
-   * was taken up; until the server has accepted it the old one stays, and a refusal is told by renewTokenFailed.
+   * Gives a new token: for later publishes, logins and reconnects. Running streams are not touched.
+   * True says that it was taken up; until the server has accepted it the old one stays, and a
+   * refusal is told by renewTokenFailed.
    * @zh 更新 Token，用于之后的推流、登录与重连；不影响进行中的推拉流。返回 true 仅表示已受理：服务器接受之前仍用旧 Token，被拒绝时触发 renewTokenFailed。
    */
   renewToken(token: string, roomID?: string): boolean {
@@ -182,7 +187,7 @@ export class LiveRelayEngine extends Unoffered {
   // Publishing and playing
 
   /**
-   * Starts to publish: gives a fresh URL for the live-pusher. Starting again without a stop is fine and gives another URL.
+   * Starts to publish: gives a URL for the live-pusher; again without a stop, another URL.
    * @zh 开始推流：返回给 live-pusher 的新 URL。不停止而再次调用也可以，会得到另一个新 URL。
    */
   startPublishingStream(streamID: string, publishOption?: PublishOption): Promise<StreamURL> {
@@ -198,7 +203,7 @@ export class LiveRelayEngine extends Unoffered {
   }
 
   /**
-   * Starts to play: gives a fresh URL for the live-player. Starting again without a stop is fine and gives another URL.
+   * Starts to play: gives a URL for the live-player; again without a stop, another URL.
    * @zh 开始拉流：返回给 live-player 的新 URL。不停止而再次调用也可以，会得到另一个新 URL。
    */
   startPlayingStream(streamID: string, playOption?: PlayOption): Promise<StreamURL> {
@@ -240,7 +245,8 @@ export class LiveRelayEngine extends Unoffered {
   }
 
   /**
-   * The next candidate URL after −1307 or −2301; set it, then stop() and start() the component. "" when there is none: start again.
+   * The next candidate URL after −1307 or −2301; set it, then stop() and start() the component. ""
+   * when there is none: start again.
    * @zh −1307 或 −2301 之后换下一个候选 URL：设置后让组件 stop() 再 start()。返回 "" 时请重新开始推拉流。
    */
   getNextUrl(streamID: string): string {
@@ -266,7 +272,8 @@ export class LiveRelayEngine extends Unoffered {
   }
 
   /**
-   * A reliable message to some members: at most 1024 bytes. `extendedData` names those who are not there.
+   * A reliable message to some members: at most 1024 bytes. `extendedData` names those who are not
+   * there.
    * @zh 自定义信令，发给指定成员：最长 1024 字节。不在房间者列在 `extendedData` 中。
    */
   sendCustomCommand(roomID: string, message: string, toUserIDList: string[]): Promise<ServerResponse> {
@@ -292,7 +299,8 @@ export class LiveRelayEngine extends Unoffered {
   }
 
   /**
-   * Sets the extra info of an own stream, at most 128 bytes: a good place to tell that the camera or microphone is off.
+   * Sets the extra info of an own stream, at most 128 bytes: a good place to tell that the camera
+   * or microphone is off.
    * @zh 设置自己的流的附加信息，最长 128 字节：适合告知摄像头或麦克风已关闭。
    */
   setStreamExtraInfo(streamID: string, extraInfo: string): Promise<ServerResponse> {
@@ -374,7 +382,8 @@ export class LiveRelayEngine extends Unoffered {
   // The engine itself
 
   /**
-   * Whether this phone can call: code 0, 10001 (WeChat or base library too old), 10002 (camera or microphone not permitted).
+   * Whether this phone can call: code 0, 10001 (WeChat or base library too old), 10002 (camera or
+   * microphone not permitted).
    * @zh 检查能否通话：0 可以，10001 微信或基础库版本过低，10002 未授权摄像头或麦克风。
    */
   checkSystemRequirements(): Promise<{ code: number; msg: string }> {
@@ -401,7 +410,7 @@ export class LiveRelayEngine extends Unoffered {
     return __VERSION__;
   }
 
-  /** Leaves all rooms, removes all handlers. The engine cannot be used again. @zh 退出全部房间并移除全部回调，之后不可再用。 */
+  /** Leaves all rooms, removes all handlers; not to be used again. @zh 退出全部房间并移除全部回调，之后不可再用。 */
   destroyEngine(): void {
     if (this.destroyed) return;
     this.logoutRoom();
@@ -423,7 +432,8 @@ export class LiveRelayEngine extends Unoffered {
       throw new LiveRelayError(this.multi ? code.loginRepeated : code.loginTwice, "already logged in to this room");
     }
     const { userID, userName } = user || ({} as User);
-    // A mistake about a second room says nothing of the one that is there: no event, pages take it for their own room's.
+    // A mistake about a second room says nothing of the one that is there: no event, pages take it
+    // for their own room's.
     verifySecond(this.rooms, this.multi, userID);
     const room = new Room(roomID, token, { userID, userName: userName || userID }, { appID: this.appID || undefined, app: this.app || undefined }, config, {
       emit: (event, ...args) => this.emit(event, ...args),

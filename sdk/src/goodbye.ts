@@ -9,8 +9,9 @@ const attempt = 5000;
 const pause = 2000;
 
 /**
- * A logout that could not be sent, because the network was away: the others would see a ghost until the server gives
- * the membership up. Sent on a connection of its own as soon as there is one, until that time has passed.
+ * A logout that could not be sent, because the network was away: the others would see a ghost until
+ * the server gives the membership up. Sent on a connection of its own as soon as there is one,
+ * until that time has passed.
  */
 export class Goodbye {
   private readonly unwatch: () => void;

@@ -1,13 +1,17 @@
 import type { LiveRelayEngine } from "./engine.js";
 
-// What selectComponent gives a TypeScript page of the ready components; the code is in miniprogram/.
+// What selectComponent gives a TypeScript page of the ready components; the code is in
+// miniprogram/.
 
 interface StreamInstance {
   /** Uses this engine instead of the one created last. @zh 使用指定引擎，缺省为最近创建的引擎。 */
   setEngine(engine: LiveRelayEngine): void;
   /** Take a picture. @zh 截图。 */
   snapshot(option?: object): void;
-  /** The native component's context, undefined while nothing is shown. @zh 原生组件的上下文，未显示时为 undefined。 */
+  /**
+   * The native component's context, undefined while nothing is shown.
+   * @zh 原生组件的上下文，未显示时为 undefined。
+   */
   getContext(): Record<string, (option?: object) => void> | undefined;
 }
 

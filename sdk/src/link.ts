@@ -25,7 +25,10 @@ const mostMalformed = 10;
 /** A heartbeat is answered in this time, ms. */
 const answer = 5000;
 
-/** One signalling connection to one server: requests and their replies, events, heartbeat. PROTOCOL.md. */
+/**
+ * One signalling connection to one server: requests and their replies, events, heartbeat.
+ * PROTOCOL.md.
+ */
 export class Link {
   /** Resolves when the connection is open, rejects when it never will be. */
   readonly opened: Promise<void>;
@@ -72,7 +75,9 @@ export class Link {
     return this.open && !this.closed;
   }
 
-  /** Sends a request and waits for its reply. A connection that ends rejects it with networkBroken. */
+  /**
+   * Sends a request and waits for its reply. A connection that ends rejects it with networkBroken.
+   */
   request(type: string, fields: Frame, timeout: number, first?: (frame: Frame) => void): Promise<Frame> {
     return new Promise((resolve, reject) => {
       if (!this.up) return reject(new LiveRelayError(code.networkBroken, "connection lost"));

@@ -4,7 +4,9 @@ import type { Protocol, Quality } from "./type.js";
 
 // What publishers and players share: the URLs of a start, and netstatus.
 
-/** What an application asks of the URLs of a stream, now and when the server has to name them again. */
+/**
+ * What an application asks of the URLs of a stream, now and when the server has to name them again.
+ */
 export interface Media {
   source?: "CDN" | "BGP";
   params?: string;
@@ -25,7 +27,10 @@ export class URLs {
   readonly all: Partial<Record<Protocol, string[]>> = {};
   private readonly list: string[];
 
-  /** Reads a publish or play reply. The wanted protocol's URLs if there are any, else what the server put first. */
+  /**
+   * Reads a publish or play reply. The wanted protocol's URLs if there are any, else what the
+   * server put first.
+   */
   constructor(reply: Record<string, unknown>, wanted: Protocol) {
     const urls = (typeof reply.urls === "object" && reply.urls) || {};
     for (const protocol of ["rtmp", "flv", "ws", "whep", "whip"] as Protocol[]) {
@@ -44,7 +49,10 @@ export class URLs {
     return this.list[this.index] || "";
   }
 
-  /** The next candidate; never the same text twice, because a component ignores a URL that does not change. */
+  /**
+   * The next candidate; never the same text twice, because a component ignores a URL that does not
+   * change.
+   */
   next(): string {
     if (this.list.length === 0) return "";
     this.index = (this.index + 1) % this.list.length;

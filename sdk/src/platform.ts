@@ -32,7 +32,10 @@ export interface Platform {
   readonly ios: boolean;
   /** "none" only when it is certain that there is no network. */
   networkType(): Promise<string>;
-  /** Calls back when the app is shown again or the network came back (true), or went (false). Returns how to stop that. */
+  /**
+   * Calls back when the app is shown again or the network came back (true), or went (false).
+   * Returns how to stop that.
+   */
   watch(callback: (online: boolean) => void): () => void;
   /** Posts log lines; failure is nobody's concern. */
   post(url: string, body: string): void;

@@ -11,7 +11,10 @@ export interface PlayerHost {
   report(player: Player, state: PlayerState["state"], number: number, message: string): void;
 }
 
-/** The codes that fail a play, B1: network after all retries, decoding. The entry stays, a later 2004 revives it. */
+/**
+ * The codes that fail a play, B1: network after all retries, decoding. The entry stays, a later
+ * 2004 revives it.
+ */
 const failures = [-2301, -2302, 2101, 2102];
 
 /** One stream this client plays: fed by the live-player's events and by the server. */
@@ -45,7 +48,8 @@ export class Player {
       this.fed = true;
       if (this.turn("PLAYING", 0, "")) this.host.report(this, "PLAYING", number, message);
     } else if (failures.indexOf(number) >= 0) {
-      // The network's failure is told every time: the application may have tried another URL meanwhile.
+      // The network's failure is told every time: the application may have tried another URL
+      // meanwhile.
       if (this.turn("NO_PLAY", number, "play fail", number < 0)) this.host.report(this, "NO_PLAY", number, message);
     }
   }
@@ -59,8 +63,8 @@ export class Player {
   confirmed(state: unknown, number: number, msg: string): void {
     if (state === "PLAYING") this.turn("PLAYING", 0, "");
     else if (number === code.playInterrupted) {
-      // Not over yet. A component that talks to us connects again by itself and tells when it cannot;
-      // and what ended may be the connection of an earlier URL.
+      // Not over yet. A component that talks to us connects again by itself and tells when it
+      // cannot; and what ended may be the connection of an earlier URL.
       if (this.state === "PLAYING" && !this.fed) this.turn("PLAY_REQUESTING", number, msg);
     } else if (number !== code.ok && this.state !== "NO_PLAY") this.turn("NO_PLAY", number, msg);
   }

@@ -15,7 +15,10 @@ export interface PublisherHost {
   ended(publisher: Publisher): void;
 }
 
-/** The codes that end a publish, B1: camera, microphone, encoder, network after all retries, screen capture. */
+/**
+ * The codes that end a publish, B1: camera, microphone, encoder, network after all retries, screen
+ * capture.
+ */
 function isFailure(number: number): boolean {
   return number <= -1301 && number >= -1312;
 }
@@ -23,7 +26,10 @@ function isFailure(number: number): boolean {
 /** Refusals of the server that no retry of the component can mend. */
 const refusals: number[] = [code.publishDenied, code.publishForbidden, code.streamTaken, code.banned, code.kickedByServer];
 
-/** A server that was restarted waits so long for the media to come back before the application is told, ms. */
+/**
+ * A server that was restarted waits so long for the media to come back before the application is
+ * told, ms.
+ */
 const proving = 15000;
 
 /** One stream this client publishes: fed by the live-pusher's events and by the server. */
@@ -79,8 +85,8 @@ export class Publisher {
       this.unconfirmed = undefined;
       this.turn("PUBLISHING", 0, "");
     } else if (refusals.indexOf(number) >= 0) this.end(number, msg);
-    // While a start is under way, the end of the earlier connection is no news. Nor is it the last word: a component
-    // that is still trying may get through, or tells its own failure later.
+    // While a start is under way, the end of the earlier connection is no news. Nor is it the last
+    // word: a component that is still trying may get through, or tells its own failure later.
     else if (this.state === "PUBLISHING") this.turn("NO_PUBLISH", number, msg);
   }
 
@@ -89,7 +95,9 @@ export class Publisher {
     if (this.unconfirmed) this.flowing(...this.unconfirmed);
   }
 
-  /** The server knows nothing of it any more: its media is there soon, or the application is told. */
+  /**
+   * The server knows nothing of it any more: its media is there soon, or the application is told.
+   */
   prove(): void {
     clearTimeout(this.proof);
     if (this.state !== "PUBLISHING") return;
@@ -128,7 +136,8 @@ export class Publisher {
         this.confirming = false;
         if (this.ended) return;
         if (start !== this.start) return this.restored();
-        // No answer is not a refusal: it is asked again when the room is back, and the server tells by itself.
+        // No answer is not a refusal: it is asked again when the room is back, and the server tells
+        // by itself.
         if (error.retryable || error.code === code.networkBroken) return;
         this.end(error.code, error.msg);
       },

@@ -4,7 +4,9 @@ import { wxInfo } from "./platform.js";
 /** live-pusher and live-player came with this base library. */
 const oldest = [1, 7, 0];
 
-/** Whether this phone can call: 0, 10001 WeChat too old, 10002 camera or microphone not permitted. */
+/**
+ * Whether this phone can call: 0, 10001 WeChat too old, 10002 camera or microphone not permitted.
+ */
 export async function checkRequirement(platform: Platform): Promise<{ code: number; msg: string }> {
   const wx = platform.wx;
   if (!wx) return platform.name === "web" ? { code: 0, msg: "" } : { code: 10001, msg: "neither a mini program nor a browser" };

@@ -16,7 +16,10 @@ export interface RoomHandler {
   ended(room: Room, number: number): void;
 }
 
-/** tokenWillExpire comes so long before the end, ms; the server tells it too, so ours waits a little. */
+/**
+ * tokenWillExpire comes so long before the end, ms; the server tells it too, so ours waits a
+ * little.
+ */
 const warning = 30000;
 const courtesy = 2000;
 
@@ -114,7 +117,10 @@ export class Room {
     };
   }
 
-  /** What ends a membership that has lost its connection: a login that must find it, else does nothing. */
+  /**
+   * What ends a membership that has lost its connection: a login that must find it, else does
+   * nothing.
+   */
   farewell(): Frame | undefined {
     if (!this.session) return undefined;
     return { ...this.credentials(), token: this.token, resume: { session: this.session, seq: this.seq, only: true } };
@@ -144,7 +150,9 @@ export class Room {
     this.handler.emit("renewTokenFailed", this.id, error.code, error.msg);
   }
 
-  /** A login was refused. True: only because of a new token, it may be tried again with the old one. */
+  /**
+   * A login was refused. True: only because of a new token, it may be tried again with the old one.
+   */
   fallback(error: LiveRelayError): boolean {
     if (!this.renewal || this.named !== this.renewal || tokenCodes.indexOf(error.code) < 0) return false;
     this.unrenewed(this.named, error);
@@ -254,7 +262,8 @@ export class Room {
 
   /** Takes an event of this room. */
   event(frame: Frame): void {
-    // publisherState carries the number of the stream's own event, which may come before or after it.
+    // publisherState carries the number of the stream's own event, which may come before or after
+    // it.
     if (typeof frame.seq === "number" && frame.type !== "publisherState") {
       if (frame.seq < this.seq && frame.type !== "snapshot") return;
       // What stands in the copy already is not told again by itself; these are.

@@ -19,7 +19,10 @@ export const timing = {
   /** The first pause before connecting again, and the longest. PROTOCOL.md §5. */
   pause: 1000,
   longestPause: 15000,
-  /** The longest in the time after the link was lost, or the app was shown again: a call does not wait longer. */
+  /**
+   * The longest in the time after the link was lost, or the app was shown again: a call does not
+   * wait longer.
+   */
   eagerPause: 3000,
   eager: 60000,
   /** Reconnecting ends. */
@@ -28,27 +31,35 @@ export const timing = {
   quiet: 3000,
   /** An answer to a ping after the app was shown again or the network changed. */
   probe: 3000,
-  /** A connection without a room is kept so long; and one that is left for another, for what it has not answered. */
+  /**
+   * A connection without a room is kept so long; and one that is left for another, for what it has
+   * not answered.
+   */
   linger: 1000,
 };
 
 /** Rounds over all servers before a login fails without waiting longer. */
 const rounds = 3;
 
-/** Close codes: the server moves its clients; and those after which connecting again makes no sense: binary frame, flood, version. */
+/**
+ * Close codes: the server moves its clients; and those after which connecting again makes no sense:
+ * binary frame, flood, version.
+ */
 const moving = 4001;
 const final = [4002, 4003, 4009];
 
 interface RequestOption {
-  /** It may be sent twice: repeated after a timeout, a reconnect, or when the server says "later". */
+  /**
+   * It may be sent twice: repeated after a timeout, a reconnect, or when the server says "later".
+   */
   repeat?: boolean;
   /** Asked before each sending: false ends it with nothing. */
   still?: () => boolean;
 }
 
 /**
- * The signalling session: one connection to one of several servers, shared by all rooms; two while they move from one
- * server to another. Reconnects and resumes.
+ * The signalling session: one connection to one of several servers, shared by all rooms; two while
+ * they move from one server to another. Reconnects and resumes.
  */
 export class Session {
   /** The connection opened last. */
@@ -98,7 +109,8 @@ export class Session {
           room.check();
           const network = error.code === code.socketClosed || error.code === code.networkBroken;
           if (error.code === code.timeout) throw new LiveRelayError(code.loginTimeout, "login timed out");
-          // A server that takes the connection and then drops it is no better than one that is down.
+          // A server that takes the connection and then drops it is no better than one that is
+          // down.
           if (error.code === code.networkBroken) this.server++;
           if (!network && !error.retryable) throw error;
           const late = (): LiveRelayError => (network ? new LiveRelayError(code.loginTimeout, `login timed out: ${error.msg}`) : error);
@@ -138,7 +150,10 @@ export class Session {
     this.lingerIfIdle();
   }
 
-  /** A request of a room. Waits for the connection to be back, repeats what may be repeated; bounded. */
+  /**
+   * A request of a room. Waits for the connection to be back, repeats what may be repeated;
+   * bounded.
+   */
   async request(room: Room, type: string, fields: Frame, option: RequestOption = {}): Promise<Frame> {
     const end = now() + timing.request;
     for (let attempt = 1; ; attempt++) {
@@ -172,7 +187,9 @@ export class Session {
     return true;
   }
 
-  /** Finds out whether the connections still live: something else has had trouble with the network. */
+  /**
+   * Finds out whether the connections still live: something else has had trouble with the network.
+   */
   probe(): void {
     for (const link of this.links()) link.probe(timing.probe);
   }
@@ -223,7 +240,9 @@ export class Session {
     return this.dialling;
   }
 
-  /** Runs inside the reception of the login reply, so that no event of the room can come before it. */
+  /**
+   * Runs inside the reception of the login reply, so that no event of the room can come before it.
+   */
   private joined(room: Room, link: Link, reply: Frame): void {
     room.check();
     this.rooms.set(room.id, room);
@@ -253,7 +272,10 @@ export class Session {
     if (room && room.link === link) room.event(frame);
   }
 
-  /** The server stops soon. The connection stays until another is there; the clients spread over the time they have. */
+  /**
+   * The server stops soon. The connection stays until another is there; the clients spread over the
+   * time they have.
+   */
   private move(link: Link, within: unknown): void {
     if (link !== this.link || link === this.parting) return;
     this.log.info("server asks to move");
@@ -264,7 +286,8 @@ export class Session {
   }
 
   private closed(link: Link, number: number, reason: string): void {
-    // A room that is about to be resumed elsewhere, or whose server asked for that, has not lost anything yet.
+    // A room that is about to be resumed elsewhere, or whose server asked for that, has not lost
+    // anything yet.
     let soft = number === moving || link === this.parting;
     if (link === this.link) this.link = undefined;
     if (link === this.parting) this.parting = undefined;
@@ -290,7 +313,8 @@ export class Session {
     clearTimeout(this.quiet);
     if (soft) this.quiet = setTimeout(tell, timing.quiet);
     else tell();
-    // The app was shown again, or the network changed, and the connection proved dead: nothing to wait for.
+    // The app was shown again, or the network changed, and the connection proved dead: nothing to
+    // wait for.
     const woken = now() - this.wokenAt < timing.probe + timing.linger;
     this.wokenAt = -Infinity;
     this.schedule(soft || woken ? 0 : undefined);
@@ -381,7 +405,10 @@ export class Session {
     this.tries = 0;
   }
 
-  /** The app was shown again, or the network changed: a mini program's sockets die in the background without a word. */
+  /**
+   * The app was shown again, or the network changed: a mini program's sockets die in the background
+   * without a word.
+   */
   private wake(online: boolean): void {
     this.wokenAt = now();
     if (online) this.eagerUntil = now() + timing.eager;

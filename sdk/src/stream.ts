@@ -15,7 +15,10 @@ import type { PlayOption, PublishOption, StreamURL } from "./type.js";
 const reportInterval = 5000;
 /** The components' codes for a connection that is lost: they try again, or have given up. */
 const retrying = [1102, 2103, -1307, -2301];
-/** So many ended ids are remembered, so that their component's last words are not taken for another stream's. */
+/**
+ * So many ended ids are remembered, so that their component's last words are not taken for another
+ * stream's.
+ */
 const mostEnded = 32;
 
 /** What the streams need of the engine. */
@@ -131,7 +134,10 @@ export class Streams {
     }
   }
 
-  /** The room is back. A fresh membership knows nothing of the streams: name them again, their media may still run. */
+  /**
+   * The room is back. A fresh membership knows nothing of the streams: name them again, their media
+   * may still run.
+   */
   restored(room: Room, fresh: boolean): void {
     for (const publisher of Array.from(this.publishers.values())) {
       if (publisher.room !== room) continue;
@@ -173,8 +179,8 @@ export class Streams {
   }
 
   /**
-   * Whom an event is for. Pages mix up names (pushStreamID, publishStreamID): the component's own id helps, and with
-   * one publisher a pusher's event can only be its.
+   * Whom an event is for. Pages mix up names (pushStreamID, publishStreamID): the component's own
+   * id helps, and with one publisher a pusher's event can only be its.
    */
   private find(streamID: unknown, event: unknown, pusher: boolean): { publisher?: Publisher; player?: Player } {
     for (const id of [streamID, targetOf(event)] as string[]) {
@@ -236,7 +242,9 @@ export class Streams {
     return urls;
   }
 
-  /** Names a running stream again; what the component uses stays, what getNextUrl gives is fresh. */
+  /**
+   * Names a running stream again; what the component uses stays, what getNextUrl gives is fresh.
+   */
   private again(room: Room, type: string, fields: Frame, entry: Publisher | Player, refused: (error: LiveRelayError) => void): void {
     const start = entry.start;
     const current = (): boolean => !entry.ended && entry.start === start;
@@ -251,7 +259,9 @@ export class Streams {
     );
   }
 
-  /** A request whose failure changes nothing here; not sent any more when the id is in use again. */
+  /**
+   * A request whose failure changes nothing here; not sent any more when the id is in use again.
+   */
   private later(room: Room, type: string, streamID: string, still: () => boolean): void {
     this.host.session.request(room, type, { stream: streamID }, { repeat: true, still }).then(undefined, (error) => {
       this.host.log.debug(`${type} ${streamID}: ${asError(error).msg}`);
@@ -273,7 +283,10 @@ function detailOf(event: unknown): Frame {
   return (typeof e.detail === "object" && e.detail ? e.detail : e) as Frame;
 }
 
-/** The id attribute of the component that sent an event: "" when it has none, undefined when unknown. */
+/**
+ * The id attribute of the component that sent an event: "" when it has none, undefined when
+ * unknown.
+ */
 function targetOf(event: unknown): string | undefined {
   const e = (typeof event === "object" && event ? event : {}) as { currentTarget?: { id?: unknown }; target?: { id?: unknown } };
   const target = e.currentTarget || e.target;

@@ -23,7 +23,10 @@ export const abnormal = 1006;
 /** The longest reason of a close frame, in bytes: RFC 6455 §5.5. */
 const longestReason = 123;
 
-/** What a client may say in its close frame: 1000, or a code of its own from 3000 on, and a reason that is not too long. A socket refuses anything else and stays open. */
+/**
+ * What a client may say in its close frame: 1000, or a code of its own from 3000 on, and a reason
+ * that is not too long. A socket refuses anything else and stays open.
+ */
 function farewell(code: number, reason: string): { code: number; reason: string } {
   return { code: code === 1000 || (code >= 3000 && code <= 4999) ? code : 4000, reason: cutBytes(reason, longestReason) };
 }

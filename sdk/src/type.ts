@@ -19,7 +19,10 @@ export interface User {
 export interface RoomConfig {
   /** Deliver roomUserUpdate. Default false. @zh 是否接收 roomUserUpdate，默认 false。 */
   userUpdate?: boolean;
-  /** Most members the room takes, 0: no limit. Only the first login of a room decides. @zh 房间人数上限，0 为不限，仅第一个登录者的值生效。 */
+  /**
+   * Most members the room takes, 0: no limit. Only the first login of a room decides.
+   * @zh 房间人数上限，0 为不限，仅第一个登录者的值生效。
+   */
   maxMemberCount?: number;
 }
 
@@ -28,7 +31,10 @@ export interface RoomConfig {
  * @zh 推流选项。
  */
 export interface PublishOption {
-  /** `"CDN"`: the app's CDN address, if one is configured; else the relay's. @zh `"CDN"`：使用应用配置的 CDN 地址（若有），否则为本服务器地址。 */
+  /**
+   * `"CDN"`: the app's CDN address, if one is configured; else the relay's.
+   * @zh `"CDN"`：使用应用配置的 CDN 地址（若有），否则为本服务器地址。
+   */
   sourceType?: "CDN" | "BGP";
   /** A query string appended to the URL. @zh 追加到 URL 的查询串。 */
   streamParams?: string;
@@ -38,7 +44,10 @@ export interface PublishOption {
   roomID?: string;
   /** Accepted for compatibility, without effect. @zh 为兼容而保留，无作用。 */
   inspectFlag?: 0 | 1;
-  /** Which URL is `url` in the result: "rtmp" in a mini program, "ws" in a browser by default. @zh 返回的 url 用哪种协议：小程序缺省 rtmp，浏览器缺省 ws。 */
+  /**
+   * Which URL is `url` in the result: "rtmp" in a mini program, "ws" in a browser by default.
+   * @zh 返回的 url 用哪种协议：小程序缺省 rtmp，浏览器缺省 ws。
+   */
   protocol?: Protocol;
 }
 
@@ -47,15 +56,24 @@ export interface PublishOption {
  * @zh 拉流选项。
  */
 export interface PlayOption {
-  /** `"CDN"`: the app's CDN address, if one is configured; else the relay's. @zh `"CDN"`：使用应用配置的 CDN 地址（若有），否则为本服务器地址。 */
+  /**
+   * `"CDN"`: the app's CDN address, if one is configured; else the relay's.
+   * @zh `"CDN"`：使用应用配置的 CDN 地址（若有），否则为本服务器地址。
+   */
   sourceType?: "CDN" | "BGP";
-  /** A query string appended to the URL, for example `start=fast` or `only=audio`. @zh 追加到 URL 的查询串，例如 `start=fast`、`only=audio`。 */
+  /**
+   * A query string appended to the URL, for example `start=fast` or `only=audio`.
+   * @zh 追加到 URL 的查询串，例如 `start=fast`、`only=audio`。
+   */
   streamParams?: string;
   /** Accepted for compatibility, without effect. @zh 为兼容而保留，无作用。 */
   isMix?: boolean;
   /** The room to play from; needed only with several rooms. @zh 多房间时指定房间。 */
   roomID?: string;
-  /** Which URL is `url` in the result: "rtmp" in a mini program, "ws" in a browser by default. @zh 返回的 url 用哪种协议：小程序缺省 rtmp，浏览器缺省 ws。 */
+  /**
+   * Which URL is `url` in the result: "rtmp" in a mini program, "ws" in a browser by default.
+   * @zh 返回的 url 用哪种协议：小程序缺省 rtmp，浏览器缺省 ws。
+   */
   protocol?: Protocol;
 }
 
@@ -66,7 +84,8 @@ export interface PlayOption {
 export type Protocol = "rtmp" | "flv" | "ws" | "whep" | "whip";
 
 /**
- * What starting a publish or a play gives: put `url` into the live-pusher's `url` or the live-player's `src`.
+ * What starting a publish or a play gives: put `url` into the live-pusher's `url` or the
+ * live-player's `src`.
  * @zh 开始推流或拉流的结果：把 `url` 交给 live-pusher 的 `url` 或 live-player 的 `src`。
  */
 export interface StreamURL {
@@ -85,7 +104,10 @@ export interface Stream {
   streamID: string;
   user: User;
   extraInfo: string;
-  /** Kept for compatibility, empty: {@link LiveRelayEngine.startPlayingStream} gives the signed URL. @zh 为兼容而保留，恒为空；签名 URL 由 startPlayingStream 给出。 */
+  /**
+   * Kept for compatibility, empty: {@link LiveRelayEngine.startPlayingStream} gives the signed URL.
+   * @zh 为兼容而保留，恒为空；签名 URL 由 startPlayingStream 给出。
+   */
   urlsFLV: string;
   urlsRTMP: string;
   urlsHLS: string;
@@ -112,7 +134,8 @@ export type RoomStateReason =
 export type UpdateType = "ADD" | "DELETE";
 
 /**
- * The state of a stream this client publishes. `errorCode` holds the WeChat component's own code where it caused the change.
+ * The state of a stream this client publishes. `errorCode` holds the WeChat component's own code
+ * where it caused the change.
  * @zh 本端推流的状态。由组件引起的变化，`errorCode` 即微信组件的原始错误码。
  */
 export interface PublisherState {
@@ -123,7 +146,8 @@ export interface PublisherState {
 }
 
 /**
- * The state of a stream this client plays. `errorCode` holds the WeChat component's own code where it caused the change.
+ * The state of a stream this client plays. `errorCode` holds the WeChat component's own code where
+ * it caused the change.
  * @zh 本端拉流的状态。由组件引起的变化，`errorCode` 即微信组件的原始错误码。
  */
 export interface PlayerState {
@@ -143,7 +167,8 @@ export interface Quality {
 }
 
 /**
- * The picture's part of {@link Quality}. The optional fields are names of other engines' types, for pages that read them: never filled here.
+ * The picture's part of {@link Quality}. The optional fields are names of other engines' types, for
+ * pages that read them: never filled here.
  * @zh Quality 的视频部分。可选字段仅为兼容其它引擎的类型，这里不会填写。
  */
 export interface VideoQuality {
@@ -164,7 +189,8 @@ export interface VideoQuality {
 }
 
 /**
- * The sound's part of {@link Quality}. The optional fields are names of other engines' types, for pages that read them: never filled here.
+ * The sound's part of {@link Quality}. The optional fields are names of other engines' types, for
+ * pages that read them: never filled here.
  * @zh Quality 的音频部分。可选字段仅为兼容其它引擎的类型，这里不会填写。
  */
 export interface AudioQuality {
@@ -227,7 +253,10 @@ export interface LogConfig {
   logLevel?: LogLevel;
   /** What operators get. Default "warn". @zh 上报级别，默认 "warn"。 */
   remoteLogLevel?: LogLevel;
-  /** Where to POST the logs; the relay's own signalling connection when left out. @zh 上报地址；不填则经信令连接上报给本服务。 */
+  /**
+   * Where to POST the logs; the relay's own signalling connection when left out.
+   * @zh 上报地址；不填则经信令连接上报给本服务。
+   */
   logURL?: string;
 }
 
@@ -301,7 +330,12 @@ export interface EventMap {
   roomStateUpdate: [roomID: string, state: RoomState, errorCode: number, extendedData: string];
   /** The same with the reason. @zh 同上，带原因。 */
   roomStateChanged: [roomID: string, reason: RoomStateReason, errorCode: number, extendedData: string];
-  /** Members came or went; the first one lists those who are there. Needs userUpdate. Above ten callbacks a second, changes of 0.3 s come in one; the same holds for streams, extra info and messages. @zh 成员进出；第一次为现有成员。需 userUpdate。每秒超过 10 次时，0.3 秒内的变化合并为一次；流、附加信息与消息同样如此。 */
+  /**
+   * Members came or went; the first one lists those who are there. Needs userUpdate. Above ten
+   * callbacks a second, changes of 0.3 s come in one; the same holds for streams, extra info and
+   * messages.
+   * @zh 成员进出；第一次为现有成员。需 userUpdate。每秒超过 10 次时，0.3 秒内的变化合并为一次；流、附加信息与消息同样如此。
+   */
   roomUserUpdate: [roomID: string, updateType: UpdateType, userList: User[]];
   /** How many members the room has, about every 30 s. @zh 房间人数，约每 30 秒。 */
   roomOnlineUserCountUpdate: [roomID: string, count: number];
@@ -319,7 +353,11 @@ export interface EventMap {
   playQualityUpdate: [streamID: string, stats: Quality];
   /** The token of the room ends in 30 s: call renewToken. @zh Token 将在 30 秒后过期，请调用 renewToken。 */
   tokenWillExpire: [roomID: string];
-  /** The server refused a token of renewToken; the one before it is used on. Get a right one from your backend. @zh 服务器拒绝了 renewToken 的 Token，仍使用之前的 Token。请向业务后台取正确的 Token。 */
+  /**
+   * The server refused a token of renewToken; the one before it is used on. Get a right one from
+   * your backend.
+   * @zh 服务器拒绝了 renewToken 的 Token，仍使用之前的 Token。请向业务后台取正确的 Token。
+   */
   renewTokenFailed: [roomID: string, errorCode: number, message: string];
   /** Room extra info changed. @zh 房间附加信息变化。 */
   roomExtraInfoUpdate: [roomID: string, roomExtraInfoList: RoomExtraInfo[]];
@@ -329,7 +367,10 @@ export interface EventMap {
   IMRecvBarrageMessage: [roomID: string, messageInfo: BarrageMessage[]];
   /** A message to this member. @zh 收到自定义信令。 */
   IMRecvCustomCommand: [roomID: string, fromUser: User, command: string];
-  /** Volume of a stream, from updateAudioVolumeNotify (0 to 100 as the component tells it). @zh 流音量（来自 updateAudioVolumeNotify）。 */
+  /**
+   * Volume of a stream, from updateAudioVolumeNotify (0 to 100 as the component tells it).
+   * @zh 流音量（来自 updateAudioVolumeNotify）。
+   */
   audioVolumeUpdate: [streamID: string, volume: number];
   /** Never fired: mixing is not offered. Registering is allowed. @zh 不会触发：不提供混流，可以注册。 */
   mixerRelayCDNStateUpdate: [taskID: string, infoList: { url: string; state: "NO_RELAY" | "RELAY_REQUESTING" | "RELAYING"; updateReason: string; stateTime: number }[]];
@@ -342,11 +383,20 @@ export interface EventMap {
  * @zh 用于其他环境与测试的设置。
  */
 export interface EngineOptions {
-  /** A WebSocket class to use, for example that of the `ws` package in Node. @zh 指定 WebSocket 类，例如 Node 里的 `ws`。 */
+  /**
+   * A WebSocket class to use, for example that of the `ws` package in Node.
+   * @zh 指定 WebSocket 类，例如 Node 里的 `ws`。
+   */
   WebSocket?: new (url: string) => unknown;
-  /** The app's name (`apps[].name`), for programs that do not know its number: then `appID` is 0. @zh 应用名称（apps[].name），供不知道编号的程序使用，此时 `appID` 传 0。 */
+  /**
+   * The app's name (`apps[].name`), for programs that do not know its number: then `appID` is 0.
+   * @zh 应用名称（apps[].name），供不知道编号的程序使用，此时 `appID` 传 0。
+   */
   app?: string;
-  /** Accepted for compatibility, without effect: the server is where you put it. @zh 为兼容而保留，无作用：服务器由您部署。 */
+  /**
+   * Accepted for compatibility, without effect: the server is where you put it.
+   * @zh 为兼容而保留，无作用：服务器由您部署。
+   */
   geoFenceType?: number;
   /** Accepted for compatibility, without effect. @zh 为兼容而保留，无作用。 */
   geoFenceAreaList?: number[];

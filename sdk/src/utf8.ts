@@ -1,4 +1,7 @@
-/** How many bytes text takes in UTF-8. A mini program has no TextEncoder. A lone surrogate counts as U+FFFD does: 3. */
+/**
+ * How many bytes text takes in UTF-8. A mini program has no TextEncoder. A lone surrogate counts as
+ * U+FFFD does: 3.
+ */
 export function byteLength(text: string): number {
   let n = 0;
   for (let i = 0; i < text.length; i++) {

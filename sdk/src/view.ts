@@ -2,12 +2,16 @@ import type { Frame } from "./link.js";
 import { type Info, Merge } from "./merge.js";
 import type { RoomExtraInfo, Stream, User } from "./type.js";
 
-/** What is missing in a room that a restarted server made anew may still come back in this time, ms. */
+/**
+ * What is missing in a room that a restarted server made anew may still come back in this time, ms.
+ */
 const settling = 15000;
 /** PROTOCOL.md §3: the media connection was lost. */
 const lostMedia = 5;
 
-/** This client's copy of a room: who and what is there. Tells the application what changes in it. */
+/**
+ * This client's copy of a room: who and what is there. Tells the application what changes in it.
+ */
 export class View {
   private readonly users = new Map<string, User>();
   private readonly streams = new Map<string, Stream>();
@@ -51,8 +55,8 @@ export class View {
   }
 
   /**
-   * Makes the copy equal to a snapshot and tells the difference. In a room that is `anew`, because the server was
-   * restarted, the others are about to come back as we did: who does is not told.
+   * Makes the copy equal to a snapshot and tells the difference. In a room that is `anew`, because
+   * the server was restarted, the others are about to come back as we did: who does is not told.
    */
   replace(snapshot: Frame, anew: boolean): void {
     this.settled();

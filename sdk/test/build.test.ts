@@ -1,4 +1,5 @@
-// What is published: the builds, their size, and the realm of a mini program, which has next to nothing.
+// What is published: the builds, their size, and the realm of a mini program, which has next to
+// nothing.
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";

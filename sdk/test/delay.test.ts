@@ -4,7 +4,10 @@ import type { Probe } from "../src/web/ask.js";
 import { Delay } from "../src/web/delay.js";
 import type { Tag } from "../src/web/flv.js";
 
-/** A stream whose newest picture, at 1000 on its clock, the relay had at 50000 of its time; the server's time is known by `offset`. */
+/**
+ * A stream whose newest picture, at 1000 on its clock, the relay had at 50000 of its time; the
+ * server's time is known by `offset`.
+ */
 function watched(offset: number): Delay {
   const delay = new Delay();
   delay.came({ codec: "hvc1", pts: 1000, dts: 1000, body: new Uint8Array() } as unknown as Tag);

@@ -1,4 +1,5 @@
-// A server that stops, is restarted, or is about to: make before break, and nobody is told of what did not happen.
+// A server that stops, is restarted, or is about to: make before break, and nobody is told of what
+// did not happen.
 import { describe, expect, it } from "vitest";
 import { pass, settle, type Client } from "./fake/call.js";
 import { ann, bob, client, publish, server } from "./fake/stage.js";

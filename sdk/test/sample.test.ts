@@ -1,4 +1,5 @@
-// The pages of examples/miniprogram-call on a fake phone: what a person does who is faster, or slower, than the network.
+// The pages of examples/miniprogram-call on a fake phone: what a person does who is faster, or
+// slower, than the network.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";

@@ -1,4 +1,5 @@
-// In a mini program: wx.connectSocket, the background, the phone, netstatus of iOS, the component style.
+// In a mini program: wx.connectSocket, the background, the phone, netstatus of iOS, the component
+// style.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Client, pass, settle } from "./fake/call.js";
 import { wxDial } from "../src/transport.js";

@@ -1,12 +1,13 @@
-// Reads the test card of the call page (src/call/publish/card.ts): the clock in its strip, and the beep of each second.
+// Reads the test card of the call page (src/call/publish/card.ts): the clock in its strip, and the
+// beep of each second.
 import { execFileSync, spawn } from "node:child_process";
 
 const bits = 24; // of the moment in ms, the highest first, between a white and a black cell
 const cells = bits + 2;
 
 /**
- * In the browser: how old the card is that the page shows, ms, at each new picture, for some seconds; and what the page's own
- * statistics then say.
+ * In the browser: how old the card is that the page shows, ms, at each new picture, for some
+ * seconds; and what the page's own statistics then say.
  */
 export async function ages({ seconds }) {
   const [bits, cells] = [24, 26];
@@ -42,8 +43,9 @@ export async function record(url, file, seconds) {
 }
 
 /**
- * How far the sound is ahead of the picture in a recording, ms: the middle over all beeps and all pictures, and how many there
- * were. Each picture tells its moment, and a beep begins with a full second.
+ * How far the sound is ahead of the picture in a recording, ms: the middle over all beeps and all
+ * pictures, and how many there were. Each picture tells its moment, and a beep begins with a full
+ * second.
  */
 export function soundAhead(file) {
   const read = (...args) => execFileSync("ffmpeg", ["-v", "error", "-copyts", "-i", file, ...args, "-"], { maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "ignore"] });

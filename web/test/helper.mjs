@@ -25,7 +25,10 @@ export function missing() {
   return "";
 }
 
-/** Waits until f returns something, or throws with what it waited for. A minute is for a busy machine, not a measure. */
+/**
+ * Waits until f returns something, or throws with what it waited for. A minute is for a busy
+ * machine, not a measure.
+ */
 export async function until(what, f, seconds = 60) {
   const end = Date.now() + seconds * 1000;
   for (let last; ; ) {

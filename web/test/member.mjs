@@ -13,7 +13,10 @@ export function noPhone() {
   return existsSync(join(sdk, "miniprogram_dist/index.js")) ? "" : "no sdk/miniprogram_dist: make sdk";
 }
 
-/** The sample's native page on the SDK's test phone: its live-pusher and live-player are real ffmpegs. */
+/**
+ * The sample's native page on the SDK's test phone: its live-pusher and live-player are real
+ * ffmpegs.
+ */
 export class Phone {
   constructor(relay, user, room) {
     const code = join(sdk, "test/e2e/.phone.cjs");

@@ -1,5 +1,6 @@
-// How soon the pages of a call show that a member is gone. Prints the time from the event to the change on the page, ms, for the
-// others and for the member itself. npm run notice; [times] each, 5; [event] only one whose name has this.
+// How soon the pages of a call show that a member is gone. Prints the time from the event to the
+// change on the page, ms, for the others and for the member itself. npm run notice; [times] each,
+// 5; [event] only one whose name has this.
 import { missing, Network, openBrowser, Relay, visit } from "./helper.mjs";
 
 const devices = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];

@@ -19,7 +19,10 @@ describe("publishing", () => {
   });
   after(() => from?.done());
 
-  /** An uplink that carries so many kbit/s; the relay's word comes each 500 ms. Returns what was under way, ms, and the pictures left out. */
+  /**
+   * An uplink that carries so many kbit/s; the relay's word comes each 500 ms. Returns what was
+   * under way, ms, and the pictures left out.
+   */
   function uplink(rate, kbps, seconds, begin = 0) {
     const waiting = [];
     let arrived;

@@ -1,5 +1,6 @@
-// Nine streams on one call page, for long: prints what the page keeps in memory after a garbage collection, each minute.
-// npm run soak; [minutes] 30, [webcodecs|mse]. Exit code 1: the heap grew, or a picture stood.
+// Nine streams on one call page, for long: prints what the page keeps in memory after a garbage
+// collection, each minute. npm run soak; [minutes] 30, [webcodecs|mse]. Exit code 1: the heap grew,
+// or a picture stood.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { missing, openBrowser, Relay, until, visit } from "./helper.mjs";

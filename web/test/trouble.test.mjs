@@ -99,7 +99,8 @@ describe("call page in trouble", { skip: reason || false, timeout: 900_000 }, ()
     const bob = await enter(network.origin);
     await bob.click("#tab-figures");
     await sees(ann, bob);
-    // On a busy machine the encoder may make less than 300 kbit/s, which such an uplink would carry.
+    // On a busy machine the encoder may make less than 300 kbit/s, which such an uplink would
+    // carry.
     network.uplink(Math.min(300, (await figure(bob, "Bitrate")) / 2));
     await until("the target falls", async () => (await figure(bob, "Target")) <= 450);
     const end = Date.now() + 10_000;

@@ -98,7 +98,10 @@ describe("WebRTC", { skip: reason || false, timeout: 600_000 }, () => {
       [`/live/${stream}/whep`, relay.token(stream)],
     );
 
-  /** Five seconds in which the browser decoded that part of what it received, of 30 frames a second: a busy machine may have had worse before. */
+  /**
+   * Five seconds in which the browser decoded that part of what it received, of 30 frames a second:
+   * a busy machine may have had worse before.
+   */
   const decodes = (page, part) =>
     until(
       `five seconds with ${part} of the frames`,

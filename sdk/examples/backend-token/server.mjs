@@ -1,12 +1,16 @@
 // A token endpoint in 40 lines: GET /token?room=r1[&login=…] answers {appID, userID, token, login}.
 //   APP_ID=1 APP_SECRET=<32 characters> node server.mjs
-// A caller who sends the `login` of an earlier answer stays the same user; others become a new guest.
-// Put your own login in the place of user(): whoever gets a token can act as the user it names.
+// A caller who sends the `login` of an earlier answer stays the same user; others become a new
+// guest. Put your own login in the place of user(): whoever gets a token can act as the user it
+// names.
 import { createCipheriv, createHmac, randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 
-/** A Token04 (AES-256-GCM): "04" + base64(expire, nonce, ciphertext, mode 1). `iv` and `now` are for tests. */
+/**
+ * A Token04 (AES-256-GCM): "04" + base64(expire, nonce, ciphertext, mode 1). `iv` and `now` are for
+ * tests.
+ */
 export function token04(appID, userID, secret, seconds, payload = "", iv = randomBytes(12), now = Math.floor(Date.now() / 1000), nonce = randomInt(2 ** 31)) {
   if (Buffer.byteLength(secret) !== 32) throw new Error("the secret must have 32 characters");
   const expire = now + seconds;

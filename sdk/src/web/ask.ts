@@ -1,4 +1,5 @@
-// Asks the relay before a connection is made: a browser tells no script why a WebSocket was refused.
+// Asks the relay before a connection is made: a browser tells no script why a WebSocket was
+// refused.
 import type { WebPlayerReason } from "./type.js";
 
 /** One track, as the relay tells it (`?probe=1`). */
@@ -62,7 +63,10 @@ export async function probe(http: URL, signal?: AbortSignal, within = patience):
   }
 }
 
-/** Why a refused address was refused, as far as its token tells: the relay says the same of all of them, for it owes a guesser no hint. */
+/**
+ * Why a refused address was refused, as far as its token tells: the relay says the same of all of
+ * them, for it owes a guesser no hint.
+ */
 export function refusal(http: URL, answer: Probe): WebPlayerReason {
   switch (answer.result) {
     case "denied":

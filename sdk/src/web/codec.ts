@@ -47,7 +47,10 @@ export function nalLength(codec: string, header: Uint8Array): number {
 
 const rates = [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350];
 
-/** The configuration of an audio decoder (AudioSpecificConfig, ISO 14496-3 1.6.2.1; OpusHead, RFC 7845 5.1), or an Error. */
+/**
+ * The configuration of an audio decoder (AudioSpecificConfig, ISO 14496-3 1.6.2.1; OpusHead, RFC
+ * 7845 5.1), or an Error.
+ */
 export function audioConfig(codec: string, header: Uint8Array): AudioDecoderConfig {
   if (codec === "Opus") return { codec: "opus", sampleRate: 48000, numberOfChannels: header[9] || 2 };
   if (codec !== "mp4a") throw new Error(`unknown audio codec ${JSON.stringify(codec)}`);

@@ -1,4 +1,5 @@
-// How old the picture is that is seen: by the publisher's stamp in the stream, or by when the relay had it.
+// How old the picture is that is seen: by the publisher's stamp in the stream, or by when the relay
+// had it.
 import type { Probe } from "./ask.js";
 import type { Tag } from "./flv.js";
 import { readStamp } from "./stamp.js";
@@ -55,7 +56,10 @@ export class Delay {
     return this.offsets.reduce<{ offset: number; roundTrip: number } | undefined>((best, o) => (best && best.roundTrip <= o.roundTrip ? best : o), undefined);
   }
 
-  /** The delay of what is seen, ms; not below 0, which the error of the server's time (half a round trip) could make of it. */
+  /**
+   * The delay of what is seen, ms; not below 0, which the error of the server's time (half a round
+   * trip) could make of it.
+   */
   of(seen: { pts: number; at: number } | undefined): { delay: number; since: "publisher" | "ingest" } | undefined {
     const clock = this.best();
     if (!seen || !clock) return undefined;

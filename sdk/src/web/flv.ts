@@ -1,4 +1,5 @@
-// Reads an FLV byte stream (FLV 10.1, Annex E; E-RTMP v2 for the newer codecs) as it comes from a socket.
+// Reads an FLV byte stream (FLV 10.1, Annex E; E-RTMP v2 for the newer codecs) as it comes from a
+// socket.
 
 /** What a tag holds. */
 export type Kind = "audio" | "video" | "script";

@@ -1,4 +1,5 @@
-// The way for browsers without WebCodecs: mpegts.js feeds a video element. The delay is kept by the speed of playing.
+// The way for browsers without WebCodecs: mpegts.js feeds a video element. The delay is kept by the
+// speed of playing.
 import type Mpegts from "mpegts.js";
 import type { Tag } from "./flv.js";
 import type { Engine, EngineHost, EngineStats } from "./type.js";
@@ -106,8 +107,8 @@ export class Mse implements Engine {
       this.first[tag.kind] ??= tag.dts;
       if (tag.kind === "video") this.pictures++;
     }
-    // As mpegts.js does: zero is the earlier of the tracks' beginnings, as far as they are there at the end of the first piece after
-    // all headers. A track that comes later may begin before it.
+    // As mpegts.js does: zero is the earlier of the tracks' beginnings, as far as they are there at
+    // the end of the first piece after all headers. A track that comes later may begin before it.
     if (this.base === undefined && (this.headers & this.flags) === this.flags && tags.length && !tags[tags.length - 1]!.header) {
       const zero = Math.min(this.first.audio ?? Infinity, this.first.video ?? Infinity);
       if (zero < Infinity) this.base = zero;

@@ -1,4 +1,5 @@
-// Without sound, the network is the clock: pictures are shown as they come, or evenly, a little later, where they come unevenly.
+// Without sound, the network is the clock: pictures are shown as they come, or evenly, a little
+// later, where they come unevenly.
 
 const memory = 120; // frames
 const quiet = 20; // ms of unevenness that need no evening out

@@ -101,7 +101,10 @@ export class WebPlayer {
     this.engine?.setSound(this.isMuted || this.silent, this.loudness);
   }
 
-  /** The canvas or video element; undefined before the first connection, another one after some failures. */
+  /**
+   * The canvas or video element; undefined before the first connection, another one after some
+   * failures.
+   */
   get picture(): HTMLCanvasElement | HTMLVideoElement | undefined {
     return this.engine?.picture;
   }
@@ -391,7 +394,8 @@ export class WebPlayer {
     const still = performance.now() - this.feed.heard;
     if (still < noticed) return;
     const { state, video, audio } = answer?.stream ?? {};
-    // The relay calls a publisher idle later; that its newest frame is as old as ours says so already.
+    // The relay calls a publisher idle later; that its newest frame is as old as ours says so
+    // already.
     const newest = Math.min(video?.age_ms ?? Infinity, audio?.age_ms ?? Infinity);
     if (!answer) this.say("stalled", "away");
     else if (state === "waiting") this.say("waiting", "lost");
@@ -429,8 +433,8 @@ export class WebPlayer {
 }
 
 /**
- * Plays a stream into an element: in the way with the least delay that the browser has, again and again until it is destroyed. The
- * element should have a size; the picture fills it.
+ * Plays a stream into an element: in the way with the least delay that the browser has, again and
+ * again until it is destroyed. The element should have a size; the picture fills it.
  *
  * @param url …/{app}/{stream}.flv?token=…, http or ws, as `startPlayingStream` gives it; throws a TypeError for any other
  */

@@ -135,7 +135,10 @@ export class Sound {
     return r.pts + (this.context.currentTime - r.time - latency) * 1000;
   }
 
-  /** Pictures come so late after the sound that belongs to them: it waits for them, up to half a second. */
+  /**
+   * Pictures come so late after the sound that belongs to them: it waits for them, up to half a
+   * second.
+   */
   await(late: number): void {
     const lateness = Math.max(0, Math.min(most, this.lateness + late));
     if (Math.abs(lateness - this.lateness) < 3) return;

@@ -1,6 +1,7 @@
-// The publisher's clock in the stream: an SEI message (H.264 Annex D.1.7, user_data_unregistered) in front of a picture,
-// with the moment at which the picture was taken, in the server's time. A player that knows the server's time, too, knows
-// by it how old what it shows is. RTMP servers, recorders and players pass over it.
+// The publisher's clock in the stream: an SEI message (H.264 Annex D.1.7, user_data_unregistered)
+// in front of a picture, with the moment at which the picture was taken, in the server's time. A
+// player that knows the server's time, too, knows by it how old what it shows is. RTMP servers,
+// recorders and players pass over it.
 
 /** Marks the message as ours (the UUID that the standard wants). */
 const mark = [0x6c, 0x69, 0x76, 0x65, 0x72, 0x65, 0x6c, 0x61, 0x79, 0x2e, 0x73, 0x74, 0x61, 0x6d, 0x70, 0x31]; // "liverelay.stamp1"
@@ -9,8 +10,8 @@ const userData = 5;
 const length = mark.length + 8;
 
 /**
- * A NAL unit, without start code or length, that holds the moment: milliseconds since 1970 in the server's time, a whole or broken number.
- * Put it in front of the first slice of the picture.
+ * A NAL unit, without start code or length, that holds the moment: milliseconds since 1970 in the
+ * server's time, a whole or broken number. Put it in front of the first slice of the picture.
  */
 export function stampNal(moment: number): Uint8Array {
   const payload = new Uint8Array(length);
@@ -35,7 +36,9 @@ export function stampNal(moment: number): Uint8Array {
   return Uint8Array.from(out);
 }
 
-/** The moment that a picture carries, of NAL units with lengths in front (as in FLV), or undefined. */
+/**
+ * The moment that a picture carries, of NAL units with lengths in front (as in FLV), or undefined.
+ */
 export function readStamp(picture: Uint8Array, lengthSize = 4): number | undefined {
   for (let at = 0; at + lengthSize < picture.length; ) {
     let size = 0;

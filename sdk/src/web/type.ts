@@ -76,9 +76,9 @@ export interface WebPlayerStats {
 /** What can be chosen. */
 export interface WebPlayerOptions {
   /**
-   * [auto] FLV by WebCodecs where the browser has it (the least delay), else by MediaSource; WebRTC where it has neither, where they
-   * fail, and where the network twice held back what the server has. "webrtc" begins with WebRTC, and goes on with FLV where that
-   * cannot play the stream.
+   * [auto] FLV by WebCodecs where the browser has it (the least delay), else by MediaSource; WebRTC
+   * where it has neither, where they fail, and where the network twice held back what the server
+   * has. "webrtc" begins with WebRTC, and goes on with FLV where that cannot play the stream.
    */
   way?: "auto" | "webcodecs" | "mse" | "webrtc";
   /** [true] Browsers play no sound before the user has done something on the page. */
@@ -89,7 +89,10 @@ export interface WebPlayerOptions {
   fit?: "contain" | "cover";
   /** Of words [the browser's]. */
   language?: "en" | "zh";
-  /** [true] Words over the picture while there is none, and a button for sound. Without: show what `onState` tells yourself. */
+  /**
+   * [true] Words over the picture while there is none, and a button for sound. Without: show what
+   * `onState` tells yourself.
+   */
   controls?: boolean;
   onState?(event: WebPlayerEvent): void;
 }
@@ -117,7 +120,9 @@ export interface EngineStats {
   level: number;
   buffered: number;
   lipSync?: number;
-  /** The picture that is seen: its time in the stream, and when it was shown, by performance.now(). */
+  /**
+   * The picture that is seen: its time in the stream, and when it was shown, by performance.now().
+   */
   seen?: { pts: number; at: number };
 }
 

@@ -1,4 +1,5 @@
-// The way for networks that lose packets, and for browsers without the other two: WebRTC (WHEP, draft-ietf-wish-whep) into a video element.
+// The way for networks that lose packets, and for browsers without the other two: WebRTC (WHEP,
+// draft-ietf-wish-whep) into a video element.
 import type { Connection } from "./feed.js";
 import type { Engine, EngineHost, EngineStats } from "./type.js";
 
@@ -56,7 +57,8 @@ class WhepFeed implements Connection {
         credentials: "omit",
       });
       if (reply.status !== 201) {
-        // Closed there (404), or no stream for it: B-frames, another codec (422, with a Link to the FLV).
+        // Closed there (404), or no stream for it: B-frames, another codec (422, with a Link to the
+        // FLV).
         return this.end(reply.status === 404 || reply.status === 422 || reply.status === 405);
       }
       this.session = new URL(reply.headers.get("Location") ?? "", reply.url).href;
@@ -65,7 +67,8 @@ class WhepFeed implements Connection {
       await this.peer.setRemoteDescription({ type: "answer", sdp });
       for (const { transport } of this.peer.getReceivers()) {
         if (!transport) continue;
-        // What ends a session on the server's side shows here at once, and in connectionState many seconds later.
+        // What ends a session on the server's side shows here at once, and in connectionState many
+        // seconds later.
         transport.onstatechange = () => {
           if (transport.state !== "closed" || this.done) return;
           this.session = undefined; // it is gone
@@ -106,7 +109,10 @@ class WhepFeed implements Connection {
     this.leave();
   }
 
-  /** Ends the session at the server first, also while the page goes: of one that has gone it would say that there is none. */
+  /**
+   * Ends the session at the server first, also while the page goes: of one that has gone it would
+   * say that there is none.
+   */
   private leave(): void {
     const { session, peer } = this;
     this.session = undefined;

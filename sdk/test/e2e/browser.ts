@@ -56,7 +56,10 @@ export class Site {
     return `http://${host}:${(this.server.address() as AddressInfo).port}`;
   }
 
-  /** The next report of a name, passing over others; a mistake of the page that nobody asked for ends the wait. */
+  /**
+   * The next report of a name, passing over others; a mistake of the page that nobody asked for
+   * ends the wait.
+   */
   async next(name: string, seconds = 20): Promise<any> {
     for (let t = 0; t < seconds * 20; t++) {
       while (this.read < this.reports.length) {

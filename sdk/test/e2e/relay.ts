@@ -67,7 +67,10 @@ export class Relay {
     throw new Error(`the relay is not ready: ${this.log.join("")}`);
   }
 
-  /** Ends the process, as an operator does (SIGTERM) or an accident (SIGKILL); resolves when it has ended. */
+  /**
+   * Ends the process, as an operator does (SIGTERM) or an accident (SIGKILL); resolves when it has
+   * ended.
+   */
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     const gone = new Promise((r) => this.child.once("exit", r));
     this.child.kill(signal);

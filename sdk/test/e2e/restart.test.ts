@@ -1,4 +1,5 @@
-// A real relay with nothing but its memory is restarted under a call: by an accident, and by an operator.
+// A real relay with nothing but its memory is restarted under a call: by an accident, and by an
+// operator.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { afterEach, describe, expect, it } from "vitest";

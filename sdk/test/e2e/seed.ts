@@ -4,7 +4,10 @@ import { resolve } from "node:path";
 
 export const seedPath = process.env.LIVERELAY_SEED || resolve(__dirname, "../../../../shared/seed/live-call.zh.md");
 
-/** The document's page: its WXML, and a script that registers it; undefined when the document is not here. */
+/**
+ * The document's page: its WXML, and a script that registers it; undefined when the document is not
+ * here.
+ */
 export function seedPage(): { wxml: string; script: string } | undefined {
   if (!existsSync(seedPath)) return undefined;
   const text = readFileSync(seedPath, "utf8");

@@ -1,6 +1,9 @@
 import type { Conn, FakeServer } from "./server.js";
 
-/** What a socket says to a close frame that a client may not send: RFC 6455 §7.4, and WeChat's limit. */
+/**
+ * What a socket says to a close frame that a client may not send: RFC 6455 §7.4, and WeChat's
+ * limit.
+ */
 export function refusal(code: number, reason: string): string | undefined {
   if (code !== 1000 && !(code >= 3000 && code <= 4999)) return `closeSocket:fail ${code} is neither 1000 nor between 3000 and 4999`;
   return Buffer.byteLength(reason) > 123 ? "closeSocket:fail the reason is longer than 123 bytes" : undefined;

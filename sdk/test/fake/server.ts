@@ -47,7 +47,10 @@ export interface Conn {
 /** How one host treats its clients. */
 export interface Host {
   name: string;
-  /** refuse: new connections fail at once; hang: they never open; mute: opens but never answers; drop: closes at the first frame; garbage: answers nonsense. */
+  /**
+   * refuse: new connections fail at once; hang: they never open; mute: opens but never answers;
+   * drop: closes at the first frame; garbage: answers nonsense.
+   */
   mode: "up" | "refuse" | "hang" | "mute" | "drop" | "garbage";
 }
 

@@ -1,4 +1,5 @@
-// Ann, Bob and the servers of one test, for the files about the room connection. Importing it sets them up for every test of the file.
+// Ann, Bob and the servers of one test, for the files about the room connection. Importing it sets
+// them up for every test of the file.
 import { afterEach, beforeEach, vi } from "vitest";
 import { Client, pass, settle } from "./call.js";
 import { FakeServer } from "./server.js";

@@ -1,4 +1,5 @@
-// A TypeScript page of the other engine, with the import changed and nothing else: it must compile (build.test.ts).
+// A TypeScript page of the other engine, with the import changed and nothing else: it must compile
+// (build.test.ts).
 import {
   ZegoExpressEngine,
   ZegoRoomStateChangedReason,

@@ -14,7 +14,8 @@ export function App() {
   const [, render] = useReducer((n: number, _: void) => n + 1, 0);
   const call = useMemo(() => {
     let waiting = false;
-    // Many changes at once are drawn once; not by animation frames, which a hidden page has none of.
+    // Many changes at once are drawn once; not by animation frames, which a hidden page has none
+    // of.
     return new Call(chosen(), () => {
       if (waiting) return;
       waiting = true;

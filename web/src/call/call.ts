@@ -210,7 +210,8 @@ export class Call {
   private async renew(): Promise<void> {
     this.journal.add("token", "expires soon");
     if (!this.demo) return this.notice({ key: "tokenEnds", level: "warn" });
-    // A demo token is for one user: the call goes on with the old one, and whoever is thrown out joins again as a new guest.
+    // A demo token is for one user: the call goes on with the old one, and whoever is thrown out
+    // joins again as a new guest.
     this.notice({ key: "tokenEnds", level: "info" });
   }
 
@@ -244,7 +245,8 @@ export class Call {
   }
 
   private refused(number: number, detail: string): void {
-    // What may pass, passes: another connection of the same stream is still ending, or the network is away.
+    // What may pass, passes: another connection of the same stream is still ending, or the network
+    // is away.
     const passing: number[] = [code.networkBroken, code.timeout, code.socketClosed, code.publishLost, code.tooMany, code.storeDown, code.internal];
     if (passing.includes(number)) return this.publishSoon();
     this.publishTurn++;
@@ -377,7 +379,10 @@ export class Call {
     this.changed();
   }
 
-  /** Media has lost its way: the signalling perhaps, too, which finds that out by this (the codes are the phone components'). */
+  /**
+   * Media has lost its way: the signalling perhaps, too, which finds that out by this (the codes
+   * are the phone components').
+   */
   private doubt(streamID: string, number: number): void {
     this.engine?.updatePlayerState(streamID, { detail: { code: number, message: "" } });
   }

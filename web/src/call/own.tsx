@@ -7,7 +7,8 @@ export function OwnPicture({ studio, label }: { studio: Studio; label: string })
   const video = useRef<HTMLVideoElement>(null);
   useEffect(() => {
     if (!studio.ready || studio.unable) return;
-    // A canvas whose control went to the worker cannot be given again: one for each place of the page.
+    // A canvas whose control went to the worker cannot be given again: one for each place of the
+    // page.
     const canvas = document.createElement("canvas");
     canvas.setAttribute("aria-hidden", "true");
     host.current!.append(canvas);

@@ -1,4 +1,5 @@
-// Pictures on buttons, drawn here: nothing is loaded. The button's name is its label, so they are hidden from screen readers.
+// Pictures on buttons, drawn here: nothing is loaded. The button's name is its label, so they are
+// hidden from screen readers.
 const paths = {
   sound: "M4 9v6h4l5 4V5L8 9H4Zm12.5-1.5a6 6 0 0 1 0 9M18.8 5a9.5 9.5 0 0 1 0 14",
   muted: "M4 9v6h4l5 4V5L8 9H4Zm12 1 5 4m0-4-5 4",

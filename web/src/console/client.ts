@@ -1,4 +1,5 @@
-// The admin API, typed by its own description: .generated/document.d.ts is made from it (npm run generate).
+// The admin API, typed by its own description: .generated/document.d.ts is made from it (npm run
+// generate).
 import createClient from "openapi-fetch";
 import type { components, paths } from "./.generated/document.js";
 

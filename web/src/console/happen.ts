@@ -1,4 +1,5 @@
-// The server's events as they happen (HTML, §9.2). EventSource sends no token, so they are read by fetch.
+// The server's events as they happen (HTML, §9.2). EventSource sends no token, so they are read by
+// fetch.
 import type { HappenedEvent } from "./client.js";
 
 export type Hearing = "connecting" | "open" | "away";

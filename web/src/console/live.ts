@@ -14,8 +14,8 @@ export interface Live<T> {
 }
 
 /**
- * Asks at once and every so many seconds. ask is called anew when one of needs changes, and its old answers are not
- * shown any more; keep says that they are, until the first new one comes.
+ * Asks at once and every so many seconds. ask is called anew when one of needs changes, and its old
+ * answers are not shown any more; keep says that they are, until the first new one comes.
  */
 export function useLive<T>(ask: () => Promise<T>, needs: unknown[], seconds = 3, keep = false): Live<T> {
   const { leave } = useSession();

@@ -37,7 +37,10 @@ export function useRoute(): Route {
   return route;
 }
 
-/** Changes what the page shows, without a step back in the browser's history for each letter of a filter. */
+/**
+ * Changes what the page shows, without a step back in the browser's history for each letter of a
+ * filter.
+ */
 export function replaceQuery(change: Record<string, string>): void {
   const { path, query } = routeOf(location.hash);
   const next = { ...Object.fromEntries(query), ...change };

@@ -43,7 +43,10 @@ export function useSession(): Session {
 
 const roles = ["viewer", "operator", "admin"] as const;
 
-/** Whether the token may do what needs this role, to an app; "" is what belongs to no app, none is any. */
+/**
+ * Whether the token may do what needs this role, to an app; "" is what belongs to no app, none is
+ * any.
+ */
 export function may(me: Actor, role: (typeof roles)[number], app?: string): boolean {
   return roles.indexOf(me.role) >= roles.indexOf(role) && (app === undefined || me.apps.length === 0 || me.apps.includes(app));
 }

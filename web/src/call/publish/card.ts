@@ -1,9 +1,13 @@
-// What is sent where there is no camera: a test card with a running clock. A flash and a beep come with every full second, so
-// that anybody can see whether sound and picture belong together; the strip at the bottom is the clock for machines.
+// What is sent where there is no camera: a test card with a running clock. A flash and a beep come
+// with every full second, so that anybody can see whether sound and picture belong together; the
+// strip at the bottom is the clock for machines.
 
 /** How long flash and beep last, ms. */
 export const beat = 80;
-/** Bits of the strip: the moment in ms, modulo 2^24, the highest first, between a white and a black cell. */
+/**
+ * Bits of the strip: the moment in ms, modulo 2^24, the highest first, between a white and a black
+ * cell.
+ */
 export const stripBits = 24;
 
 type Context = OffscreenCanvasRenderingContext2D;
@@ -87,7 +91,10 @@ function drawStrip(c: Context, moment: number): void {
   }
 }
 
-/** The tone of the card from one sample to another (counted since 1970): hardly a hum, and a beep each second. */
+/**
+ * The tone of the card from one sample to another (counted since 1970): hardly a hum, and a beep
+ * each second.
+ */
 export function tone(from: number, length: number, rate: number): Float32Array {
   const out = new Float32Array(length);
   for (let i = 0; i < length; i++) {

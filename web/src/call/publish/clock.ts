@@ -1,7 +1,10 @@
-// Brings the tracks on one clock. A camera's timestamps begin with the machine, a microphone's are performance.now() of
-// whoever reads them, a canvas's begin at 0: no fixed rule holds, so each track is compared with the clock it is read by.
+// Brings the tracks on one clock. A camera's timestamps begin with the machine, a microphone's are
+// performance.now() of whoever reads them, a canvas's begin at 0: no fixed rule holds, so each
+// track is compared with the clock it is read by.
 
-/** A track's timestamps may be so far from the clock of this worker and still be taken for it, ms. */
+/**
+ * A track's timestamps may be so far from the clock of this worker and still be taken for it, ms.
+ */
 const near = 60;
 /** So many frames at a track's start show where its clock is. The first few come in a burst. */
 const burst = 5;

@@ -50,7 +50,9 @@ interface Opened {
   problems: Partial<Record<Part, Problem>>;
 }
 
-/** Opens devices: both with one question to the user, each alone where that fails. Never rejects. */
+/**
+ * Opens devices: both with one question to the user, each alone where that fails. Never rejects.
+ */
 export async function openDevices(wanted: Wanted[], format: PictureFormat): Promise<Opened> {
   const opened: Opened = { tracks: {}, problems: {} };
   if (wanted.length === 0) return opened;

@@ -24,7 +24,10 @@ export function videoHeader(dts: number, record: Uint8Array): Uint8Array {
   return tag(videoTag, dts, [Uint8Array.of(0x17, 0, 0, 0, 0), record]);
 }
 
-/** A picture: NAL units with their lengths in front. B-frames are not made, so there is no composition time. */
+/**
+ * A picture: NAL units with their lengths in front. B-frames are not made, so there is no
+ * composition time.
+ */
 export function video(dts: number, key: boolean, parts: Uint8Array[]): Uint8Array {
   return tag(videoTag, dts, [Uint8Array.of(key ? 0x17 : 0x27, 1, 0, 0, 0), ...parts]);
 }

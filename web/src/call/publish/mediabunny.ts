@@ -1,4 +1,5 @@
-// What the AAC encoder uses of mediabunny, whose other 44 KB it does not need: the build puts this in its place.
+// What the AAC encoder uses of mediabunny, whose other 44 KB it does not need: the build puts this
+// in its place.
 
 /** A way to encode, made by the one who asked for it. */
 export abstract class CustomAudioEncoder {

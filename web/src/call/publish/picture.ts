@@ -147,7 +147,10 @@ export function encoderConfig(width: number, height: number, format: PictureForm
   };
 }
 
-/** The largest size of the source's form within what was chosen, either way up. Encoders want even numbers. */
+/**
+ * The largest size of the source's form within what was chosen, either way up. Encoders want even
+ * numbers.
+ */
 export function fit(width: number, height: number, wanted: { width: number; height: number }): { width: number; height: number } {
   const upright = height > width;
   const [w, h] = upright ? [Math.min(wanted.width, wanted.height), Math.max(wanted.width, wanted.height)] : [wanted.width, wanted.height];

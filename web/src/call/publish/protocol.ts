@@ -1,6 +1,9 @@
 // What the page and the publishing worker tell each other.
 
-/** Where a picture comes from: a camera's frames, a card the worker draws, or the stand-in for a camera that is off. */
+/**
+ * Where a picture comes from: a camera's frames, a card the worker draws, or the stand-in for a
+ * camera that is off.
+ */
 export type PictureSource = { kind: "frames"; frames: ReadableStream<VideoFrame> } | { kind: "card" | "off" };
 
 /** Where the sound comes from. */

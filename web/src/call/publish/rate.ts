@@ -1,4 +1,5 @@
-// How much may be sent: by the relay's word of what has arrived, for a browser's bufferedAmount does not see what waits in the system.
+// How much may be sent: by the relay's word of what has arrived, for a browser's bufferedAmount
+// does not see what waits in the system.
 
 const slow = 900; // ms under way: less is sent
 const stuck = 2000; // ms under way: pictures are left out …

@@ -3,7 +3,9 @@ import { AacEncoder, frameSamples } from "./aac.js";
 
 /** A difference between the samples counted and the clock that is mended, ms. */
 const tolerance = 40;
-/** A hole that is filled with silence; after a longer one (the machine slept) the count begins anew. */
+/**
+ * A hole that is filled with silence; after a longer one (the machine slept) the count begins anew.
+ */
 const longestHole = 1000;
 
 /** What is told of the sound. */

@@ -81,7 +81,10 @@ export class Studio {
     this.handler.changed();
   }
 
-  /** On or off. A camera that is off is closed, so that its light goes out; a microphone is only muted. */
+  /**
+   * On or off. A camera that is off is closed, so that its light goes out; a microphone is only
+   * muted.
+   */
   async turnTo(part: Part, on: boolean): Promise<void> {
     this[part].on = on;
     const track = this.tracks[part];
@@ -112,7 +115,10 @@ export class Studio {
     this.order({ type: "preview", canvas: offscreen }, [offscreen]);
   }
 
-  /** Publishes to an address; again with a fresh one. `offset`: the server's time less this machine's. */
+  /**
+   * Publishes to an address; again with a fresh one. `offset`: the server's time less this
+   * machine's.
+   */
   connect(url: string, offset: number): void {
     this.order({ type: "clock", offset });
     this.order({ type: "connect", url });

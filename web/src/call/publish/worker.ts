@@ -1,4 +1,5 @@
-// Publishes: takes pictures and sound, encodes both, writes FLV to a WebSocket. In a worker, so that a hidden tab goes on at the full rate.
+// Publishes: takes pictures and sound, encodes both, writes FLV to a WebSocket. In a worker, so
+// that a hidden tab goes on at the full rate.
 import { stampNal } from "liverelay-sdk/web/stamp";
 import { drawCard, drawOff, tone } from "./card.js";
 import { TrackClock } from "./clock.js";
@@ -16,7 +17,10 @@ const toneRate = 48000;
 const tonePiece = 20; // ms
 /** A camera that is off is a still picture: few of them are enough for players not to wait. */
 const offFps = 5;
-/** The relay's words come each 500 ms while anything arrives: without one for so long nothing does, ms. */
+/**
+ * The relay's words come each 500 ms while anything arrives: without one for so long nothing does,
+ * ms.
+ */
 const hush = 1500;
 /** A connection that does not open, or a relay that has spoken and says no more, is lost, ms. */
 const silence = 8000;

@@ -148,7 +148,9 @@ function Charts({ samples, step, minutes }: { samples: Sample[]; step: number; m
   );
 }
 
-/** Each step of the range with its sample: a time of which nothing is known is a gap in the line. */
+/**
+ * Each step of the range with its sample: a time of which nothing is known is a gap in the line.
+ */
 function spread(samples: Sample[], step: number, minutes: number): { times: number[]; at: (Sample | undefined)[] } {
   const known = new Map(samples.map((s) => [Date.parse(s.time) / 1000, s]));
   const last = Date.parse(samples.at(-1)?.time ?? "") / 1000 || 0;

@@ -1,4 +1,5 @@
-// What an operator does by hand to streams, players, rooms and members. Each page that shows them offers the same.
+// What an operator does by hand to streams, players, rooms and members. Each page that shows them
+// offers the same.
 import { ask, type Forbidden, type Member, type Player, type Stream } from "../client.js";
 import { may, useSession, type Session } from "../session.js";
 import { useAct, type Act } from "./act.js";
