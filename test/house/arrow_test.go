@@ -64,12 +64,7 @@ func TestArrows(t *testing.T) {
 // What each package imports of ours stands in ARCHITECTURE.md, and nothing else does; what helps
 // tests aside.
 func TestImports(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(string(page), "| package | imports |\n")
-	table, _, _ = strings.Cut(table, "\n\n")
+	table := drawn(t, "| package | imports |\n", "\n\n")
 	told := map[string][]string{}
 	for line := range strings.Lines(table) {
 		var row []string
@@ -81,15 +76,10 @@ func TestImports(t *testing.T) {
 		}
 	}
 	for pkg, all := range imports(t, "...") {
-		if strings.HasPrefix(pkg, "test/") || strings.HasPrefix(pkg, "docs/") || strings.HasSuffix(pkg, "test") {
+		if helpsTests(pkg) {
 			continue
 		}
-		var own []string
-		for _, imported := range all {
-			if name, ours := strings.CutPrefix(imported, module); ours {
-				own = append(own, name)
-			}
-		}
+		own := ours(all)
 		if row, ok := told[pkg]; !ok || !slices.Equal(row, own) {
 			t.Errorf("%s imports %q, ARCHITECTURE.md says %q", pkg, own, row)
 		}
@@ -98,6 +88,65 @@ func TestImports(t *testing.T) {
 	for pkg := range told {
 		t.Errorf("ARCHITECTURE.md has imports of %s, which is no package", pkg)
 	}
+}
+
+// A package imports only from floors below its own, as ARCHITECTURE.md draws them, and each stands
+// on one.
+func TestFloors(t *testing.T) {
+	all := imports(t, "...")
+	floors, n := map[string]int{}, 0
+	for line := range strings.Lines(drawn(t, "Floors, from the roof down", "Every arrow")) {
+		n++
+		for _, word := range strings.Fields(line) {
+			if _, is := all[word]; is {
+				floors[word] = n
+			}
+		}
+	}
+	for pkg, imported := range all {
+		if helpsTests(pkg) || pkg == "cmd/livebench" { // which stands beside the house
+			continue
+		}
+		if floors[pkg] == 0 {
+			t.Errorf("%s is on no floor of ARCHITECTURE.md", pkg)
+		}
+		for _, below := range ours(imported) {
+			if floors[below] <= floors[pkg] {
+				t.Errorf("%s imports %s, which ARCHITECTURE.md does not draw below it", pkg, below)
+			}
+		}
+	}
+}
+
+// drawn returns what ARCHITECTURE.md has between two of its texts.
+func drawn(t *testing.T, from, to string) string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, part, found := strings.Cut(string(page), from)
+	part, _, ends := strings.Cut(part, to)
+	if !found || !ends {
+		t.Fatalf("ARCHITECTURE.md has nothing from %q to %q", from, to)
+	}
+	return part
+}
+
+// helpsTests says whether a package is not of the house: nothing but tests imports it.
+func helpsTests(pkg string) bool {
+	return strings.HasPrefix(pkg, "test/") || strings.HasPrefix(pkg, "docs/") || strings.HasSuffix(pkg, "test")
+}
+
+// ours returns those of imports that are ours, without the module's name.
+func ours(imports []string) []string {
+	var own []string
+	for _, imported := range imports {
+		if name, is := strings.CutPrefix(imported, module); is {
+			own = append(own, name)
+		}
+	}
+	return own
 }
 
 // Only relay/socket makes system calls of its own, and has code that the compiler does not check.
