@@ -4,6 +4,7 @@ package socket
 
 import (
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -56,6 +57,12 @@ type bulkPlace struct{}
 func (bulkPlace) leave(*rawSink) {}
 
 func newBulkSender() Sender { return nil }
+
+// CutsSegments: only Linux does.
+const CutsSegments = false
+
+// SendSegments always fails.
+func SendSegments(*net.UDPConn, []byte, int, netip.AddrPort) error { return ErrUncut }
 
 // SetUserTimeout: only Linux has TCP_USER_TIMEOUT. The peer's answers to pings are watched.
 func SetUserTimeout(net.Conn, time.Duration) bool { return false }

@@ -28,6 +28,9 @@ var (
 	// ErrLent says that the kernel did not tell how a send went, and may still read what was to be
 	// sent: that memory must never be used again.
 	ErrLent = errors.New("io_uring lost a send")
+
+	// ErrUncut says that the kernel does not cut one buffer into datagrams.
+	ErrUncut = errors.New("datagrams go one by one")
 )
 
 type nothing struct{}

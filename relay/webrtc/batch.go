@@ -1,10 +1,13 @@
 package webrtc
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"liverelay/relay/socket"
 )
 
 // mediaConn is the UDP port below pion. What a worker sends to one viewer at a time leaves with one
@@ -23,7 +26,7 @@ type mediaConn struct {
 
 func newMediaConn(c *net.UDPConn) *mediaConn {
 	m := &mediaConn{UDPConn: c, slots: map[netip.AddrPort]*slot{}}
-	m.whole.Store(canSegment)
+	m.whole.Store(socket.CutsSegments)
 	return m
 }
 
@@ -155,11 +158,11 @@ func (m *mediaConn) sendWhole(b *batch, addr netip.AddrPort) bool {
 	if !m.whole.Load() {
 		return false
 	}
-	switch err := sendSegments(m.UDPConn, b.b, b.size, addr); {
+	switch err := socket.SendSegments(m.UDPConn, b.b, b.size, addr); {
 	case err == nil:
 		m.gathered.Add(1)
 		return true
-	case refusesSegments(err):
+	case errors.Is(err, socket.ErrUncut):
 		m.whole.Store(false)
 		return false
 	default:

@@ -40,7 +40,7 @@ func datagram(n int, b byte) []byte {
 // What was gathered arrives as the datagrams that it was made of, in order, whatever their sizes,
 // with the kernel's help and without; and what is no media goes at once.
 func TestBatch(t *testing.T) {
-	for name, whole := range map[string]bool{"cut by the kernel": canSegment, "one by one": false} {
+	for name, whole := range map[string]bool{"cut by the kernel": socket.CutsSegments, "one by one": false} {
 		t.Run(name, func(t *testing.T) {
 			m, s, client := mediaPair(t)
 			m.whole.Store(whole)
@@ -94,7 +94,7 @@ func TestBatch(t *testing.T) {
 // What a frame of 14 packets costs below pion, gathered and not: the receiver's part is in it, for
 // the loopback is one machine.
 func BenchmarkFrame(b *testing.B) {
-	for name, whole := range map[string]bool{"gathered": canSegment, "one-by-one": false} {
+	for name, whole := range map[string]bool{"gathered": socket.CutsSegments, "one-by-one": false} {
 		b.Run(name, func(b *testing.B) {
 			m, s, _ := mediaPair(b)
 			m.whole.Store(whole)

@@ -11,6 +11,7 @@ import (
 	pion "github.com/pion/webrtc/v4"
 
 	"liverelay/relay"
+	"liverelay/relay/socket"
 	"liverelay/test/wait"
 )
 
@@ -158,7 +159,7 @@ func TestPlayAtAnyAddress(t *testing.T) {
 		defer m.mu.RUnlock()
 		return len(m.slots)
 	}
-	if places() != 1 || m.whole.Load() != canSegment || canSegment && m.gathered.Load() < 10 {
+	if places() != 1 || m.whole.Load() != socket.CutsSegments || socket.CutsSegments && m.gathered.Load() < 10 {
 		t.Errorf("%d places, cut by the kernel %t, %d times", places(), m.whole.Load(), m.gathered.Load())
 	}
 	s.do(http.MethodDelete, location, "")
