@@ -94,15 +94,23 @@ type pursuit struct {
 
 // wishes are what other goroutines want of a subscriber. Guarded by Subscriber.mu.
 type wishes struct {
-	started  bool
-	stopped  bool  // somebody wants it to end
-	finished bool  // released
-	silent   bool  // the door closed it: no OnEnd
-	why      error // the relay's reason to end it
-	control  [][]byte
-	receive  *receive
-	restart  bool
+	course  course
+	silent  bool  // the door closed it: no OnEnd
+	why     error // the relay's reason to end it
+	control [][]byte
+	receive *receive
+	restart bool
 }
+
+// course is how far a subscriber has come.
+type course uint8
+
+const (
+	courseWaiting course = iota // for Start
+	coursePlaying
+	courseLeaving // somebody wants it to end
+	courseGone    // released
+)
 
 type receive struct{ audio, video bool }
 
@@ -133,11 +141,11 @@ func (s *Subscriber) Shift() int64 {
 // returned, only the relay writes to sink. Only the first call counts.
 func (s *Subscriber) Start(sink socket.Sink) {
 	s.mu.Lock()
-	if s.started || s.finished {
+	if s.course != courseWaiting {
 		s.mu.Unlock()
 		return
 	}
-	s.started, s.sink = true, sink
+	s.course, s.sink = coursePlaying, sink
 	s.mu.Unlock()
 	s.stream.relay.hooks.player(s, false, nil)
 	go s.catchUp()
@@ -203,14 +211,13 @@ func (s *Subscriber) end(why error) {
 // released, the door may be writing a farewell.
 func (s *Subscriber) stop() {
 	s.mu.Lock()
-	stopped, started := s.stopped, s.started
-	s.stopped, s.started = true, true // too late to start it
+	was := s.course
+	s.course = max(was, courseLeaving)
 	s.mu.Unlock()
-	switch {
-	case stopped:
-	case !started:
+	switch was {
+	case courseWaiting: // and too late to start it
 		s.release(nil)
-	default:
+	case coursePlaying:
 		s.sink.Interrupt()
 		s.closing.Store(true)
 		s.poke()
@@ -234,7 +241,7 @@ func (s *Subscriber) wantsAttention() bool {
 // release ends it. The owner calls it, once.
 func (s *Subscriber) release(err error) {
 	s.mu.Lock()
-	s.finished = true
+	s.course = courseGone
 	if s.why != nil {
 		err = s.why
 	}
