@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"liverelay/relay/socket"
 )
 
 // ServerOptions of [NewServer]. The zero value has no limits and believes no proxy.
@@ -200,10 +202,8 @@ func Secure(r *http.Request) bool {
 
 // under returns the accepted connection below c, which may be TLS.
 func under(c net.Conn) *Conn {
-	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = secure.NetConn()
-	}
-	conn, _ := c.(*Conn)
+	below, _ := socket.Below(c)
+	conn, _ := below.(*Conn)
 	return conn
 }
 

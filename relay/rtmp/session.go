@@ -18,6 +18,7 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 // phase is how far a session has come. A player is no longer a session.
@@ -84,7 +85,7 @@ type connected struct {
 func newSession(s *Server, conn net.Conn) *session {
 	remote, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 	session := &session{server: s, conn: conn, remote: remote, protocol: ProtocolRTMP, opened: time.Now(), course: &door.Course{}}
-	if _, ok := conn.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
+	if _, secure := socket.Below(conn); secure {
 		session.protocol = ProtocolRTMPS
 	}
 	return session

@@ -212,18 +212,12 @@ type listened struct {
 // Listen tells tap what a connection carries from now on, until stop; at most one at a time.
 // sealed: it is TLS, and what tap is told are its records.
 func Listen(conn net.Conn, tap Tap) (stop func(), sealed bool, err error) {
-	for range maxLayers {
-		above, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		conn, sealed = above.NetConn(), true
-	}
-	socket, ok := conn.(interface{ Socket() *Conn })
-	if !ok {
+	conn, sealed = Below(conn)
+	socket := of(conn)
+	if socket == nil {
 		return nil, sealed, ErrNoTap
 	}
-	l := &listened{socket.Socket(), tap}
+	l := &listened{socket, tap}
 	if !tapped.CompareAndSwap(nil, l) {
 		return nil, sealed, ErrTapped
 	}
@@ -251,7 +245,7 @@ func tapBatch(conn net.Conn, b *Batch, n int) {
 	if l == nil {
 		return
 	}
-	if socket, ok := conn.(interface{ Socket() *Conn }); !ok || socket.Socket() != l.conn {
+	if of(conn) != l.conn {
 		return
 	}
 	for _, buf := range b.Bufs {

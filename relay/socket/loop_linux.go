@@ -223,9 +223,10 @@ func (lp *Loop) add(l *loopConn) {
 	if missing := l.fd + 1 - len(lp.all); missing > 0 {
 		lp.all = append(lp.all, make([]*loopConn, missing)...)
 	}
-	l.missed = l.missed || lp.all[l.fd] != l
-	lp.all[l.fd] = l
-	l.readable = true
+	l.unread = max(l.unread, unreadSome)
+	if lp.all[l.fd] != l {
+		lp.all[l.fd], l.unread = l, unreadLast
+	}
 }
 
 // ready calls the code that an event is for.
@@ -240,8 +241,10 @@ func (lp *Loop) ready(event *syscall.EpollEvent) {
 		return // it has just left, or is yet to enter
 	}
 	l := lp.all[fd]
-	l.readable = true
-	l.ending = l.ending || event.Events&^syscall.EPOLLIN != 0
+	l.unread = max(l.unread, unreadSome)
+	if event.Events&^syscall.EPOLLIN != 0 {
+		l.unread = unreadLast
+	}
 	lp.call(l)
 }
 

@@ -20,17 +20,24 @@ type loopConn struct {
 	closed    atomic.Bool
 
 	// owned by the loop, and the code that it calls
-	loop     *Loop
-	readable bool   // there may be something to read
-	ending   bool   // the peer has said its last: what it said is read to the end
-	missed   bool   // events may have come that it was not told of: what there is is read to the end, once
-	share    int    // bytes that it may still read before others have their turn
-	unsent   []byte // written, but not taken by the socket
-	left     bool
-	err      error // the code's last
+	loop   *Loop
+	unread unread
+	share  int    // bytes that it may still read before others have their turn
+	unsent []byte // written, but not taken by the socket
+	left   bool
+	err    error // the code's last
 
 	due bool // guarded by loop.mu
 }
+
+// unread is what is known of what a socket has to be read.
+type unread uint8
+
+const (
+	unreadNone unread = iota // nothing, until the next event
+	unreadSome               // something: a read with room left has all of it, and an event will tell of more
+	unreadLast               // something, and no event may tell of more: the peer has said its last, or events were missed
+)
 
 const (
 	loopShare  = 64 << 10  // bytes that a connection may read before others have their turn
@@ -130,13 +137,13 @@ func (l *loopConn) Read(b []byte) (int, error) {
 		return 0, nil
 	case l.late():
 		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
-	case !l.readable || l.share <= 0:
+	case l.unread == unreadNone || l.share <= 0:
 		return 0, ErrNothing
 	}
 	n, errno := receive(uintptr(l.fd), b)
 	switch {
 	case errno == syscall.EAGAIN:
-		l.readable, l.missed = false, false
+		l.unread = unreadNone
 		return 0, ErrNothing
 	case errno != 0:
 		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("recvfrom", errno)}
@@ -145,8 +152,9 @@ func (l *loopConn) Read(b []byte) (int, error) {
 	case n == 0:
 		return 0, io.EOF
 	}
-	// With room left the socket is empty: there will be another event.
-	l.readable = n == len(b) || l.ending || l.missed
+	if n < len(b) && l.unread == unreadSome {
+		l.unread = unreadNone
+	}
 	l.share -= n
 	return n, nil
 }

@@ -17,26 +17,21 @@ type Hear func(b []byte, err error) bool
 // has returned, unless somebody has to wait in Read: there is no epoll, a read deadline is set, or
 // it is not a [Conn] nor embeds one.
 func (p *Poller) Serve(conn net.Conn, f Hear) {
-	under := conn
 	if secure, is := conn.(*tls.Conn); is {
 		_ = secure.Handshake() // long done; else it may wait, and Read says why it failed
-		under = secure.NetConn()
 	}
-	var c *Conn
-	socket, ok := under.(interface{ Socket() *Conn })
-	if ok {
-		c = socket.Socket()
-	}
+	under, _ := Below(conn)
+	c := of(under)
 	b := make([]byte, idleRead)
 	for {
 		// First without waiting: what TLS or the PROXY header's reader holds already makes no
 		// event.
 		n, err := 0, ErrNothing
-		if ok {
+		if c != nil {
 			n, err = c.readNow(conn, b)
 		}
 		if n == 0 && errors.Is(err, ErrNothing) {
-			if ok && p.await(c, conn, f) {
+			if c != nil && p.await(c, conn, f) {
 				return
 			}
 			n, err = conn.Read(b)

@@ -23,12 +23,20 @@ type secureSink struct {
 	flight []byte // sealed by who is busy, and on its way
 
 	// guarded by mu
-	mu      sync.Mutex
-	busy    bool   // somebody seals, or writes what is sealed
-	sealing bool   // what comes is what they seal
-	kept    []byte // sealed, and not taken by the socket yet
-	closed  bool   // the connection's owner writes again, and waits
+	mu    sync.Mutex
+	state sealState
+	kept  []byte // sealed, and not taken by the socket yet
 }
+
+// sealState is whose what crypto/tls writes is.
+type sealState uint8
+
+const (
+	sealIdle   sealState = iota // nobody's: an alert, or the answer to an update of keys
+	sealBusy                    // nobody's, while somebody writes what is sealed
+	sealActive                  // theirs, who is busy: what they seal
+	sealClosed                  // the connection's owner's, who writes again, and waits
+)
 
 // mostKept bounds what is kept although nobody writes: answers to updates of keys (RFC 8446
 // §4.6.3), of a peer that takes nothing.
@@ -40,11 +48,10 @@ func newSecureSink(conn net.Conn) Sink {
 	if !ok {
 		return nil
 	}
-	socket, ok := secure.NetConn().(interface{ Socket() *Conn })
-	if !ok || secure.Handshake() != nil { // long done
+	under := of(secure.NetConn())
+	if under == nil || secure.Handshake() != nil { // long done
 		return nil
 	}
-	under := socket.Socket()
 	raw := descriptor(under)
 	if raw == nil {
 		return nil
@@ -60,19 +67,19 @@ func (s *secureSink) take(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closed:
+	case s.state == sealClosed:
 		b = append(s.kept, b...)
 		s.kept = nil
 		if _, err := s.under.current().Write(b); err != nil {
 			return 0, err
 		}
-	case s.sealing:
+	case s.state == sealActive:
 		s.flight = append(s.flight, b...)
 	case len(s.kept)+len(b) > mostKept:
 		return 0, ErrStalled
-	default: // not media: an alert, or the answer to an update of keys
+	default:
 		s.kept = append(s.kept, b...)
-		if !s.busy {
+		if s.state == sealIdle {
 			return len(b), s.flushLocked()
 		}
 	}
@@ -98,7 +105,7 @@ func (s *secureSink) enter() (bool, error) {
 	if err := s.flushLocked(); err != nil || len(s.kept) > 0 {
 		return false, err
 	}
-	s.busy = true
+	s.state = sealBusy
 	return true, nil
 }
 
@@ -107,12 +114,12 @@ func (s *secureSink) enter() (bool, error) {
 func (s *secureSink) seal(c *scratch, plain []byte) error {
 	others := len(c.sealed)
 	s.mu.Lock()
-	s.sealing, s.flight = true, c.sealed[others:]
+	s.state, s.flight = sealActive, c.sealed[others:]
 	s.mu.Unlock()
 	_, err := s.conn.Write(plain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sealing = false
+	s.state = sealBusy
 	if n := others + len(s.flight); n <= cap(c.sealed) {
 		c.sealed = c.sealed[:n]
 	} else if others == 0 {
@@ -127,7 +134,7 @@ func (s *secureSink) leave(size, n int, err error) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rest := s.flight[n:]
-	s.busy, s.flight = false, nil
+	s.state, s.flight = sealIdle, nil
 	if err != nil {
 		return 0, err
 	}
@@ -195,7 +202,7 @@ func (s *secureSink) writeSealed(sealed []byte) (int, error) {
 // Write writes record by record, so that each has the whole time.
 func (s *secureSink) Write(bufs [][]byte, stall time.Duration) error {
 	s.mu.Lock()
-	s.busy = true
+	s.state = sealBusy
 	s.mu.Unlock()
 	c := scratches.Get().(*scratch)
 	defer c.free()
@@ -235,7 +242,7 @@ func (s *secureSink) Close() {
 	s.raw.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	s.state = sealClosed
 	if len(s.kept) == 0 {
 		s.under.secure.Store(nil)
 	}

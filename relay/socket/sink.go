@@ -39,22 +39,12 @@ func NewSink(conn net.Conn) Sink {
 	if s := newSecureSink(conn); s != nil {
 		return s
 	}
-	under := conn
-	for range maxLayers {
-		above, ok := under.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		under = above.NetConn()
-	}
+	under, _ := Below(conn)
 	if raw := descriptor(under); raw != nil {
 		boundBacklog(raw)
 	}
 	return &blockingSink{conn: conn}
 }
-
-// maxLayers of connections above a socket are looked through.
-const maxLayers = 4
 
 // descriptor gives access to a connection's descriptor; nil: it has none.
 func descriptor(conn net.Conn) syscall.RawConn {
