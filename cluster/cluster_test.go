@@ -175,8 +175,13 @@ func linked(t *testing.T, nodes ...*node) {
 	}
 }
 
-// caster publishes a picture and a sound, 50 frames a second, with its rank and a number in each.
+// casts counts casters.
+var casts atomic.Uint32
+
+// caster publishes a picture and a sound, 50 frames a second, with its rank and a number in each,
+// and of the picture which caster it is.
 type caster struct {
+	id   uint8
 	p    *relay.Publisher
 	stop chan struct{}
 	done chan struct{}
@@ -190,7 +195,7 @@ func cast(t *testing.T, n *node, user string) *caster {
 
 func castAs(t *testing.T, n *node, g relay.Grant) *caster {
 	t.Helper()
-	c := &caster{stop: make(chan struct{}), done: make(chan struct{}), end: make(chan error, 1)}
+	c := &caster{id: uint8(casts.Add(1)), stop: make(chan struct{}), done: make(chan struct{}), end: make(chan error, 1)}
 	wait.For(t, n.id+" lets the publisher begin", func() bool { // as encoders do, it tries again
 		var err error
 		if g.Behind, err = n.Admit(demo, g); err != nil {
@@ -214,7 +219,7 @@ func castAs(t *testing.T, n *node, g relay.Grant) *caster {
 				head[0] = 0x17
 			}
 			number := uint32(g.Rank<<24 + i)
-			write(flv.Video, 20*i, binary.BigEndian.AppendUint32(head, number)...)
+			write(flv.Video, 20*i, append(binary.BigEndian.AppendUint32(head, number), c.id)...)
 			write(flv.Audio, 20*i, binary.BigEndian.AppendUint32([]byte{0xaf, 1}, number)...)
 			select {
 			case <-c.stop:

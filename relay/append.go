@@ -133,6 +133,7 @@ func (st *Stream) appendLocked(m *Message, timestamp int64, now time.Time) bool 
 	}
 	if frame {
 		st.quality.note(m, st.keyframe)
+		st.speakLocked()
 	}
 	if frame && m.Kind == flv.Video {
 		st.keyframeLocked(m)

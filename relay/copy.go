@@ -33,6 +33,13 @@ func (st *Stream) succeedCopyLocked(p, holder *Publisher, lost bool) succession 
 	return inPlace
 }
 
+// forsakenLocked says whether the stream, whose publisher has just gone, was a copy that nobody
+// wants: there is nobody to wait for, and who comes later is not to be shown what was. The caller
+// holds relay.mu.
+func (st *Stream) forsakenLocked() bool {
+	return st.last.options.Copy != nil && len(st.subscribers) == 0 && len(st.standbys) == 0 && st.waiting == 0
+}
+
 // endCopies ends who copies the copy that was here: what comes now is of another epoch than they
 // tell of, and they ask again.
 func (st *Stream) endCopies() {

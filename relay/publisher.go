@@ -99,7 +99,7 @@ func (p *Publisher) close(streamErr error) {
 		p.billLocked(now)
 		st.publisher = nil
 		streamErr = st.successorLocked(p, streamErr, now)
-		if streamErr == nil && st.publisher == nil && !st.loseLocked(now) {
+		if streamErr == nil && st.publisher == nil && (st.forsakenLocked() || !st.loseLocked(now)) {
 			streamErr = ErrLost
 		}
 	case !st.waitsForLocked(p):

@@ -89,6 +89,7 @@ type newest struct {
 	awaitKey    bool   // a later publisher's video waits for its keyframe
 	promised    bool   // metadata names both tracks
 	readyClosed bool
+	spoke       chan struct{} // closed at the next frame; nil: nobody waits for it
 }
 
 func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {
