@@ -17,6 +17,9 @@ const (
 // doubt returns for how long, at most, what the stream has may be of the past, and what is closed
 // when the next frame comes; nil: it is of now.
 func (st *Stream) doubt(now time.Time) (spoke <-chan struct{}, most time.Duration) {
+	if st.relay.demand == nil || st.derived != nil {
+		return nil, 0
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	quiet := now.Sub(st.timeline.arrival)

@@ -245,14 +245,7 @@ func (r *Relay) subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Sub
 			st.demandLocked()
 		}
 		r.mu.Unlock()
-		var s *Subscriber
-		var err error
-		if r.demand != nil && !early {
-			err = st.beyondDoubt(ctx, wait.C, &o)
-		}
-		if err == nil {
-			s, err = st.join(ctx, wait.C, o, early)
-		}
+		s, err := st.join(ctx, wait.C, o, early)
 		r.leave(st)
 		if s != nil || err != nil {
 			return s, err

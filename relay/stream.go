@@ -148,6 +148,8 @@ func (st *Stream) join(ctx context.Context, timeout <-chan time.Time, o Subscrib
 		case <-st.relay.stop:
 			return nil, ErrClosed
 		}
+	} else if err := st.beyondDoubt(ctx, timeout, &o); err != nil {
+		return nil, err
 	}
 	in, err := st.inNeed(&o)
 	if err != nil || in == st {

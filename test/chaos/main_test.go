@@ -17,8 +17,8 @@ var (
 	streamCount = flag.Int("streams", 3, "streams that are published")
 	playerCount = flag.Int("players", 18, "players of them")
 	roomCount   = flag.Int("rooms", 4, "rooms, of three members each; the first have the streams")
-	seed        = flag.Uint64("seed", 0, "of the faults of TestRandomFaults [0: any]")
-	chaosTime   = flag.Duration("time", 30*time.Second, "how long TestRandomFaults makes faults")
+	seed        = flag.Uint64("seed", 0, "of the faults of TestRandomFaults [0: those of make test]")
+	chaosTime   = flag.Duration("time", 30*time.Second, "how long TestRandomFaults makes faults, with -seed")
 	tableFile   = flag.String("table", "", "a file for the table of failures, markdown")
 )
 
