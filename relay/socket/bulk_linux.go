@@ -172,7 +172,7 @@ func (u *bulkSender) results(due []Delivery, taken int) {
 		case 0:
 			d.N, d.Err = int(result.N), nil
 			if s, ok := d.Sink.(*rawSink); ok {
-				tapBatch(s.conn, d.Batch, d.N)
+				s.carried(d.Batch, d.N)
 			}
 		case syscall.EAGAIN, syscall.EINTR:
 			d.Err = nil

@@ -60,21 +60,17 @@ func (c *Conn) Read(b []byte) (int, error) {
 		}
 		return n, nil
 	}
-	n, err := c.read(b)
-	if n > 0 {
-		c.carried(false, b[:n])
-	}
-	return n, err
-}
-
-func (c *Conn) read(b []byte) (int, error) {
 	if c.loop != nil {
 		return c.loop.Read(b)
 	}
 	if err := c.open(); err != nil {
 		return 0, err
 	}
-	return c.input.Read(b)
+	n, err := c.input.Read(b)
+	if n > 0 {
+		c.carried(false, b[:n])
+	}
+	return n, err
 }
 
 // open sees to it that there is an input.
@@ -239,15 +235,15 @@ func (c *Conn) carried(sent bool, b []byte) {
 	}
 }
 
-// tapBatch tells whoever listens in to conn of the n bytes of a batch that were sent to it.
-func tapBatch(conn net.Conn, b *Batch, n int) {
-	l := tapped.Load()
-	if l == nil {
-		return
+// carried tells whoever listens in to the sink's connection of the n bytes of a batch that were sent
+// to it. It looks at the sink only where somebody listens in to any.
+func (s *rawSink) carried(b *Batch, n int) {
+	if l := tapped.Load(); l != nil && of(s.conn) == l.conn {
+		l.tapBatch(b, n)
 	}
-	if of(conn) != l.conn {
-		return
-	}
+}
+
+func (l *listened) tapBatch(b *Batch, n int) {
 	for _, buf := range b.Bufs {
 		if n <= 0 {
 			return

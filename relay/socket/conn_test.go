@@ -75,7 +75,7 @@ func TestConnFromPollerToLoopAndBack(t *testing.T) {
 		}
 		io.WriteString(c, word)
 		got, b := "", make([]byte, 10)
-		ran, err := s.RunIn(lp, func() error {
+		ran, err := s.RunIn(lp, func(io.Reader) error {
 			n, err := s.Read(b)
 			got += string(b[:n])
 			if len(got) == len(word) {

@@ -24,7 +24,7 @@ func newLoop(t testing.TB) *Loop {
 }
 
 // start runs f in a loop, and returns where its result comes.
-func start(lp *Loop, c *Conn, f func() error) <-chan error {
+func start(lp *Loop, c *Conn, f func(io.Reader) error) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		ran, err := c.RunIn(lp, f)
@@ -48,9 +48,9 @@ func result(t testing.TB, done <-chan error) error {
 }
 
 // echo ends with io.EOF.
-func echo(c *Conn) func() error {
+func echo(c *Conn) func(io.Reader) error {
 	b := make([]byte, 1000)
-	return func() error {
+	return func(io.Reader) error {
 		for {
 			n, err := c.Read(b)
 			if err == nil {
@@ -127,7 +127,7 @@ func TestLoopReadsTheRestFirst(t *testing.T) {
 	s, c := pairAfter(t, "hello")
 	c.CloseWrite()
 	var got []byte
-	_, err := s.RunIn(lp, func() error {
+	_, err := s.RunIn(lp, func(io.Reader) error {
 		for b := make([]byte, 2); ; {
 			n, err := s.Read(b)
 			if got = append(got, b[:n]...); err != nil {
@@ -140,6 +140,46 @@ func TestLoopReadsTheRestFirst(t *testing.T) {
 	}
 }
 
+// What of it was not read in the loop is read after it.
+func TestLoopLeavesTheRest(t *testing.T) {
+	lp := newLoop(t)
+	s, c := pairAfter(t, "hello")
+	c.CloseWrite()
+	b := make([]byte, 2)
+	_, err := s.RunIn(lp, func(in io.Reader) error {
+		_, err := in.Read(b)
+		return err
+	})
+	rest, restErr := io.ReadAll(s)
+	if err != nil || restErr != nil || string(b) != "he" || string(rest) != "llo" {
+		t.Errorf("%q, %v; afterwards %q, %v", b, err, rest, restErr)
+	}
+}
+
+// Who listens in to a connection hears what is read of it in a loop.
+func TestLoopIsHeard(t *testing.T) {
+	lp := newLoop(t)
+	s, c := pair(t)
+	var h heard
+	stop, _, err := Listen(s, h.tap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	io.WriteString(c, "hello")
+	c.CloseWrite()
+	err = result(t, start(lp, s, func(in io.Reader) error {
+		_, err := io.ReadAll(in)
+		if err == nil {
+			_, err = io.WriteString(s, "bye")
+		}
+		return err
+	}))
+	if err != nil || !h.is("hello", "bye") {
+		t.Errorf("heard %q and %q: %v", h.came.String(), h.went.String(), err)
+	}
+}
+
 func TestLoopDeadlines(t *testing.T) {
 	lp := newLoop(t)
 	s, c := pair(t)
@@ -148,7 +188,7 @@ func TestLoopDeadlines(t *testing.T) {
 	var late []error
 	third, taken := make(chan struct{}), make(chan struct{})
 	read := 0
-	done := start(lp, s, func() error {
+	done := start(lp, s, func(io.Reader) error {
 		for {
 			n, err := s.Read(b)
 			switch {
@@ -207,7 +247,7 @@ func TestLoopIsInterrupted(t *testing.T) {
 	s, _ := pair(t)
 	for range 50 {
 		s.SetReadDeadline(time.Now().Add(time.Minute))
-		done := start(lp, s, func() error {
+		done := start(lp, s, func(io.Reader) error {
 			_, err := s.Read(make([]byte, 1))
 			return err
 		})
@@ -226,7 +266,7 @@ func TestLoopClose(t *testing.T) {
 	s, c := pair(t)
 	entered := make(chan struct{})
 	enter := sync.OnceFunc(func() { close(entered) })
-	done := start(lp, s, func() error {
+	done := start(lp, s, func(io.Reader) error {
 		enter()
 		_, err := s.Read(make([]byte, 1))
 		return err
@@ -256,7 +296,7 @@ func TestLoopWritesTheRest(t *testing.T) {
 	want := bytes.Repeat([]byte("0123456789"), loopUnsent/10)
 	for round := range 2 {
 		called, written := false, make(chan struct{})
-		done := start(lp, s, func() error {
+		done := start(lp, s, func(io.Reader) error {
 			if called {
 				return errors.New("called again")
 			}
@@ -279,7 +319,7 @@ func TestLoopWritesTheRest(t *testing.T) {
 		}
 	}
 	s.SetWriteDeadline(time.Now().Add(time.Second)) // nobody reads: what was taken is written for no longer
-	err := result(t, start(lp, s, func() error {
+	err := result(t, start(lp, s, func(io.Reader) error {
 		for {
 			if _, err := s.Write(want); err != nil {
 				return err
@@ -299,7 +339,7 @@ func TestLoopIsShared(t *testing.T) {
 	stuck.SetWriteBuffer(1)
 	stuck.SetDeadline(time.Now().Add(time.Minute))
 	full := make(chan struct{})
-	stuckDone := start(lp, stuck, func() error {
+	stuckDone := start(lp, stuck, func(io.Reader) error {
 		close(full)
 		_, err := stuck.Write(make([]byte, loopUnsent))
 		return err
@@ -307,7 +347,7 @@ func TestLoopIsShared(t *testing.T) {
 	<-full
 
 	flood, source := pair(t)
-	floodDone := start(lp, flood, func() error {
+	floodDone := start(lp, flood, func(io.Reader) error {
 		for b := make([]byte, 4096); ; {
 			if _, err := flood.Read(b); err != nil {
 				return err
@@ -363,7 +403,7 @@ func TestLoopOutOfDescriptors(t *testing.T) {
 			s.SetDeadline(time.Now().Add(patience))
 			c.Write([]byte("?"))
 			in := false
-			ran, err := s.RunIn(lp, func() error {
+			ran, err := s.RunIn(lp, func(io.Reader) error {
 				in = s.loop != nil
 				_, err := s.Read(make([]byte, 1))
 				return err
@@ -394,7 +434,7 @@ func TestLoopTurns(t *testing.T) {
 		s, c := pair(t)
 		wg.Go(func() {
 			b, read := make([]byte, 1), 0
-			_, err := s.RunIn(lp, func() error {
+			_, err := s.RunIn(lp, func(io.Reader) error {
 				for ; read < messages; read++ {
 					if _, err := s.Read(b); err != nil {
 						return err
@@ -441,7 +481,7 @@ func TestLoopLoad(t *testing.T) {
 		t.Error("full without a member")
 	}
 	b, full := make([]byte, 4096), false
-	_, err := s.RunIn(lp, func() error {
+	_, err := s.RunIn(lp, func(io.Reader) error {
 		for {
 			if _, err := s.Read(b); err != nil {
 				select {
@@ -484,7 +524,7 @@ func TestLoopSeesAnEndOfBeforeItEntered(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond) // both have come
 		heard, b := "", make([]byte, 1000)
-		err := result(t, start(lp, c, func() error {
+		err := result(t, start(lp, c, func(io.Reader) error {
 			for {
 				n, err := c.Read(b)
 				heard += string(b[:n])

@@ -13,21 +13,23 @@ import (
 // loopConn is a connection while a loop calls its code.
 type loopConn struct {
 	fd   int // its own descriptor, unknown to the runtime
-	code func() error
-	done chan struct{} // closed when the code has ended
+	conn *Conn
+	code func(io.Reader) error
 
 	readUntil atomic.Int64 // by clock; 0: for ever
-	closed    atomic.Bool
 
 	// owned by the loop, and the code that it calls
 	loop   *Loop
+	share  int // bytes that it may still read before others have their turn
 	unread unread
-	share  int    // bytes that it may still read before others have their turn
-	unsent []byte // written, but not taken by the socket
 	left   bool
-	err    error // the code's last
+	unsent []byte // written, but not taken by the socket
+	rest   []byte // the connection's: to be read before the socket
+	err    error  // of the code, once it has ended
 
-	due bool // guarded by loop.mu
+	closed atomic.Bool
+	due    bool          // guarded by loop.mu
+	done   chan struct{} // closed when the code has ended
 }
 
 // unread is what is known of what a socket has to be read.
@@ -48,12 +50,13 @@ const (
 // small reads much cheaper, for as long as f returns [ErrNothing], and returns what else f returns.
 // It has not called f if it could not, for want of descriptors.
 //
-// Meanwhile f is the only one to call Read and Write, which do not wait: Read returns ErrNothing
-// where it would. Where the socket does not take what f writes, RunIn returns nil after f's call,
-// once it has written the rest. Deadlines and Close are for anybody, as ever; nothing else of the
-// connection is to be used until RunIn returns. While f waits for anything all others of its loop
-// wait with it.
-func (c *Conn) RunIn(lp *Loop, f func() error) (ran bool, err error) {
+// Meanwhile f is the only one to read and to call Write, which do not wait: reading returns
+// ErrNothing where it would. What f is given reads as the Conn does, without a look at the Conn:
+// most of what a small message costs is memory that no cache holds any more. Where the socket does
+// not take what f writes, RunIn returns nil after f's call, once it has written the rest. Deadlines
+// and Close are for anybody, as ever; nothing else of the connection is to be used until RunIn
+// returns. While f waits for anything all others of its loop wait with it.
+func (c *Conn) RunIn(lp *Loop, f func(io.Reader) error) (ran bool, err error) {
 	l := c.enterLoop(lp, f)
 	if l == nil {
 		return false, nil
@@ -76,7 +79,7 @@ func (c *Conn) RunIn(lp *Loop, f func() error) (ran bool, err error) {
 
 // enterLoop moves the socket from the runtime's poller to a loop: under a second
 // descriptor, because only closing the first takes it out there. nil: it cannot.
-func (c *Conn) enterLoop(lp *Loop, code func() error) *loopConn {
+func (c *Conn) enterLoop(lp *Loop, code func(io.Reader) error) *loopConn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	raw, err := c.tcp.SyscallConn()
@@ -91,13 +94,14 @@ func (c *Conn) enterLoop(lp *Loop, code func() error) *loopConn {
 	if err != nil || errno != 0 {
 		return nil
 	}
-	l := &loopConn{fd: int(fd), code: code, done: make(chan struct{})}
+	l := &loopConn{fd: int(fd), conn: c, code: code, done: make(chan struct{})}
 	l.readUntil.Store(onClock(c.readUntil))
 	c.unpollLocked()
 	was := c.state
+	l.rest, c.rest = c.rest, nil
 	c.loop, c.state = l, stateLooped // the code may run before join returns
 	if !lp.join(l) {
-		c.loop, c.state = nil, was
+		c.loop, c.state, c.rest = nil, was, l.rest
 		_ = syscall.Close(l.fd)
 		return nil
 	}
@@ -109,7 +113,7 @@ func (c *Conn) enterLoop(lp *Loop, code func() error) *loopConn {
 func (c *Conn) leaveLoop(l *loopConn) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.loop, c.input = nil, nil
+	c.loop, c.input, c.rest = nil, nil, l.rest
 	file := os.NewFile(uintptr(l.fd), "")
 	defer func() { _ = file.Close() }()
 	if c.state == stateClosed {
@@ -135,6 +139,10 @@ func (l *loopConn) Read(b []byte) (int, error) {
 	switch {
 	case len(b) == 0:
 		return 0, nil
+	case len(l.rest) > 0:
+		n := copy(b, l.rest)
+		l.rest = l.rest[n:]
+		return n, nil
 	case l.late():
 		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	case l.unread == unreadNone || l.share <= 0:
@@ -156,6 +164,7 @@ func (l *loopConn) Read(b []byte) (int, error) {
 		l.unread = unreadNone
 	}
 	l.share -= n
+	l.conn.carried(false, b[:n])
 	return n, nil
 }
 
@@ -197,8 +206,12 @@ func (l *loopConn) send(b []byte) (int, error) {
 // call has the code go on, and says whether it stays in the loop.
 func (l *loopConn) call() bool {
 	l.share = loopShare
-	l.err = l.code()
-	return l.err == ErrNothing && len(l.unsent) == 0
+	err := l.code(l)
+	if err == ErrNothing && len(l.unsent) == 0 {
+		return true
+	}
+	l.err = err
+	return false
 }
 
 // late says whether the read deadline has passed.

@@ -3,6 +3,7 @@
 package socket
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -30,7 +31,7 @@ func (*loopConn) setReadDeadline(time.Time) {}
 func (*loopConn) cut() error                { return nil }
 
 // RunIn never calls f.
-func (c *Conn) RunIn(*Loop, func() error) (bool, error) { return false, nil }
+func (c *Conn) RunIn(*Loop, func(io.Reader) error) (bool, error) { return false, nil }
 
 // Poller waits for connections without a goroutine for each. It cannot here.
 type Poller struct{}

@@ -47,7 +47,7 @@ func (s *rawSink) TryWrite(b *Batch) (int, error) {
 	if err == nil {
 		err = s.err
 	}
-	tapBatch(s.conn, b, s.n)
+	s.carried(b, s.n)
 	return s.n, err
 }
 
@@ -71,7 +71,7 @@ func (s *rawSink) Write(bufs [][]byte, stall time.Duration) error {
 			if err == nil {
 				err = s.err
 			}
-			tapBatch(s.conn, b, s.n)
+			s.carried(b, s.n)
 			if err != nil {
 				return stalled(err)
 			}
