@@ -13,16 +13,16 @@ import (
 
 // ingest is a session's publication. It is owned by run.
 type ingest struct {
+	publisher *relay.Publisher // nil: there is none
 	server    *Server
 	name      relay.Name
-	publisher *relay.Publisher
 	began     time.Time
 	closed    bool
 }
 
-// close ends the publication; only the first call counts.
+// close ends the publication, if there is one; only the first call counts.
 func (in *ingest) close(clean bool) {
-	if in.closed {
+	if in.publisher == nil || in.closed {
 		return
 	}
 	in.closed = true
@@ -65,7 +65,7 @@ func (s *session) publish(c command) error {
 	s.mu.Lock()
 	course.GoLive()
 	s.mu.Unlock()
-	s.ingest = &ingest{server: s.server, name: name, publisher: publisher, began: time.Now()}
+	s.ingest = ingest{server: s.server, name: name, publisher: publisher, began: time.Now()}
 	s.server.stats.Publishers.Add(1)
 	s.server.stats.Result("publish")
 	s.life(door.RolePublisher, s.ingest.began).Start()
@@ -93,7 +93,7 @@ func (s *session) unpublish(o *output) {
 	s.ingest.close(true)
 	s.life(door.RolePublisher, s.ingest.began).End(true, door.ResultEnded, errEnded)
 	o.status(levelStatus, codeUnpublish, "unpublished "+s.ingest.name.String())
-	s.ingest = nil
+	s.ingest = ingest{}
 	s.begin(phaseUnpublished, s.server.CommandTimeout)
 }
 

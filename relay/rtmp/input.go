@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"liverelay/relay/socket"
 )
 
 // inputSize is the read buffer of a connection that publishes or has not said
@@ -130,9 +132,10 @@ func (in *input) count(n int) error {
 	return nil
 }
 
-// failed says what an error of the source's means; nil: go on.
+// failed says what an error of the source's means; nil: go on. That there is nothing to read is the
+// most frequent, and asked without going through what it wraps.
 func (in *input) failed(err error) error {
-	if in.hook != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+	if in.hook != nil && err != socket.ErrNothing && errors.Is(err, os.ErrDeadlineExceeded) {
 		return in.hook.quiet()
 	}
 	return err

@@ -16,7 +16,7 @@ func (s *session) life(role string, began time.Time) door.Life {
 	if s.name != (relay.Name{}) {
 		l.Stream = s.name.String()
 	}
-	if s.ingest != nil {
+	if s.ingest.publisher != nil {
 		l.Session = s.ingest.publisher.Grant().Session
 	}
 	return l

@@ -1,6 +1,7 @@
 package rtmp
 
 import (
+	"io"
 	"runtime"
 
 	"liverelay/relay"
@@ -60,7 +61,9 @@ func (s *session) serveIn(l *loop, conn *door.Conn) (ran bool, err error) {
 	misplaced := func() bool {
 		return !publisher.Small() || s.server.stats.Publishers.Load() < s.server.loopFrom/2 || l.Crowded()
 	}
-	return conn.RunIn(l.Loop, func() error {
+	defer func() { s.chunks.src = s.conn }()
+	return conn.RunIn(l.Loop, func(in io.Reader) error {
+		s.chunks.src = in
 		err := s.messages(misplaced)
 		if err == socket.ErrNothing {
 			s.chunks.giveBack()

@@ -49,7 +49,6 @@ func (l *limits) of(t message.TypeID) uint32 {
 // chunkStream is what must be remembered between the chunks of one chunk
 // stream. Its timestamp state is its own: audio and video interleave.
 type chunkStream struct {
-	id        uint32
 	timestamp uint32 // of the current or last message, absolute
 	field     uint32 // timestamp or delta of the last type 0, 1 or 2 header
 	length    uint32
@@ -61,6 +60,12 @@ type chunkStream struct {
 	buffer    []byte // the same with relay's headroom and tailroom; nil: it has none
 }
 
+// numbered is a chunk stream by its id: who looks for one looks at no other.
+type numbered struct {
+	id uint32
+	*chunkStream
+}
+
 // chunkReader turns a peer's chunks into messages (RTMP 1.0 §5.3). Set Chunk
 // Size and Abort are applied here, between two chunks, and not returned.
 // It is owned by the goroutine that reads.
@@ -70,7 +75,7 @@ type chunkReader struct {
 	chunkSize uint32
 	partial   int    // capacity of all open bodies
 	buffer    []byte // the last message's payload with relay's headroom and tailroom; nil: it has none
-	streams   []*chunkStream
+	streams   []numbered
 
 	// The chunk under way: where there is nothing to read for now, reading stops, and goes on
 	// there.
@@ -148,7 +153,8 @@ func (r *chunkReader) header() error {
 		field = binary.BigEndian.Uint32(b[whole:])
 		whole += 4
 	}
-	cs, err := r.stream(chunkStreamID(b), format)
+	id := chunkStreamID(b)
+	cs, err := r.stream(id, format)
 	if err != nil {
 		return err
 	}
@@ -165,7 +171,7 @@ func (r *chunkReader) header() error {
 		// change the message (CVE-2016-10191), and not its time.
 		if format < 2 && (be24(h[3:]) != cs.length || message.TypeID(h[6]) != cs.kind) {
 			err = violation("chunk stream %d: message changes from type %d, %d bytes to type %d, %d bytes before it is complete",
-				cs.id, cs.kind, cs.length, h[6], be24(h[3:]))
+				id, cs.kind, cs.length, h[6], be24(h[3:]))
 		}
 	default:
 		if format < 2 {
@@ -202,7 +208,7 @@ func (r *chunkReader) stream(id uint32, format byte) (*chunkStream, error) {
 			if i > 0 {
 				r.streams[i], r.streams[i-1] = r.streams[i-1], cs
 			}
-			return cs, nil
+			return cs.chunkStream, nil
 		}
 	}
 	if format > 1 {
@@ -213,8 +219,8 @@ func (r *chunkReader) stream(id uint32, format byte) (*chunkStream, error) {
 	if len(r.streams) >= r.limits.streams {
 		return nil, violation("more than %d chunk streams", r.limits.streams)
 	}
-	cs := &chunkStream{id: id}
-	r.streams = append(r.streams, cs)
+	cs := new(chunkStream)
+	r.streams = append(r.streams, numbered{id, cs})
 	return cs, nil
 }
 
@@ -329,7 +335,7 @@ func (r *chunkReader) abort(b []byte) error {
 	id := binary.BigEndian.Uint32(b)
 	for _, cs := range r.streams {
 		if cs.id == id && cs.open {
-			r.drop(cs)
+			r.drop(cs.chunkStream)
 		}
 	}
 	return nil

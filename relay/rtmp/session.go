@@ -48,23 +48,23 @@ func (p phase) bytes() uint64 {
 // session is one connection from its first byte on, until it plays. One
 // goroutine runs it: reads, answers, and hands media to the relay.
 type session struct {
-	// static
-	server   *Server
-	conn     net.Conn
-	remote   netip.AddrPort
-	protocol string
-
-	// owned by run
+	// owned by run. What each message looks at lies together
 	chunks  chunkReader
 	phase   phase
 	handled int    // messages, since it was looked whether it is in its place
+	ingest  ingest // while publishing; else zero
 	began   uint64 // bytes received when the phase began
 	connected
 	name      relay.Name // that publish or play was about, once it was read
 	user      string     // of the grant to publish
 	opened    time.Time
-	ingest    *ingest // while publishing
 	heartbeat door.Heartbeat
+
+	// static
+	server   *Server
+	conn     net.Conn
+	remote   netip.AddrPort
+	protocol string
 
 	// guarded by mu
 	mu     sync.Mutex
@@ -106,9 +106,7 @@ func (s *session) run() {
 	err = s.course.End(err)
 	s.mu.Unlock()
 	publishing := s.phase == phasePublish
-	if s.ingest != nil {
-		s.ingest.close(false)
-	}
+	s.ingest.close(false)
 	s.farewell(err, publishing)
 	s.chunks.release()
 	_ = s.conn.Close()
