@@ -54,7 +54,7 @@ func (p *Publisher) write(kind flv.Kind, timestamp int64, payload, buffer []byte
 	if kind == flv.Script && header.Packet == flv.Metadata {
 		flv.MakeLive(payload)
 	}
-	now := time.Now()
+	now := p.turn.time()
 	if !p.allowed.take(len(payload), now) {
 		return p.tooFast()
 	}

@@ -8,9 +8,10 @@ import "math/bits"
 // even a mistake could show one's frames to the other's players.
 type freelist struct {
 	messages []*Message
-	buffers  map[int][][]byte // by capacity
-	bytes    int              // of the buffers
-	most     int              // bytes that they may take; see allow
+	bytes    int // of the buffers
+	most     int // bytes that they may take; see allow
+	hand     int // the size that was last asked to let go of buffers
+	buffers  [bufferSizes][][]byte
 }
 
 const (
@@ -18,12 +19,16 @@ const (
 	maxFreeBytes    = 1 << 20  // of all buffers: two seconds of 4 Mbit/s
 	maxFreeBuffer   = 16 << 10 // bytes; larger ones are few
 	leastBuffer     = 128
+	bufferSizes     = 24 // between those two
 )
 
-// bufferSize rounds up, by a quarter at most: few sizes, so that buffers fit again.
-func bufferSize(n int) int {
-	step := max(1<<bits.Len(uint(n-1))/8, leastBuffer)
-	return (n + step - 1) / step * step
+// bufferSize rounds n up to one of few sizes, so that buffers fit again: to multiples of
+// [leastBuffer], from its eightfold on by a quarter at most. It returns which of them that is, too.
+func bufferSize(n int) (size, which int) {
+	const least = 7 // leastBuffer is 1<<least
+	shift := max(bits.Len(uint(n-1))-3, least)
+	steps := (n - 1) >> shift
+	return (steps + 1) << shift, 4*(shift-least) + steps
 }
 
 // buffer returns n bytes, with whatever in them.
@@ -31,10 +36,8 @@ func (f *freelist) buffer(n int) []byte {
 	if n > maxFreeBuffer {
 		return make([]byte, n)
 	}
-	size := bufferSize(n)
-	buffers := f.buffers[size]
-	if buffer, ok := pop(&buffers); ok {
-		f.buffers[size] = buffers
+	size, which := bufferSize(n)
+	if buffer, ok := pop(&f.buffers[which]); ok {
 		f.bytes -= size
 		return buffer[:n]
 	}
@@ -68,17 +71,14 @@ func (f *freelist) keep(m *Message) {
 	if len(f.messages) < maxFreeMessages {
 		f.messages = append(f.messages, m)
 	}
-	size := cap(buffer)
-	if size == 0 || size > maxFreeBuffer || size != bufferSize(size) {
+	if cap(buffer) == 0 || cap(buffer) > maxFreeBuffer {
 		return
 	}
-	if f.buffers == nil {
-		f.buffers = map[int][][]byte{}
-	}
-	if f.bytes+size > f.most && !f.drop(f.bytes+size-f.most) {
+	size, which := bufferSize(cap(buffer))
+	if size != cap(buffer) || f.bytes+size > f.most && !f.drop(f.bytes+size-f.most) {
 		return
 	}
-	f.buffers[size] = append(f.buffers[size], buffer)
+	f.buffers[which] = append(f.buffers[which], buffer)
 	f.bytes += size
 }
 
@@ -88,18 +88,19 @@ func (f *freelist) allow(bytes int) {
 	f.most = min(max(bytes+bytes/4, f.most-f.most>>10), maxFreeBytes)
 }
 
-// drop lets go of at least n bytes, of any size: of those that nobody asks for any more, in time.
-// False: there are not as many.
+// drop lets go of at least n bytes, of one size after the other: of those that nobody asks for any
+// more, in time. False: there are not as many.
 func (f *freelist) drop(n int) bool {
-	for size, buffers := range f.buffers {
+	for range f.buffers {
+		f.hand = (f.hand + 1) % bufferSizes
 		for n > 0 {
-			if _, ok := pop(&buffers); !ok {
+			buffer, ok := pop(&f.buffers[f.hand])
+			if !ok {
 				break
 			}
-			f.bytes -= size
-			n -= size
+			f.bytes -= cap(buffer)
+			n -= cap(buffer)
 		}
-		f.buffers[size] = buffers
 		if n <= 0 {
 			return true
 		}

@@ -12,18 +12,19 @@ import (
 // nobody refers to it any more; then its memory may become another message of the same stream (see
 // freelist).
 type Message struct {
+	DTS      int64  // ms on the stream's 64-bit timeline
+	position uint64 // in the ring
+
 	Kind    flv.Kind
 	again   bool        // for pages alone (see Stream.repeatFrameLocked)
 	endless bool        // video of a GOP so old that nobody waits for its end (see Stream.keyframeLocked)
 	taken   atomic.Bool // a wire form is made in buffer
 
-	DTS     int64 // ms on the stream's 64-bit timeline
 	Payload []byte
 	Header  flv.Header // what ParseHeader read of Payload
 
-	arrived  time.Duration // from the publisher, by clock
-	gap      int64         // ms of closed gaps before it (see playerClock)
-	position uint64        // in the ring
+	arrived time.Duration // from the publisher, by clock
+	gap     int64         // ms of closed gaps before it (see playerClock)
 
 	buffer []byte // Payload, with headroom and tailroom, or nil
 

@@ -8,6 +8,8 @@ import (
 
 // PublishOptions says who publishes, and how.
 type PublishOptions struct {
+	Copy *Copy // nil: none, its publisher is here
+
 	Grant    Grant
 	Protocol string
 	Remote   netip.AddrPort
@@ -15,8 +17,6 @@ type PublishOptions struct {
 	UserAgent string // see [UserAgent]
 
 	Conn net.Conn // that it comes by, for [Relay.Listen]; nil: none of its own
-
-	Copy *Copy // nil: none, its publisher is here
 
 	// OnEnd is called at most once, on its own goroutine, when the relay ends the
 	// publication: ErrReplaced, ErrKicked, ErrIdle, ErrExpired, ErrClosed. The door then
@@ -26,22 +26,33 @@ type PublishOptions struct {
 
 // Publisher is the one sender into a stream. Write is for one goroutine at a time.
 type Publisher struct {
-	stream  *Stream
+	inflow // first: it lies together
+
+	// static
 	options PublishOptions
 	epoch   uint64
 	since   time.Time
-	turn    *Turn     // nil: none; owned by who calls Write
-	allowed allowance // of its grant; owned by who calls Write
 
 	// guarded by stream.mu
-	ended   error     // why it no longer publishes
-	closed  bool      // by its door
-	arrival time.Time // of its newest message
-	idle    bool      // silent, but still there
-	lane    *lane     // where it stands by; nil: it is live, or was
+	closed bool // by its door
+	bill   bill
+}
 
+// inflow is what each message looks at, side by side: of thousands of publishers, most of what a
+// small message costs is the way of all this from memory.
+type inflow struct {
+	stream *Stream // static
+	turn   *Turn   // nil: none; owned by who calls Write
+
+	// guarded by stream.mu
+	lane     *lane  // where it stands by; nil: it is live, or was
+	ended    error  // why it no longer publishes
 	received uint64 // bytes of media
-	bill     bill
+	idle     bool   // silent, but still there
+
+	allowed allowance // of its grant; owned by who calls Write
+
+	arrival time.Time // of its newest message; guarded by stream.mu
 }
 
 // Grant is what the publisher was permitted.

@@ -38,6 +38,7 @@ type shard struct {
 	spare       []*Subscriber // an inbox to be
 	seen        int32         // requests that this tick answers
 	head        uint64        // where this tick goes
+	sampled     uint64        // the position at which the next message is timed
 	next        int           // the subscriber to be looked at next
 	again       bool          // a pass over the subscribers is due: not all of them are at the head
 	ended       *error        // the stream's end, once this tick has delivered what came before
@@ -46,7 +47,6 @@ type shard struct {
 	began       time.Time     // this tick
 	busy        time.Duration // that ticks took since measured
 	measured    time.Time     // load
-	sampled     uint64        // the position at which the next message is timed
 }
 
 func newShard(st *Stream) *shard {

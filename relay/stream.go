@@ -47,13 +47,13 @@ type Stream struct {
 
 	// guarded by mu, which the publisher holds to append a message
 	mu sync.Mutex
-	tenure
 	newest
-	subscribers map[*Subscriber]struct{} // of what is derived of it, too
-	bridge
 	meter    meter
 	quality  quality
 	freelist freelist
+	tenure
+	subscribers map[*Subscriber]struct{} // of what is derived of it, too
+	bridge
 }
 
 // audience counts a stream's subscribers.
@@ -67,29 +67,29 @@ type audience struct {
 
 // tenure is who publishes a stream, who did and who stands by. Guarded by Stream.mu.
 type tenure struct {
-	bench
+	announced bool       // the epoch's Published hook was called
+	ran       bool       // some epoch had frames
+	last      *Publisher // the present publisher or the one before
 	publisher *Publisher
-	last      *Publisher  // the present publisher or the one before
 	told      *Publisher  // of whom Published was called, and not yet Unpublished
-	announced bool        // the epoch's Published hook was called
-	ran       bool        // some epoch had frames
 	lost      time.Time   // when the last publisher that had media was lost; zero: media came since
 	resume    *time.Timer // while the stream waits for its lost publisher
 	takeovers [maxTakeovers]time.Time
 	takeover  int
+	bench
 }
 
 // newest is how far a stream's media has come. Guarded by Stream.mu.
 type newest struct {
-	timeline    timeline
-	minute      int64 // of the newest DTS
-	firstDTS    int64
-	picture     uint64 // the position behind the newest frame of the picture; 0: none since its configuration
-	keyframe    int64  // DTS of the newest keyframe, or of the first frame of video; -1: none yet
-	awaitKey    bool   // a later publisher's video waits for its keyframe
-	promised    bool   // metadata names both tracks
+	awaitKey    bool // a later publisher's video waits for its keyframe
+	promised    bool // metadata names both tracks
 	readyClosed bool
+	minute      int64         // of the newest DTS
+	picture     uint64        // the position behind the newest frame of the picture; 0: none since its configuration
+	keyframe    int64         // DTS of the newest keyframe, or of the first frame of video; -1: none yet
 	spoke       chan struct{} // closed at the next frame; nil: nobody waits for it
+	firstDTS    int64
+	timeline    timeline
 }
 
 func newStream(r *Relay, n Name, appViewers *atomic.Int32) *Stream {

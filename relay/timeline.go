@@ -41,19 +41,20 @@ const (
 // continues after the last message by the time that really passed.
 type timeline struct {
 	lines   []*clockLine // of this publisher, the newest first
-	tracks  [2][lineTracks]clockTrack
-	fresh   bool      // a publisher came, none of its frames yet
-	comes   bool      // it is a copy that comes again
-	warming bool      // what comes was sent while its publisher stood by (see beginWarm)
-	ran     bool      // some publisher's frame came
-	newest  int64     // the highest DTS given to a frame
-	floor   int64     // no DTS of this publisher lies below it
-	arrival time.Time // of the newest frame
+	fresh   bool         // a publisher came, none of its frames yet
+	comes   bool         // it is a copy that comes again
+	warming bool         // what comes was sent while its publisher stood by (see beginWarm)
+	ran     bool         // some publisher's frame came
+	newest  int64        // the highest DTS given to a frame
+	floor   int64        // no DTS of this publisher lies below it
+	arrival time.Time    // of the newest frame
 
 	jumps uint64 // how often a publisher's clock began anew while it ran
 
 	closed int64 // ms of gaps so far that players' clocks may leave out
 	cuts   []cut // the newest of them, oldest first
+
+	tracks [2][lineTracks]clockTrack
 }
 
 // cut is a gap in the stream: nothing lies between.

@@ -188,3 +188,24 @@ func TestGatherLeavesLargeStreams(t *testing.T) {
 		t.Errorf("small: %t, gathered: %d", p.Small(), len(turn.shards))
 	}
 }
+
+// All that is written in one turn has come at one moment, and the next turn's later.
+func TestTurnAsksTheTimeOnce(t *testing.T) {
+	r := newTestRelay(t, Config{})
+	turn := r.NewTurn()
+	a := newGathered(t, r, turn, 2, 0)
+	one, other := a.publishers[0], a.publishers[1]
+	a.write(t, 1)
+	first := one.arrival
+	if !other.arrival.Equal(first) {
+		t.Errorf("one turn, two moments: %v, %v", first, other.arrival)
+	}
+	turn.Flush()
+	for !time.Now().After(first) { // a clock may stand still for a moment
+		time.Sleep(time.Millisecond)
+	}
+	a.write(t, 2)
+	if !one.arrival.After(first) {
+		t.Error("the next turn has the time of the one before")
+	}
+}
