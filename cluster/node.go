@@ -21,6 +21,7 @@ const (
 	beat        = 2 * time.Second        // the directory hears of the node so often
 	leaseTTL    = 10 * time.Second       // and keeps that for so long
 	askTimeout  = 500 * time.Millisecond // for the directory to answer
+	byeTimeout  = 3 * time.Second        // for it to take what a node says at last
 	lookEvery   = 500 * time.Millisecond // at publishers that are lost, or back
 	dialTimeout = 2 * time.Second
 	headTimeout = 5 * time.Second // for the head of a node's answer
@@ -140,12 +141,14 @@ func (n *Node) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), byeTimeout)
 	defer cancel()
 	for _, c := range n.held() {
 		_ = n.cfg.Directory.Release(leave, c) // else it runs out
 	}
-	_ = n.cfg.Directory.Leave(leave, n.cfg.Info)
+	if gone := n.cfg.Directory.Leave(leave, n.cfg.Info); gone != nil {
+		n.log.Warn("node is in the cluster's directory until its record runs out", "error", gone)
+	}
 	return err
 }
 
@@ -216,7 +219,7 @@ func (n *Node) Stats() Stats {
 func (n *Node) register() {
 	said := ""
 	for n.ctx.Err() == nil {
-		ctx, cancel := context.WithTimeout(n.ctx, askTimeout)
+		ctx, cancel := n.ask()
 		all, err := n.cfg.Directory.Register(ctx, n.Info(), leaseTTL)
 		cancel()
 		switch {
@@ -247,6 +250,12 @@ func (n *Node) register() {
 		}
 		sleep(n.ctx, jitter(beat))
 	}
+}
+
+// ask is for what the directory is told. Close waits for the answer instead of giving up on it: what
+// is given up may be done all the same, after the goodbye.
+func (n *Node) ask() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(n.ctx), askTimeout)
 }
 
 // Why a request of another node was refused, as the metric has it.

@@ -61,7 +61,7 @@ func (n *Node) note(c *claim) {
 	n.mu.Lock()
 	asked := c.Claim
 	n.mu.Unlock()
-	ctx, cancel := context.WithTimeout(n.ctx, askTimeout)
+	ctx, cancel := n.ask()
 	defer cancel()
 	got, err := n.cfg.Directory.Claim(ctx, asked, leaseTTL)
 	if err != nil {
@@ -180,13 +180,15 @@ func (n *Node) renew() {
 	}
 	n.mu.Unlock()
 	for _, c := range unknown {
-		n.note(c)
+		if n.ctx.Err() == nil {
+			n.note(c)
+		}
 	}
 	const page = 500
-	for len(held) > 0 {
+	for len(held) > 0 && n.ctx.Err() == nil {
 		some := held[:min(page, len(held))]
 		held = held[len(some):]
-		ctx, cancel := context.WithTimeout(n.ctx, askTimeout)
+		ctx, cancel := n.ask()
 		stand, err := n.cfg.Directory.Renew(ctx, some, leaseTTL)
 		cancel()
 		if err != nil {
