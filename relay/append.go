@@ -240,7 +240,7 @@ func (st *Stream) checkReadyLocked(m *Message, e *entry) {
 	if !m.isMedia() {
 		return
 	}
-	if !st.announced {
+	if !st.announced && !st.filledLocked() {
 		st.firstDTS = m.DTS
 	}
 	wait := int64(trackWait)

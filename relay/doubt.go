@@ -24,7 +24,7 @@ func (st *Stream) doubt(now time.Time) (spoke <-chan struct{}, most time.Duratio
 	defer st.mu.Unlock()
 	quiet := now.Sub(st.timeline.arrival)
 	switch {
-	case !st.timeline.ran:
+	case !st.timeline.ran, st.filledLocked() && !st.timeline.fresh:
 		return nil, 0
 	case st.publisher == nil, st.timeline.fresh:
 		most = time.Hour

@@ -116,7 +116,7 @@ func (p *Publisher) close(streamErr error) {
 	case !st.waitsForLocked(p):
 		streamErr = nil
 	}
-	if streamErr != nil {
+	if streamErr != nil && !st.vacateLocked(streamErr) {
 		st.endLocked(streamErr)
 	}
 	st.mu.Unlock()

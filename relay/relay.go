@@ -45,6 +45,7 @@ type Config struct {
 	Sender           func() socket.Sender // makes what writes many deliveries at once; nil: [socket.NewSender]
 	Source           Source               // of streams that nobody publishes here; nil: none
 	Transcode        NewTranscoder        // nil: audio stays as it is published
+	Fillers          map[string]*Filler   // by app, while nobody publishes; not written to any more
 	Hooks            Hooks
 	Log              *slog.Logger // nil: none
 }
@@ -110,7 +111,7 @@ type Relay struct {
 	ledger       ledger
 	counts
 
-	deriving    sync.WaitGroup // goroutines of derived streams
+	deriving    sync.WaitGroup // goroutines of derived streams, and of fillers
 	derived     atomic.Int32   // streams
 	transcoded  atomic.Uint64  // messages made
 	underivable atomic.Uint64  // derived streams that ended by their coder's error
@@ -241,9 +242,7 @@ func (r *Relay) subscribe(ctx context.Context, n Name, o SubscribeOptions) (*Sub
 		st.waiting++
 		st.behind.Add(1)
 		early := !st.isReady() // from here on the publisher may be quicker than we
-		if r.demand != nil {
-			st.demandLocked()
-		}
+		st.wantLocked()
 		r.mu.Unlock()
 		s, err := st.join(ctx, wait.C, o, early)
 		r.leave(st)
@@ -265,7 +264,7 @@ func (r *Relay) leave(st *Stream) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.last == nil && len(st.standbys) == 0 {
+	if st.last == nil && len(st.standbys) == 0 && st.filling == nil {
 		delete(r.streams, st.name)
 	}
 }

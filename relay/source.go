@@ -100,11 +100,15 @@ func (d *demand) drain() {
 	}
 }
 
-// demandLocked asks for the stream if it has no publisher. The caller holds relay.mu.
-func (st *Stream) demandLocked() {
+// wantLocked asks for the stream if it has no publisher. The caller holds relay.mu.
+func (st *Stream) wantLocked() {
+	if st.relay.demand == nil && st.relay.filler(st.name) == nil {
+		return
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.publisher == nil {
 		st.relay.demand.ask(st.name)
+		st.fillLocked()
 	}
 }

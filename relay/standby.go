@@ -50,6 +50,7 @@ const (
 	becauseGone     = "the live publisher is gone"
 	becauseSilent   = "the live publisher is silent"
 	becauseReturned = "it has the lower rank"
+	becauseFilled   = "nobody published it"
 )
 
 // Beside says whether a publisher with the grant g may be there beside the live one, which has the
@@ -66,7 +67,7 @@ func (st *Stream) standsByLocked(p *Publisher) bool {
 	case p.options.Copy != nil:
 		return false
 	case st.publisher == nil:
-		return p.options.Grant.Behind
+		return p.options.Grant.Behind || st.filledLocked()
 	}
 	return Beside(st.publisher.options.Grant, p.options.Grant)
 }
@@ -91,7 +92,7 @@ func (st *Stream) standByLocked(p *Publisher, now time.Time) error {
 		return ErrLimit
 	}
 	p.stream, p.arrival = st, now
-	if st.publisher == nil {
+	if st.publisher == nil && g.Behind {
 		st.absent = now.Add(absentFirst)
 	}
 	st.seatLocked(p, now)
@@ -123,11 +124,13 @@ func (st *Stream) unseatLocked(p *Publisher) bool {
 // dismissLocked ends p, which stood by. A stream that only waited for it ends, too. The caller
 // holds relay.mu.
 func (st *Stream) dismissLocked(p *Publisher) {
-	if !st.unseatLocked(p) || len(st.standbys) > 0 || st.publisher != nil || st.resume != nil {
+	if !st.unseatLocked(p) || len(st.standbys) > 0 || st.publisher != nil || st.resume != nil || st.filling != nil {
 		return
 	}
 	if st.last != nil {
-		st.endLocked(ErrLost)
+		if !st.vacateLocked(ErrLost) {
+			st.endLocked(ErrLost)
+		}
 	} else if st.waiting == 0 && st.relay.streams[st.name] == st {
 		delete(st.relay.streams, st.name)
 	}
@@ -169,6 +172,8 @@ func (st *Stream) keepLocked(p *Publisher, m *Message, timestamp uint32, now tim
 func (st *Stream) whyLocked(p *Publisher, m *Message, now time.Time) string {
 	live := st.publisher
 	switch {
+	case st.filledLocked() && now.After(st.absent):
+		return becauseFilled
 	case live == nil && now.After(st.absent):
 		return becauseGone
 	case live == nil:
@@ -218,6 +223,9 @@ func (st *Stream) promoteLocked(p *Publisher, now time.Time, why string) {
 		st.hold = min(2*max(st.hold, holdLeast), holdMost)
 	default:
 		st.hold = 0
+	}
+	if why == becauseFilled {
+		return
 	}
 	r, g := st.relay, p.options.Grant
 	r.handovers.Add(1)

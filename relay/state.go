@@ -168,7 +168,7 @@ func (st *Stream) snapshot() (StreamState, bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	p := st.last
-	if p == nil {
+	if p == nil || p.options.Protocol == fillProtocol {
 		return StreamState{}, false
 	}
 	s := StreamState{

@@ -76,6 +76,7 @@ type tenure struct {
 	resume    *time.Timer // while the stream waits for its lost publisher
 	takeovers [maxTakeovers]time.Time
 	takeover  int
+	filling   *filling // nil: none; see Filler
 	bench
 }
 
@@ -177,6 +178,9 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 	}
 	if st.ended.Load() != nil && !early {
 		return nil, nil
+	}
+	if home.filling != nil && o.Options == CopyOptions { // each relay has its own
+		return nil, ErrNotFound
 	}
 	if st.ended.Load() == nil && st.needLocked(&o) != 0 { // its audio changed since the caller looked
 		return nil, nil
@@ -335,6 +339,7 @@ func (st *Stream) endLocked(err error) {
 		st.resume = nil
 	}
 	st.dismissAllLocked(err)
+	st.stopFillingLocked()
 	close(st.over)
 	st.unpublishLocked(err)
 }

@@ -105,6 +105,7 @@ func (st *Stream) installLocked(p *Publisher, now time.Time) {
 		st.resume.Stop()
 		st.resume = nil
 	}
+	st.stopFillingLocked()
 	again := p.follows(st.last)
 	if p.stream == nil { // else it has stood by, and writes
 		p.stream = st
@@ -114,7 +115,7 @@ func (st *Stream) installLocked(p *Publisher, now time.Time) {
 	st.publisher, st.last = p, p
 	st.absent = time.Time{}
 	st.announced = false
-	st.awaitKey = st.ran
+	st.awaitKey = st.timeline.ran
 	st.quality.begin(st.timeline.jumps)
 	if p.options.Copy != nil {
 		st.timeline.beginCopy(again)
@@ -152,7 +153,7 @@ func (st *Stream) loseLocked(now time.Time) bool {
 func (st *Stream) expire(p *Publisher) {
 	st.relay.mu.Lock()
 	st.mu.Lock()
-	if st.waitsForLocked(p) {
+	if st.waitsForLocked(p) && !st.vacateLocked(ErrLost) {
 		st.endLocked(ErrLost)
 	}
 	st.mu.Unlock()
