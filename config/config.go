@@ -47,6 +47,7 @@ type App struct {
 	Play     string   `key:"play"`
 	Takeover string   `key:"takeover"`
 	Origins  []string `key:"origins"`
+	Filler   string   `key:"filler"`
 	CDN      CDN      `key:"cdn"`
 }
 

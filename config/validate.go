@@ -1,10 +1,12 @@
 package config
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,6 +143,7 @@ func checkApps(apps []App) *KeyError {
 			checkOneOf(key("play"), app.Play, "token", "open", "hook", "token+hook"),
 			checkOneOf(key("takeover"), app.Takeover, "same-user", "any", "none"),
 			checkEach(key("origins"), app.Origins, checkOrigin),
+			checkFiller(key("filler"), app.Filler),
 			checkURL(key("cdn.rtmp"), app.CDN.RTMP, "rtmp", "rtmps"),
 			checkURL(key("cdn.flv"), app.CDN.FLV),
 		} {
@@ -148,6 +151,33 @@ func checkApps(apps []App) *KeyError {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// ReadFiller reads the FLV file that an app shows while nobody publishes.
+func ReadFiller(path string) (*relay.Filler, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // another may never end
+		return nil, fmt.Errorf("%s: not a file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	filler, err := relay.ReadFiller(bufio.NewReader(file))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return filler, nil
+}
+
+func checkFiller(key, path string) *KeyError {
+	if path == "" {
+		return nil
+	}
+	if _, err := ReadFiller(path); err != nil {
+		return badKey(key, "%v", err)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func ReadFiller(r io.Reader) (*Filler, error) {
 	limited := &io.LimitedReader{R: r, N: fillerBytes + 1}
 	tags := flv.NewReader(limited, flv.MaxPayload)
 	if _, _, err := tags.ReadHeader(); err != nil {
-		return nil, fmt.Errorf("no FLV file: %w", err)
+		return nil, err
 	}
 	c := fillerReader{Filler: &Filler{}, configured: map[flv.Kind]bool{}, first: -1}
 	for {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	authhook "liverelay/auth/hook"
 	"liverelay/config"
 	"liverelay/measure"
+	"liverelay/relay"
 	"liverelay/relay/door"
 )
 
@@ -120,6 +122,10 @@ func (s *Server) apply(cfg *config.Config, hook hook) error {
 	if err != nil {
 		return err
 	}
+	core := relayConfig(cfg)
+	if core.Fillers, err = s.fillers.load(cfg.Apps); err != nil {
+		return err
+	}
 	if err := s.auth.Configure(cfg.AuthApps(), hook); err != nil {
 		return fmt.Errorf("apps: %w", err)
 	}
@@ -127,7 +133,7 @@ func (s *Server) apply(cfg *config.Config, hook hook) error {
 	s.keeper.setApps(cfg.Apps)
 	s.settings.Set(defaults)
 	s.gate.SetLimits(gateLimits(cfg))
-	s.relay.SetConfig(relayConfig(cfg))
+	s.relay.SetConfig(core)
 	s.admin.SetTokens(adminTokens(cfg))
 	s.reloader.level.Set(levelOf(cfg.Log))
 	s.keepTrace()
@@ -195,4 +201,28 @@ var _ admin.Control = control{}
 func (c control) Reload() (admin.Reloaded, error) {
 	result, err := c.Server.Reload(context.Background())
 	return admin.Reloaded{Changed: result.Changed, RestartRequired: result.RestartRequired}, err
+}
+
+// fillers are the files that apps show while nobody publishes, by name. A file is read once: the
+// same name again is the same filler, which streams go on showing.
+type fillers map[string]*relay.Filler
+
+// load returns those of the apps, by app, and forgets all others.
+func (f *fillers) load(apps []config.App) (map[string]*relay.Filler, error) {
+	files, byApp := fillers{}, map[string]*relay.Filler{}
+	for i, app := range apps {
+		if app.Filler == "" {
+			continue
+		}
+		filler := cmp.Or((*f)[app.Filler], files[app.Filler])
+		if filler == nil {
+			var err error
+			if filler, err = config.ReadFiller(app.Filler); err != nil {
+				return nil, fmt.Errorf("apps[%d].filler: %w", i, err)
+			}
+		}
+		files[app.Filler], byApp[app.Name] = filler, filler
+	}
+	*f = files
+	return byApp, nil
 }

@@ -55,6 +55,7 @@ type Server struct {
 	log     *slog.Logger
 
 	reloader reloader
+	fillers  fillers // of reloader.mu, once it runs
 
 	cfg atomic.Pointer[config.Config] // never written to: replaced
 
@@ -185,6 +186,9 @@ func (s *Server) build(doors []func(*Server) part) error {
 	s.keeper = &gatekeeper{auth: s.auth, refuses: s.refuses, carries: s.carries, node: s.node}
 	s.keeper.setApps(cfg.Apps)
 	core := relayConfig(cfg)
+	if core.Fillers, err = s.fillers.load(cfg.Apps); err != nil {
+		return err
+	}
 	core.Sender, core.Hooks, core.Log = newSender, s.clustered(s.observed(s.hooks())), s.log
 	if s.node != nil {
 		core.Source = s.node
