@@ -91,6 +91,7 @@ var scenarios = map[string]struct {
 }{
 	"standard": {"one stream of 1000 kbit/s, 1000 players that read promptly", nil},
 	"flush":    {"standard, for a server that gathers: the quiet between windows is longer", []string{"--settle=800ms"}},
+	"overload": {"standard, for more players than a core has time for: the quiet between windows is longer", []string{"--settle=800ms", "--ramp=500"}},
 	"joins":    {"standard, and 50 joins/s on top", []string{"--joins=50"}},
 	"stalled":  {"standard, then 10 % of the players stop reading, then they read again", []string{"--stalled=10%", "--window=6s"}},
 	"memory": {"3000 players of a thin stream: what a player costs in memory, without what a stream leaves behind",

@@ -40,6 +40,7 @@ func table(args []string, out io.Writer) error {
 	t := tables{rows: rows, floor: *floor, ours: *ours, out: out}
 	t.fanOut()
 	t.hop()
+	t.overload()
 	t.rooms("rooms", t.find(t.floor, "rooms"))
 	t.rooms("pair", cmp.Or(t.find(t.floor, "pair"), t.other("pair")))
 	t.stalled()
@@ -51,7 +52,7 @@ func table(args []string, out io.Writer) error {
 
 func addReport(rows []*row, r Report) []*row {
 	for _, have := range rows {
-		if have.label == r.Label && have.scenario == r.Scenario {
+		if have.label == r.Label && have.scenario == r.Scenario && have.reports[0].Players == r.Players {
 			have.reports = append(have.reports, r)
 			return rows
 		}
@@ -152,7 +153,7 @@ func (t *tables) fanOut() {
 	first := true
 	for _, r := range t.rows {
 		switch r.scenario {
-		case "rooms", "pair", "stalled", "memory":
+		case "rooms", "pair", "stalled", "memory", "overload":
 			continue
 		}
 		if first {
@@ -226,6 +227,42 @@ func (t *tables) rooms(scenario string, base *row) {
 	}
 }
 
+// overload prints more and more players of one stream, and what is promised of the most.
+func (t *tables) overload() {
+	first := true
+	for _, r := range t.rows {
+		if r.scenario != "overload" {
+			continue
+		}
+		if p := r.reports[0]; first {
+			t.line("More and more players of one stream of %d+%d kbit/s; windows of %.0f s, median of %d:\n", p.Video, p.Audio, p.Window.Seconds, len(r.reports)*len(p.Runs))
+			t.line("| players | server | cores | CPU-s per delivered GB | p50 ms | p99 ms | promised p99 | livebench cores | faults |")
+			t.line("|---|---|---|---|---|---|---|---|---|")
+			first = false
+		}
+		promised, players := "–", r.reports[0].Players
+		if most := map[int]float64{5000: 60, 10_000: 100}[players]; most > 0 && strings.HasPrefix(r.label, t.ours) {
+			promised = fmt.Sprintf("≤ %g: %s", most, verdict(most, r.value(p99)))
+		}
+		t.line("| %d | %s | %s | %s | %s | %s | %s | %s | %s |", players, r.label, cell(r.value(cores), 2), cell(r.value(perGB), 2), cell(r.value(p50), 1),
+			cell(r.value(p99), 1), promised, cell(r.value(func(r *Report) float64 { return r.Window.Own }), 2), r.faults())
+	}
+	if !first {
+		t.line("")
+	}
+}
+
+// verdict says whether a promise is kept.
+func verdict(target, measured float64) string {
+	switch {
+	case measured == 0:
+		return "not measured"
+	case measured > target:
+		return "**missed**"
+	}
+	return "kept"
+}
+
 func (t *tables) stalled() {
 	first := true
 	for _, r := range t.rows {
@@ -287,14 +324,7 @@ func (t *tables) promises() {
 	t.line("| promise | target | measured | |")
 	t.line("|---|---|---|---|")
 	check := func(name string, target, measured float64, digits int, unit string) {
-		verdict := "kept"
-		switch {
-		case measured == 0:
-			verdict = "not measured"
-		case measured > target:
-			verdict = "**missed**"
-		}
-		t.line("| %s | ≤ %g%s | %s%s | %s |", name, target, unit, cell(measured, digits), unit, verdict)
+		t.line("| %s | ≤ %g%s | %s%s | %s |", name, target, unit, cell(measured, digits), unit, verdict(target, measured))
 	}
 	if standard != nil {
 		check("CPU per delivered GB, × floor", 1.15, standard.ratio(floor, perGB), 2, "")
