@@ -161,6 +161,7 @@ func (r *runner) tick(shards []*shard) {
 				sh.collect(r)
 				if len(r.due) >= dueAtOnce {
 					r.deliver()
+					r.renew(sh)
 				}
 			}
 		}
@@ -178,6 +179,7 @@ func (sh *shard) begin() {
 	sh.seen = sh.requests.Load()
 	sh.ended = sh.stream.ended.Load() // before the head: what was written before the end is delivered
 	sh.head = sh.stream.ring.head.Load()
+	sh.sure = sh.head
 	sh.again = true
 	sh.admit()
 	if !sh.small() {
@@ -189,11 +191,23 @@ func (sh *shard) begin() {
 // collected, and a subscriber is still in the processor's cache when its delivery is settled.
 const dueAtOnce = 64
 
+// renew has what came meanwhile go out with the rest of the pass: those whose turn is late get more
+// at once, and no message waits for the end of the pass in which it came. Who had their turn before
+// it came are in the next pass, which its publisher has asked for.
+func (r *runner) renew(sh *shard) {
+	head := sh.stream.ring.head.Load()
+	if head == sh.head {
+		return
+	}
+	sh.head = head
+	r.plans.account() // they lead to where the head was
+}
+
 // collect adds what the next subscribers are due to what r delivers, one batch each.
 func (sh *shard) collect(r *runner) {
 	for sh.next < len(sh.subscribers) && len(r.due) < dueAtOnce {
 		s := sh.subscribers[sh.next]
-		if s.cursor == sh.head {
+		if s.cursor >= sh.head { // who joined since may be ahead of it
 			sh.next++
 			continue
 		}
@@ -273,7 +287,7 @@ func (st *Stream) count(f *Format, messages, bytes uint64) {
 // finish ends the tick. It returns false when another is asked for.
 func (sh *shard) finish() bool {
 	sh.sample() // before its memory may be used again
-	sh.reached.Store(sh.head)
+	sh.reached.Store(sh.sure)
 	if !sh.small() {
 		sh.measure(time.Now())
 	}
@@ -289,11 +303,11 @@ const sampleEvery = 16
 // sample measures how long the newest message took, now and then. One that was reached before has
 // been timed, or had nobody to go to, and its memory may be another message's already.
 func (sh *shard) sample() {
-	if sh.head < sh.sampled || sh.head <= sh.reached.Load() || len(sh.subscribers) == 0 {
+	if sh.sure < sh.sampled || sh.sure <= sh.reached.Load() || len(sh.subscribers) == 0 {
 		return
 	}
-	sh.sampled = sh.head + sampleEvery
-	if m := sh.stream.ring.get(sh.head - 1); m != nil {
+	sh.sampled = sh.sure + sampleEvery
+	if m := sh.stream.ring.get(sh.sure - 1); m != nil {
 		sh.stream.relay.fanOut.Observe(clock(time.Now()) - m.arrived)
 	}
 }

@@ -37,16 +37,22 @@ type shard struct {
 	subscribers []*Subscriber
 	spare       []*Subscriber // an inbox to be
 	seen        int32         // requests that this tick answers
-	head        uint64        // where this tick goes
-	sampled     uint64        // the position at which the next message is timed
-	next        int           // the subscriber to be looked at next
-	again       bool          // a pass over the subscribers is due: not all of them are at the head
-	ended       *error        // the stream's end, once this tick has delivered what came before
-	runner      runner        // of those who run this shard alone
-	alone       [1]*shard     // itself
-	began       time.Time     // this tick
-	busy        time.Duration // that ticks took since measured
-	measured    time.Time     // load
+	pass
+	sampled  uint64        // the position at which the next message is timed
+	ended    *error        // the stream's end, once this tick has delivered what came before
+	runner   runner        // of those who run this shard alone
+	alone    [1]*shard     // itself
+	began    time.Time     // this tick
+	busy     time.Duration // that ticks took since measured
+	measured time.Time     // load
+}
+
+// pass is one walk over a shard's subscribers.
+type pass struct {
+	head  uint64 // where the next deliveries go
+	sure  uint64 // where all have got once this tick is over
+	next  int    // the subscriber to be looked at next
+	again bool   // another one is due: not all of them are at the head
 }
 
 func newShard(st *Stream) *shard {

@@ -89,3 +89,90 @@ func TestRunDeliversAllThatGathered(t *testing.T) {
 		}
 	}
 }
+
+// slowSender is so slow that another message comes while it sends a group.
+type slowSender struct {
+	write func()
+	left  int // messages to come
+	sends int
+	sent  func(socket.Delivery)
+}
+
+func (s *slowSender) Send(due []socket.Delivery) {
+	s.sends++
+	if s.left > 0 {
+		s.left--
+		s.write()
+	}
+	for i := range due {
+		due[i].N = due[i].Batch.Size
+		s.sent(due[i])
+	}
+}
+
+// Under load what comes during a pass goes out with the rest of it: whoever's turn is next gets all
+// that has gathered in one write, and a message is with everybody once each has had a turn.
+func TestOverloadedShardGathers(t *testing.T) {
+	const groups, frames = 6, 50
+	sender := &slowSender{sent: func(socket.Delivery) {}}
+	r := newTestRelay(t, Config{Sender: func() socket.Sender { return sender }})
+	p := mustPublish(t, r, "")
+	begin(t, p, 0)
+	mustWrite(t, p, flv.Video, 0, keyframe(0))
+	sh := (*p.stream.shards.Load())[0]
+	manySubscribers(t, r, groups*dueAtOnce, func() socket.Sink { return new(countingSink) })
+	settle(t, p.stream, groups*dueAtOnce)
+	if !sh.claim() {
+		t.Fatal("somebody runs the shard")
+	}
+
+	came := map[int]int{} // the sends that were made when message n came
+	got := map[socket.Sink]int{}
+	n, writes, waited := 0, 0, 0
+	sender.left, sender.sends = frames, 0
+	sender.write = func() {
+		n++
+		came[n] = sender.sends
+		mustWrite(t, p, flv.Video, uint32(20*n), interframe(n))
+	}
+	sender.sent = func(d socket.Delivery) {
+		writes++
+		for range d.Batch.Bufs {
+			got[d.Sink]++
+			waited = max(waited, sender.sends-came[got[d.Sink]])
+		}
+	}
+	sender.write() // the first of them
+	sh.run()
+	for sink, messages := range got {
+		if messages != n {
+			t.Fatalf("%d messages of %d came to %p", messages, n, sink)
+		}
+	}
+	if len(got) != groups*dueAtOnce || n != frames+1 {
+		t.Errorf("%d messages to %d subscribers", n, len(got))
+	}
+	if waited > groups {
+		t.Errorf("a message waited for %d groups of %d", waited, groups)
+	}
+	if most := len(got) * (frames/groups + 3); writes > most {
+		t.Errorf("%d writes, want %d at most", writes, most)
+	}
+}
+
+// A joiner that is ahead of what a pass delivers, because it has caught up since, gets nothing twice.
+func TestJoinerAheadOfThePass(t *testing.T) {
+	_, sh := fullShard(t, 1, func() socket.Sink { return new(countingSink) })
+	if !sh.claim() {
+		t.Fatal("somebody runs the shard")
+	}
+	defer sh.run()
+	sh.begin()
+	s := sh.subscribers[0]
+	sh.head = s.cursor - 1
+	sh.next = 0
+	sh.collect(&sh.runner)
+	if s.cursor != sh.head+1 || len(sh.runner.due) > 0 {
+		t.Errorf("at %d it was sent back to %d", sh.head+1, s.cursor)
+	}
+}
