@@ -21,6 +21,7 @@ import (
 	"liverelay/auth"
 	"liverelay/relay"
 	"liverelay/room"
+	"liverelay/test/proc"
 	"liverelay/usage"
 )
 
@@ -242,32 +243,14 @@ type console struct {
 	t      *testing.T
 	base   string
 	client *http.Client
-	log    *syncBuffer
+	log    *proc.Output
 	server *Server
-}
-
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // start serves a configuration.
 func start(t *testing.T, f *fake, change func(*Config)) *console {
 	t.Helper()
-	c := &console{t: t, client: &http.Client{Transport: &http.Transport{}, Timeout: time.Minute}, log: &syncBuffer{}}
+	c := &console{t: t, client: &http.Client{Transport: &http.Transport{}, Timeout: time.Minute}, log: &proc.Output{}}
 	cfg := f.config(c.log)
 	if change != nil {
 		change(&cfg)

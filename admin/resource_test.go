@@ -18,6 +18,7 @@ import (
 	"liverelay/auth"
 	"liverelay/relay"
 	"liverelay/room"
+	"liverelay/test/proc"
 )
 
 func TestStreamsAreFilteredSortedAndPaged(t *testing.T) {
@@ -369,7 +370,7 @@ func (p *twoNodes) Ask(ctx context.Context, q Query) ([]Answer, []string) {
 // TestEventsOfAllNodes: a reader at one node hears of all, goes on where it was, and is told who
 // does not answer.
 func TestEventsOfAllNodes(t *testing.T) {
-	cfg := newFake().config(&syncBuffer{})
+	cfg := newFake().config(&proc.Output{})
 	cfg.Node, cfg.Events = "n2", NewEvents("n2")
 	other, err := New(cfg)
 	if err != nil {
@@ -464,7 +465,7 @@ func TestEveryNodeAnswersForTheService(t *testing.T) {
 	far.streams = []relay.StreamState{demoStream("live", "demo"), demoStream("live", "far")}
 	far.streams[0].Epoch, far.streams[0].Publisher.User = 9, "origin"
 	far.players = []relay.PlayerState{demoPlayer("live", "q-1")}
-	cfg := far.config(&syncBuffer{})
+	cfg := far.config(&proc.Output{})
 	cfg.Node = "n2"
 	other, err := New(cfg)
 	if err != nil {
@@ -554,7 +555,7 @@ func TestRoomIsShownAsAllNodesKnowIt(t *testing.T) {
 	far := newFake()
 	far.members = []room.MemberDetail{{User: "u"}, {User: "w", Connected: true, Remote: "192.0.2.2:2", Reports: []room.Report{{Stream: "s", Action: "play"}}}}
 	far.rooms[0].Seq, far.rooms[0].Sessions = 9, 4
-	cfg := far.config(&syncBuffer{})
+	cfg := far.config(&proc.Output{})
 	cfg.Node = "n2"
 	other, err := New(cfg)
 	if err != nil {

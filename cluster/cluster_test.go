@@ -24,6 +24,7 @@ import (
 	"liverelay/relay/flv"
 	"liverelay/relay/httpflv"
 	"liverelay/test/fault"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -41,25 +42,8 @@ type node struct {
 	relay *relay.Relay
 	play  string // http://HOST:PORT
 	info  cluster.Info
-	log   *buffer
+	log   *proc.Output
 	close func()
-}
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // source lets a relay be made before its node.
@@ -100,7 +84,7 @@ func nodeOf(head []byte) (string, bool) {
 // startNodeAt starts a node that the others know by what advertise makes of its address.
 func startNodeAt(t *testing.T, id string, d cluster.Directory, change func(*cluster.Config), advertise func(string) string) *node {
 	t.Helper()
-	n := &node{t: t, id: id, log: &buffer{}}
+	n := &node{t: t, id: id, log: &proc.Output{}}
 	log := slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	peers, public := listen(t), listen(t)
 	s := &source{}

@@ -8,12 +8,12 @@ import (
 
 	"liverelay/config"
 	"liverelay/relay/rtmp"
-	"liverelay/server/servertest"
+	"liverelay/test/proc"
 )
 
 func idleServer(t *testing.T) *Server {
 	t.Helper()
-	s, err := New(t.Context(), Options{Config: oneApp(), Log: &servertest.Output{}})
+	s, err := New(t.Context(), Options{Config: oneApp(), Log: &proc.Output{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"liverelay/config"
 	"liverelay/relay"
 	"liverelay/server/servertest"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -30,7 +31,7 @@ type reloadable struct {
 	*Server
 	t    *testing.T
 	file string
-	log  *servertest.Output
+	log  *proc.Output
 }
 
 // text is a configuration with one app that anybody may publish to and play from, and more lines.
@@ -54,7 +55,7 @@ func startFromFile(t *testing.T) *reloadable {
 // newFromFile makes one that is yet to be started.
 func newFromFile(t *testing.T) *reloadable {
 	t.Helper()
-	r := &reloadable{t: t, file: filepath.Join(t.TempDir(), "config.yaml"), log: &servertest.Output{}}
+	r := &reloadable{t: t, file: filepath.Join(t.TempDir(), "config.yaml"), log: &proc.Output{}}
 	r.write(text(secretA, ""))
 	load := func() (config.Config, error) { return config.Load(r.file) }
 	cfg, err := load()

@@ -19,6 +19,7 @@ import (
 	"liverelay/relay"
 	"liverelay/room"
 	"liverelay/server/servertest"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -96,7 +97,7 @@ func TestServeRooms(t *testing.T) {
 func testRooms(t *testing.T, redis []string) {
 	cfg := oneApp()
 	cfg.Redis.Addrs = redis
-	log := &servertest.Output{}
+	log := &proc.Output{}
 	s := startLogged(t, cfg, log)
 	ann, bob := join(t, s, "ann"), join(t, s, "bob")
 	reply := ann.ask(`{"id":2,"type":"publish","stream":"s1"}`)

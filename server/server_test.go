@@ -7,7 +7,7 @@ import (
 	"go.uber.org/goleak"
 
 	"liverelay/config"
-	"liverelay/server/servertest"
+	"liverelay/test/proc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,11 +28,11 @@ func oneApp() config.Config {
 // start runs a server until the test ends.
 func start(t *testing.T, cfg config.Config) *Server {
 	t.Helper()
-	return startLogged(t, cfg, &servertest.Output{})
+	return startLogged(t, cfg, &proc.Output{})
 }
 
 // startLogged does, and keeps what the server logs.
-func startLogged(t *testing.T, cfg config.Config, log *servertest.Output) *Server {
+func startLogged(t *testing.T, cfg config.Config, log *proc.Output) *Server {
 	t.Helper()
 	s, err := New(t.Context(), Options{Config: cfg, Version: "test", Log: log})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"liverelay/relay/door"
 	"liverelay/relay/socket"
 	"liverelay/server/servertest"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -116,7 +117,7 @@ func TestToyDoor(t *testing.T) {
 	cfg := oneApp()
 	cfg.Apps[0].Publish, cfg.Apps[0].Play = "open", "open"
 	cfg.Relay.PlayWait = 100 * time.Millisecond
-	s, err := newServer(t.Context(), Options{Config: cfg, Log: &servertest.Output{}}, append(doors[:len(doors):len(doors)], toyDoor))
+	s, err := newServer(t.Context(), Options{Config: cfg, Log: &proc.Output{}}, append(doors[:len(doors):len(doors)], toyDoor))
 	if err != nil {
 		t.Fatal(err)
 	}

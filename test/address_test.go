@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"liverelay/test/proc"
 )
 
 // Real encoders given addresses as people type them: each splits app, name and query in its own
@@ -19,14 +21,14 @@ func TestAddressesOfRealEncoders(t *testing.T) {
 		if rest != "" {
 			address += "&" + rest // ffmpeg cuts at the last slash, whatever it is in
 		}
-		p := run(t, "ffmpeg", "-v", "error", "-i", sample(t), "-c", "copy", "-f", "flv", address)
+		p := proc.Run(t, "ffmpeg", "-v", "error", "-i", sample(t), "-c", "copy", "-f", "flv", address)
 		select {
-		case <-p.done:
+		case <-p.Done:
 		case <-time.After(60 * time.Second):
 			t.Fatalf("%s: ffmpeg does not end", path)
 		}
-		if p.err != nil {
-			t.Errorf("%s?%s: refused: %v", path, rest, p.err)
+		if p.Err != nil {
+			t.Errorf("%s?%s: refused: %v", path, rest, p.Err)
 		}
 	}
 }

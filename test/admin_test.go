@@ -18,6 +18,7 @@ import (
 
 	"liverelay/auth"
 	"liverelay/server/servertest"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -112,7 +113,7 @@ func TestAdminShowsKicksAndBansWhatIsThere(t *testing.T) {
 	pushPicture(t, sign("publish", "rtmp", "pub"), 0)
 	n.live("live/demo")
 	kicked := countBytes(t, sign("play", "flv", "ann"), "test-agent/1")
-	run(t, "ffmpeg", "-hide_banner", "-loglevel", "error", "-i", sign("play", "rtmp", "bob"), "-f", "null", "-")
+	proc.Run(t, "ffmpeg", "-hide_banner", "-loglevel", "error", "-i", sign("play", "rtmp", "bob"), "-f", "null", "-")
 
 	var list adminPlayers
 	n.await("both players with a bitrate", func() bool {
@@ -227,7 +228,7 @@ func TestUsageEqualsWhatPlayersCounted(t *testing.T) {
 		bytes := countBytes(t, sign("play", "flv", user), "x")
 		ends = append(ends, func() { counted["play "+user] = bytes() - 13 }) // the file's header is no media
 	}
-	<-publisher.done
+	<-publisher.Done
 	for _, end := range ends {
 		end()
 	}

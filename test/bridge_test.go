@@ -14,6 +14,7 @@ import (
 
 	"liverelay/relay/flv"
 	"liverelay/relay/rtmp"
+	"liverelay/test/proc"
 )
 
 // beepAt is when (ms) the sound of opusSample begins.
@@ -183,9 +184,9 @@ func TestWithoutCodecs(t *testing.T) {
 	dir := t.TempDir()
 	bare := filepath.Join(dir, "liverelay")
 	output(t, 5*time.Minute, "go", "build", "-tags", "notranscode", "-o", bare, "liverelay/cmd/liverelay")
-	was := program
-	program = bare
-	defer func() { program = was }()
+	was := proc.Liverelay
+	proc.Liverelay = bare
+	defer func() { proc.Liverelay = was }()
 	n := start(t, "")
 	n.await("a word about it", func() bool { return strings.Contains(n.output.String(), "sound is not bridged") })
 	begin := []tag{{kind: flv.Audio, payload: []byte("\x90Opus")}}

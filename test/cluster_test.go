@@ -17,6 +17,7 @@ import (
 	"liverelay/redis/redistest"
 	"liverelay/relay/flv"
 	"liverelay/room/roomtest"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -66,7 +67,7 @@ func linked(nodes []*node) {
 // kill ends the node as a power cut would.
 func (n *node) kill() {
 	n.killed = true
-	_ = n.cmd.Process.Kill()
+	n.cmd.Kill()
 }
 
 // pushURL signs ann's address of a stream.
@@ -142,7 +143,7 @@ func TestClusterPlaysOnAnyNodeByAnyDoor(t *testing.T) {
 	pushing(t, nodes[0].pushURL("late"))
 	early.awaitTags(20)
 	// check says which nodes it reaches.
-	out, err := exec.Command(program, "check", "--config", nodes[0].config).CombinedOutput()
+	out, err := exec.Command(proc.Liverelay, "check", "--config", nodes[0].config).CombinedOutput()
 	for _, id := range []string{"n1", "n2", "n3"} {
 		if !strings.Contains(string(out), "node "+id+" at ") || strings.Contains(string(out), "not reached") {
 			t.Errorf("check: %v\n%s", err, out)
@@ -166,8 +167,8 @@ func TestClusterPublisherMovesAndOldOneEnds(t *testing.T) {
 	// Another user is refused on any node.
 	other := pushPicture(t, nodes[1].url("--app", "live", "--stream", "cam", "--publish", "--user", "bob"), 20)
 	select {
-	case <-other.done:
-		if other.err == nil {
+	case <-other.Done:
+		if other.Err == nil {
 			t.Error("another user's encoder was not refused")
 		}
 	case <-time.After(wait.Long):
@@ -216,12 +217,11 @@ func TestClusterRedisGoneForGood(t *testing.T) {
 				return false
 			}
 			defer reply.Body.Close()
-			var b buffer
-			_, _ = b.b.ReadFrom(reply.Body)
+			body, _ := io.ReadAll(reply.Body)
 			if reply.StatusCode != http.StatusOK {
-				t.Errorf("n%d: readyz is %d: %s", i+1, reply.StatusCode, b.String())
+				t.Errorf("n%d: readyz is %d: %s", i+1, reply.StatusCode, body)
 			}
-			return strings.Contains(b.String(), "degraded")
+			return strings.Contains(string(body), "degraded")
 		})
 	}
 	if err := redis.Up(); err != nil { // empty
@@ -426,7 +426,7 @@ func TestClusterBehindNginx(t *testing.T) {
 	if err := os.WriteFile(file, []byte(changed(t, example(t, "nginx.conf"), pairs...)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "nginx", "-p", dir, "-e", "error.log", "-c", file)
+	proc.Run(t, "nginx", "-p", dir, "-e", "error.log", "-c", file)
 	accepts(t, rtmpAddr)
 	accepts(t, httpAddr)
 	through := func(url string) string {
@@ -527,7 +527,7 @@ func TestClusterAdminIsTrueForTheService(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reply.Body.Close()
-	var events buffer
+	var events proc.Output
 	go func() {
 		_, _ = io.Copy(&events, reply.Body) // until the test ends
 	}()

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"liverelay/test/proc"
 )
 
 // publisherHost names the publisher's host and cable in the environment of a test that runs
@@ -65,7 +67,7 @@ func cutNetwork(t *testing.T, host string) {
 	push := n.url("--app", "live", "--stream", "cam", "--publish", "--user", "ann")
 	push = strings.Replace(push, "127.0.0.1:"+port, "192.0.2.1:"+port, 1)
 	picture := append(testPicture(0), "-f", "flv", push)
-	run(t, "ip", append([]string{"netns", "exec", space, "ffmpeg"}, picture...)...)
+	proc.Run(t, "ip", append([]string{"netns", "exec", space, "ffmpeg"}, picture...)...)
 	n.live("live/cam")
 	players := watch(t, n, "cam")
 
@@ -87,6 +89,6 @@ func cutNetwork(t *testing.T, host string) {
 		counts[proto] = len(p.got())
 	}
 	plug("up")
-	run(t, "ip", append([]string{"netns", "exec", space, "ffmpeg"}, picture...)...)
+	proc.Run(t, "ip", append([]string{"netns", "exec", space, "ffmpeg"}, picture...)...)
 	resumed(t, players, counts, 20_000)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"liverelay/relay/flv"
+	"liverelay/test/proc"
 )
 
 // fillerFile makes an FLV file of two seconds with a picture larger than testPicture's.
@@ -66,7 +67,7 @@ func TestFiller(t *testing.T) {
 	if got := probe(t, address("http")); !strings.Contains(got, "width=320") {
 		t.Errorf("ffprobe sees %q", got)
 	}
-	<-push.done
+	<-push.Done
 	for proto, p := range players {
 		n.await(proto+" sees the filler again", func() bool { return len(configurations(p)) == 3 })
 		p.awaitTags(len(p.got()) + 200)
@@ -121,7 +122,7 @@ func TestBadFiller(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"check", "serve"} {
-		out, err := exec.Command(program, command, "--config", path).CombinedOutput()
+		out, err := exec.Command(proc.Liverelay, command, "--config", path).CombinedOutput()
 		if line := strings.TrimSpace(string(out)); err == nil || strings.Count(line, "\n") > 0 || !strings.Contains(line, "apps[0].filler: "+path+": no FLV file") {
 			t.Errorf("%s: %v, %q", command, err, line)
 		}

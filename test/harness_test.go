@@ -16,31 +16,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
-// program is the program under test, built once.
-var program string
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "liverelay-test-")
-	if err != nil {
-		log.Fatal(err)
-	}
-	program = filepath.Join(dir, "liverelay")
-	build := exec.Command("go", "build", "-o", program, "liverelay/cmd/liverelay")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		log.Fatalf("build liverelay: %v", err)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { proc.Main(m) }
 
 const (
 	adminToken = "an-admin-token-for-tests-only"
@@ -50,31 +33,13 @@ const (
 // node is one running relay.
 type node struct {
 	t      *testing.T
-	cmd    *exec.Cmd
+	cmd    *proc.Process
 	config string // its file
 	rtmp   string // host:port
 	http   string
 	admin  string
-	output *buffer
+	output *proc.Output
 	killed bool // by the test
-}
-
-// buffer is a bytes.Buffer for a process to write and a test to read.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // freeAddr asks the system for a port that nobody uses.
@@ -98,7 +63,7 @@ func start(t *testing.T, extra string) *node {
 // startApps runs a relay with further apps, as lines of YAML.
 func startApps(t *testing.T, apps, extra string) *node {
 	t.Helper()
-	n := &node{t: t, rtmp: freeAddr(t), http: freeAddr(t), admin: freeAddr(t), output: new(buffer)}
+	n := &node{t: t, rtmp: freeAddr(t), http: freeAddr(t), admin: freeAddr(t), output: new(proc.Output)}
 	n.config = filepath.Join(t.TempDir(), "config.yaml")
 	listen := n.rtmp
 	if os.Getenv(publisherHost) != "" { // the publisher comes by a cable
@@ -119,41 +84,14 @@ admin: {listen: %q, token: %q}
 	if err := os.WriteFile(n.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n.cmd = exec.Command(program, "serve", "--config", n.config)
-	n.cmd.Stdout, n.cmd.Stderr = n.output, n.output
-	if err := n.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- n.cmd.Wait() }()
+	n.cmd = proc.Serve(t, n.config, n.output)
 	t.Cleanup(func() {
-		n.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case err := <-exited:
-			if err != nil && !n.killed {
-				t.Errorf("relay ended: %v", err)
-			}
-		case <-time.After(wait.Long):
-			n.cmd.Process.Kill()
-			t.Error("relay did not stop on SIGTERM")
+		if !n.killed {
+			n.cmd.Stop(t, "relay")
 		}
-		if t.Failed() {
-			t.Logf("relay's output:\n%s", n.output)
-		}
-		for _, bad := range []string{"panic", "DATA RACE", appSecret, "token=ey"} {
-			if strings.Contains(n.output.String(), bad) {
-				t.Errorf("relay's output contains %q", bad)
-			}
-		}
+		n.output.Check(t, "relay", appSecret)
 	})
-	n.await("readiness", func() bool {
-		reply, err := http.Get("http://" + n.admin + "/readyz")
-		if err != nil {
-			return false
-		}
-		reply.Body.Close()
-		return reply.StatusCode == 200
-	})
+	proc.AwaitReady(t, "relay", n.admin)
 	return n
 }
 
@@ -174,7 +112,7 @@ func awaitFor(t *testing.T, most time.Duration, what string, done func() bool) {
 // url asks the program for a signed URL, as a user would.
 func (n *node) url(args ...string) string {
 	n.t.Helper()
-	cmd := exec.Command(program, append([]string{"url", "--config", n.config}, args...)...)
+	cmd := exec.Command(proc.Liverelay, append([]string{"url", "--config", n.config}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		n.t.Fatalf("liverelay url %v: %v\n%s", args, err, out)
@@ -232,36 +170,6 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-// process is a program that the test started; it is gone when the test ends.
-type process struct {
-	*exec.Cmd
-	output *buffer
-	done   chan struct{}
-	err    error // valid once done
-}
-
-func run(t *testing.T, name string, args ...string) *process {
-	t.Helper()
-	need(t, name)
-	p := &process{Cmd: exec.Command(name, args...), output: new(buffer), done: make(chan struct{})}
-	p.Stdout, p.Stderr = p.output, p.output
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		p.err = p.Wait()
-		close(p.done)
-	}()
-	t.Cleanup(func() {
-		p.Process.Kill()
-		<-p.done
-		if t.Failed() {
-			t.Logf("%s %s:\n%s", name, strings.Join(args, " "), tail(p.output.String(), 2000))
-		}
-	})
-	return p
-}
-
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
 // output runs a program to its end and returns what it printed to standard output.
@@ -293,9 +201,9 @@ func testPicture(seconds int) []string {
 }
 
 // pushPicture publishes the test picture.
-func pushPicture(t *testing.T, url string, seconds int) *process {
+func pushPicture(t *testing.T, url string, seconds int) *proc.Process {
 	t.Helper()
-	return run(t, "ffmpeg", append(testPicture(seconds), "-f", "flv", url)...)
+	return proc.Run(t, "ffmpeg", append(testPicture(seconds), "-f", "flv", url)...)
 }
 
 // sample makes an FLV file of the test picture once a test binary.
@@ -303,7 +211,7 @@ func sample(t *testing.T) string {
 	t.Helper()
 	need(t, "ffmpeg")
 	sampleOnce.Do(func() {
-		samplePath = filepath.Join(filepath.Dir(program), "sample.flv")
+		samplePath = filepath.Join(filepath.Dir(proc.Liverelay), "sample.flv")
 		args := []string{"-y"}
 		for _, a := range testPicture(6) {
 			if a != "-re" {

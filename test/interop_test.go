@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"liverelay/test/proc"
 )
 
 // probe returns what ffprobe sees within a few seconds: codec names, one a line.
@@ -56,13 +58,13 @@ func TestRealPlayers(t *testing.T) {
 	}
 	t.Run("rtmpdump", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "dump.flv")
-		dump := run(t, "rtmpdump", "--live", "-o", file, "-r", n.url("--app", "live", "--stream", "cam", "--play"))
+		dump := proc.Run(t, "rtmpdump", "--live", "-o", file, "-r", n.url("--app", "live", "--stream", "cam", "--play"))
 		awaitFor(t, 20*time.Second, "rtmpdump's file to grow", func() bool {
 			info, err := os.Stat(file)
 			return err == nil && info.Size() > 100_000
 		})
 		dump.Process.Signal(syscall.SIGINT)
-		<-dump.done
+		<-dump.Done
 		if got := probe(t, file); !strings.Contains(got, "codec_name=h264") || !strings.Contains(got, "codec_name=aac") {
 			t.Errorf("rtmpdump's file has\n%s", got)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"liverelay/relay/flv"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -166,7 +167,7 @@ func TestPublisherKilledAndBack(t *testing.T) {
 	players := watch(t, n, "cam")
 	time.Sleep(time.Second)
 	first.Process.Kill()
-	<-first.done
+	<-first.Done
 	counts := map[string]int{}
 	time.Sleep(2 * time.Second)
 	for proto, p := range players {
@@ -205,7 +206,7 @@ func TestTakeover(t *testing.T) {
 	begun := time.Now()
 	pushPicture(t, push, 0)
 	select {
-	case <-first.done:
+	case <-first.Done:
 	case <-time.After(wait.Long):
 		t.Fatal("the first encoder was not ended")
 	}
@@ -220,8 +221,8 @@ func TestTakeover(t *testing.T) {
 	// Somebody else's URL for the same stream is refused.
 	other := pushPicture(t, n.url("--app", "live", "--stream", "cam", "--publish", "--user", "bob"), 5)
 	select {
-	case <-other.done:
-		if other.err == nil {
+	case <-other.Done:
+		if other.Err == nil {
 			t.Error("another user's encoder was not refused")
 		}
 	case <-time.After(wait.Long):
@@ -278,7 +279,7 @@ func TestOneTrack(t *testing.T) {
 		if track == "video" {
 			args[len(args)-1] = "-an"
 		}
-		run(t, "ffmpeg", append(args, "-f", "flv", n.open("rtmp", track))...)
+		proc.Run(t, "ffmpeg", append(args, "-f", "flv", n.open("rtmp", track))...)
 		n.live("open/" + track)
 		for _, proto := range []string{"http", "ws", "rtmp"} {
 			p := pull(t, n.open(proto, track))

@@ -14,6 +14,7 @@ import (
 	"liverelay/relay/rtmp"
 	"liverelay/room"
 	"liverelay/room/roomtest"
+	"liverelay/test/proc"
 )
 
 // pages is an app of its own, for pages of example.com.
@@ -38,7 +39,7 @@ func onAir(t *testing.T, url string) *rtmp.Client {
 // What check takes for an origin, every door does: signalling, media and its preflight.
 func TestOneAnswerOnOrigins(t *testing.T) {
 	n := startApps(t, pages, "")
-	if out, err := exec.Command(program, "check", "--config", n.config).CombinedOutput(); err != nil {
+	if out, err := exec.Command(proc.Liverelay, "check", "--config", n.config).CombinedOutput(); err != nil {
 		t.Errorf("check: %v\n%s", err, out)
 	}
 	onAir(t, "rtmp://"+n.rtmp+"/pages/cam")

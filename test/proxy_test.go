@@ -23,6 +23,7 @@ import (
 	"liverelay/room/backend"
 	"liverelay/room/roomtest"
 	"liverelay/server/servertest"
+	"liverelay/test/proc"
 )
 
 // snippet returns a block of code of the operations page: what it says has to work.
@@ -87,7 +88,7 @@ func frontNginx(t *testing.T, upstream string) string {
 		t.Fatal(err)
 	}
 	need(t, "nginx")
-	run(t, "nginx", "-c", file)
+	proc.Run(t, "nginx", "-c", file)
 	accepts(t, addr)
 	return addr
 }
@@ -342,7 +343,7 @@ func haproxy(t *testing.T, config string) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "haproxy", "-q", "-f", file)
+	proc.Run(t, "haproxy", "-q", "-f", file)
 }
 
 // Behind HAProxy, as the operations page has it.

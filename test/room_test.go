@@ -13,6 +13,7 @@ import (
 	"liverelay/relay/flv"
 	"liverelay/room/backend"
 	"liverelay/room/roomtest"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -91,7 +92,7 @@ func (m *member) hears(event, id, says string) *roomtest.Frame {
 	return f
 }
 
-func (m *member) publish(stream string) *process {
+func (m *member) publish(stream string) *proc.Process {
 	m.t.Helper()
 	return pushPicture(m.t, m.do("publish", roomtest.M{"stream": stream}).URLs.RTMP[0], 0)
 }
@@ -163,7 +164,7 @@ func TestCallOfTwo(t *testing.T) {
 	ann.do("stopPublish", roomtest.M{"stream": "a1"})
 	bob.hearsEnd("a1", 1)
 	select {
-	case <-camera.done:
+	case <-camera.Done:
 	case <-time.After(wait.Long):
 		t.Error("ffmpeg goes on after stopPublish")
 	}

@@ -15,7 +15,7 @@ import (
 
 	"liverelay/auth"
 	"liverelay/config"
-	"liverelay/server/servertest"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -55,7 +55,7 @@ func runOnce(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wait.Long)
 	defer cancel()
-	var out, errs servertest.Output
+	var out, errs proc.Output
 	code = run(ctx, args, &out, &errs)
 	return code, out.String(), errs.String()
 }

@@ -20,13 +20,14 @@ import (
 	"liverelay/config"
 	"liverelay/relay/flv"
 	"liverelay/server/servertest"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
 // running is a server that a test started by run, as main does.
 type running struct {
 	t              *testing.T
-	stdout, stderr *servertest.Output
+	stdout, stderr *proc.Output
 	cancel         context.CancelFunc
 	done           chan int
 }
@@ -38,7 +39,7 @@ func startServer(t *testing.T, args ...string) *running {
 		t.Setenv("LIVERELAY_"+key+"_LISTEN", "127.0.0.1:0")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{t: t, stdout: &servertest.Output{}, stderr: &servertest.Output{}, cancel: cancel, done: make(chan int, 1)}
+	r := &running{t: t, stdout: &proc.Output{}, stderr: &proc.Output{}, cancel: cancel, done: make(chan int, 1)}
 	go func() { r.done <- run(ctx, args, r.stdout, r.stderr) }()
 	t.Cleanup(func() {
 		if code := r.end(); code != 0 {

@@ -19,6 +19,7 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/flv"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -33,26 +34,9 @@ type testDoor struct {
 	relay *relay.Relay
 	http  *Handler
 	url   string // http://host:port
-	log   *lockedBuffer
+	log   *proc.Output
 	asked atomic.Int64 // accesses authorised so far
 	done  func()
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 const secret = "s3cr3t-in-the-token"
@@ -72,7 +56,7 @@ func authorize(_ context.Context, a relay.Access) (relay.Grant, error) {
 
 func open(t *testing.T, config relay.Config, change func(*Handler), listener func(net.Listener) net.Listener) *testDoor {
 	t.Helper()
-	d := &testDoor{t: t, relay: relay.New(config), log: &lockedBuffer{}}
+	d := &testDoor{t: t, relay: relay.New(config), log: &proc.Output{}}
 	d.http = &Handler{
 		Relay: d.relay,
 		Authorize: func(ctx context.Context, a relay.Access) (relay.Grant, error) {

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"liverelay/relay"
 	"liverelay/relay/door"
 	"liverelay/relay/flv"
+	"liverelay/test/proc"
 	tests "liverelay/test/wait"
 )
 
@@ -29,30 +29,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // wait is how long a test waits for what must happen.
 const wait = tests.Long
 
-// logBuffer keeps the log lines of a server.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // bench is a server with its relay, on a loopback port.
 type bench struct {
 	*Server
 	relay *relay.Relay
 	addr  string
-	log   *logBuffer
+	log   *proc.Output
 }
 
 // authorizeTest lets the query decide: deny=…, limit=…, kbps=…, user=….
@@ -73,7 +55,7 @@ func authorizeTest(_ context.Context, a relay.Access) (relay.Grant, error) {
 func newBench(t testing.TB, configure ...func(*Server, *relay.Config)) *bench {
 	t.Helper()
 	config := relay.Config{PlayWait: 2 * time.Second, ResumeWindow: time.Second, WriteTimeout: 5 * time.Second, Backlog: time.Minute}
-	b := &bench{log: &logBuffer{}}
+	b := &bench{log: &proc.Output{}}
 	// loopFrom: so that publishers are in loops in all tests.
 	b.Server = &Server{Authorize: authorizeTest, loopFrom: 1, Log: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range configure {

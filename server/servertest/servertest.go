@@ -1,8 +1,7 @@
-// Package servertest is what tests of a whole server share: its output, its answers, a certificate.
+// Package servertest is what tests of a whole server share: its answers, a certificate.
 package servertest
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,32 +13,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"liverelay/test/wait"
 )
-
-// Output is where a running server writes; read while it does.
-type Output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write implements [io.Writer].
-func (o *Output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-// String returns all that was written.
-func (o *Output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
 
 // Get asks over a connection of its own.
 func Get(t testing.TB, url, authorization string) (*http.Response, string) {

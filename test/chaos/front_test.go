@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -43,24 +44,7 @@ func startFront(t testing.TB, nodes []*node) front {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("haproxy", "-q", "-f", file)
-	output := new(buffer)
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(exited)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-exited
-		if t.Failed() {
-			t.Logf("haproxy:\n%s", tail(output.String(), 2000))
-		}
-	})
+	proc.Run(t, "haproxy", "-q", "-f", file)
 	for _, addr := range []string{f.rtmp, f.http, f.publish} {
 		wait.For(t, "haproxy listens", func() bool {
 			conn, err := net.Dial("tcp", addr)

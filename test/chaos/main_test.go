@@ -5,12 +5,10 @@ package chaos
 
 import (
 	"flag"
-	"log"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"liverelay/test/proc"
 )
 
 var (
@@ -28,22 +26,7 @@ const (
 	clusterSecret = "a-secret-of-the-cluster-in-tests"
 )
 
-// program is the program under test, built once.
-var program string
-
 func TestMain(m *testing.M) {
 	flag.Parse()
-	dir, err := os.MkdirTemp("", "liverelay-chaos-")
-	if err != nil {
-		log.Fatal(err)
-	}
-	program = filepath.Join(dir, "liverelay")
-	build := exec.Command("go", "build", "-o", program, "liverelay/cmd/liverelay")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		log.Fatalf("build liverelay: %v", err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
+	proc.Main(m)
 }

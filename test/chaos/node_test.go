@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,26 +16,8 @@ import (
 	"time"
 
 	"liverelay/test/fault"
-	"liverelay/test/wait"
+	"liverelay/test/proc"
 )
-
-// buffer is a bytes.Buffer for a process to write and a test to read.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // given are the addresses that freeAddr has returned.
 var given sync.Map
@@ -65,7 +45,7 @@ type node struct {
 	t      testing.TB
 	id     string
 	config string // its file
-	output *buffer
+	output *proc.Output
 	api    string // of its admin listener, without a wire
 
 	peers *fault.Proxy // other nodes to this one, told apart by their id
@@ -74,9 +54,8 @@ type node struct {
 	http  *fault.Proxy
 	admin *fault.Proxy
 
-	cmd    *exec.Cmd
-	exited chan error
-	frozen bool
+	running *proc.Process // nil: it is not
+	frozen  bool
 }
 
 // wire is a proxy to an address, for the test.
@@ -111,7 +90,7 @@ func newNode(t testing.TB, id, redis string) *node {
 	for _, door := range []string{"rtmp", "http", "admin", "cluster"} {
 		listens[door] = freeAddr(t)
 	}
-	n := &node{t: t, id: id, output: new(buffer), api: listens["admin"]}
+	n := &node{t: t, id: id, output: new(proc.Output), api: listens["admin"]}
 	n.peers = wire(t, listens["cluster"], nodeOf)
 	n.rtmp, n.http, n.admin = wire(t, listens["rtmp"], nil), wire(t, listens["http"], nil), wire(t, listens["admin"], nil)
 	n.config = filepath.Join(t.TempDir(), "config.yaml")
@@ -132,80 +111,47 @@ log: {level: debug}
 	}
 	t.Cleanup(func() {
 		n.end()
-		if t.Failed() {
-			t.Logf("last output of %s:\n%s", id, tail(n.output.String(), 6000))
-		}
-		for _, bad := range []string{"panic", "DATA RACE", appSecret, clusterSecret, "token=ey"} {
-			if strings.Contains(n.output.String(), bad) {
-				t.Errorf("output of %s contains %q", id, bad)
-			}
-		}
+		n.output.Check(t, id, appSecret, clusterSecret)
 	})
 	return n
 }
 
-func tail(s string, n int) string { return s[max(0, len(s)-n):] }
-
-// start runs the process, again perhaps, and waits until it is ready.
+// start runs the process, again perhaps.
 func (n *node) start() {
 	n.t.Helper()
-	n.cmd = exec.Command(program, "serve", "--config", n.config)
-	n.cmd.Stdout, n.cmd.Stderr = n.output, n.output
-	if err := n.cmd.Start(); err != nil {
-		n.t.Fatal(err)
-	}
-	n.exited = make(chan error, 1)
-	go func(cmd *exec.Cmd, exited chan error) { exited <- cmd.Wait() }(n.cmd, n.exited)
+	n.running = proc.Serve(n.t, n.config, n.output)
 }
 
 func (n *node) awaitReady() {
 	n.t.Helper()
-	wait.For(n.t, n.id+" is ready", func() bool {
-		reply, err := client.Get("http://" + n.api + "/readyz")
-		if err != nil {
-			return false
-		}
-		reply.Body.Close()
-		return reply.StatusCode == http.StatusOK
-	})
+	proc.AwaitReady(n.t, n.id, n.api)
 }
 
 // freeze stops the process in the middle of whatever it does.
 func (n *node) freeze() {
 	n.frozen = true
-	_ = n.cmd.Process.Signal(syscall.SIGSTOP)
+	_ = n.running.Process.Signal(syscall.SIGSTOP)
 }
 
 func (n *node) thaw() {
 	n.frozen = false
-	_ = n.cmd.Process.Signal(syscall.SIGCONT)
+	_ = n.running.Process.Signal(syscall.SIGCONT)
 }
 
 // kill ends it as a power cut would.
 func (n *node) kill() {
-	_ = n.cmd.Process.Kill()
-	<-n.exited
-	n.cmd = nil
+	n.running.Kill()
+	n.running = nil
 }
 
 // end stops it in good order.
 func (n *node) end() {
-	if n.cmd == nil {
+	if n.running == nil {
 		return
 	}
 	n.thaw()
-	_ = n.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case err := <-n.exited:
-		if err != nil {
-			n.t.Errorf("%s ended: %v", n.id, err)
-		}
-	case <-time.After(wait.Long):
-		_ = n.cmd.Process.Kill()
-		<-n.exited
-		n.t.Errorf("%s did not stop on SIGTERM", n.id)
-	}
-	n.cmd = nil
+	n.running.Stop(n.t, n.id)
+	n.running = nil
 }
 
 // client is for the operators' API: each request has a connection of its own, and bounded time.
