@@ -164,7 +164,7 @@ func ReadFiller(path string) (*relay.Filler, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	filler, err := relay.ReadFiller(bufio.NewReader(file))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

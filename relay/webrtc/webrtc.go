@@ -150,7 +150,7 @@ func (s *Server) Close(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		_ = s.ports.close() // what hangs on them fails
-		_ = <-over
+		<-over
 		return ctx.Err()
 	}
 }
