@@ -252,8 +252,8 @@ func (n *Node) register() {
 	}
 }
 
-// ask is for what the directory is told. Close waits for the answer instead of giving up on it: what
-// is given up may be done all the same, after the goodbye.
+// ask is for what the directory is told. Close waits for the answer instead of giving up on it:
+// what is given up may be done all the same, after the goodbye.
 func (n *Node) ask() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(n.ctx), askTimeout)
 }

@@ -12,8 +12,8 @@ import (
 // relays get no copy of it, and who may publish is as if it were not there. A publisher stands by
 // until it has a keyframe (standby.go), a [Copy] takes the stream at once.
 
-// fillAfter is how long nobody publishes a stream before its filler is shown: long enough to find it
-// at another node, or for a publisher to begin again.
+// fillAfter is how long nobody publishes a stream before its filler is shown: long enough to find
+// it at another node, or for a publisher to begin again.
 const fillAfter = time.Second
 
 // fillProtocol stands for the filler where a protocol has to stand.

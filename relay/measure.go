@@ -2,8 +2,8 @@ package relay
 
 import "slices"
 
-// Expect has metrics tell of the players of these protocols from the start, when there are none yet:
-// what a door calls them in [SubscribeOptions].
+// Expect has metrics tell of the players of these protocols from the start, when there are none
+// yet: what a door calls them in [SubscribeOptions].
 func (r *Relay) Expect(protocols ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

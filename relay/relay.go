@@ -1,10 +1,9 @@
 // Package relay is the media core: streams, each with at most one publisher and any
 // number of subscribers, and the fan-out between them.
 //
-// It knows no protocol and makes no system call. A door (relay/rtmp, relay/httpflv,
-// relay/webrtc) turns bytes into messages for a [Publisher], and gives each [Subscriber] a [Format], which
-// turns a message into the door's bytes once for all players, and a [socket.Sink], which
-// takes them.
+// It knows no protocol and makes no system call. A door (relay/rtmp, relay/httpflv, relay/webrtc)
+// turns bytes into messages for a [Publisher], and gives each [Subscriber] a [Format], which turns
+// a message into the door's bytes once for all players, and a [socket.Sink], which takes them.
 //
 // It is one package of many files because a message's way is one: in by publisher.go and append.go
 // (timeline, gop, ring), out by fanout.go (shard, plan, turn) or, to those who are behind, by

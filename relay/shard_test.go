@@ -160,7 +160,8 @@ func TestOverloadedShardGathers(t *testing.T) {
 	}
 }
 
-// A joiner that is ahead of what a pass delivers, because it has caught up since, gets nothing twice.
+// A joiner that is ahead of what a pass delivers, because it has caught up since, gets nothing
+// twice.
 func TestJoinerAheadOfThePass(t *testing.T) {
 	_, sh := fullShard(t, 1, func() socket.Sink { return new(countingSink) })
 	if !sh.claim() {

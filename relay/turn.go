@@ -17,7 +17,8 @@ func (r *Relay) NewTurn() *Turn {
 	return &Turn{relay: r}
 }
 
-// time returns the time, which is asked once for all messages of a turn; of no turn (nil) each time.
+// time returns the time, which is asked once for all messages of a turn; of no turn (nil) each
+// time.
 func (t *Turn) time() time.Time {
 	if t == nil {
 		return time.Now()

@@ -160,8 +160,8 @@ func (h *helper) wire(ctx context.Context, wish admin.BundleWish, r *support.Red
 	return shown(r), nil
 }
 
-// listen begins to keep what a connection carries, and says how that is shown. Names of streams have
-// no slash, so what has two is APP/ROOM/USER.
+// listen begins to keep what a connection carries, and says how that is shown. Names of streams
+// have no slash, so what has two is APP/ROOM/USER.
 func (h *helper) listen(id string, w *support.Wire) (stop func(), shown func(*support.Redactor) []byte, err error) {
 	if strings.Count(id, "/") >= 2 {
 		stop, err = h.server.signal.Listen(id, w.Tap)

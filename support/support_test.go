@@ -130,7 +130,8 @@ func TestWireIsBoundedAndCovered(t *testing.T) {
 	}
 }
 
-// Lines of a connection are as they were carried, in their order, without what is named a credential.
+// Lines of a connection are as they were carried, in their order, without what is named a
+// credential.
 func TestWireLines(t *testing.T) {
 	w := NewWire(400)
 	w.Tap(false, []byte("{\"id\":1,\n\"token\":\"secret1\",\"resume\":{\"session\":\"secret2\",\"seq\":4}}"))

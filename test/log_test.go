@@ -26,9 +26,9 @@ func (n *node) lives(role string) (started, ended []map[string]string) {
 	return started, ended
 }
 
-// TestLogJoinsWhatBelongsTogether: a member, what it publishes and what it plays have one session in
-// the log, in the event stream and in the API; each connection's life has one line where it begins
-// and one where it ends, without a token.
+// TestLogJoinsWhatBelongsTogether: a member, what it publishes and what it plays have one session
+// in the log, in the event stream and in the API; each connection's life has one line where it
+// begins and one where it ends, without a token.
 func TestLogJoinsWhatBelongsTogether(t *testing.T) {
 	t.Setenv("LIVERELAY_LOG_LEVEL", "debug")
 	n := start(t, "")

@@ -235,8 +235,8 @@ func (c *Conn) carried(sent bool, b []byte) {
 	}
 }
 
-// carried tells whoever listens in to the sink's connection of the n bytes of a batch that were sent
-// to it. It looks at the sink only where somebody listens in to any.
+// carried tells whoever listens in to the sink's connection of the n bytes of a batch that were
+// sent to it. It looks at the sink only where somebody listens in to any.
 func (s *rawSink) carried(b *Batch, n int) {
 	if l := tapped.Load(); l != nil && of(s.conn) == l.conn {
 		l.tapBatch(b, n)

@@ -260,7 +260,8 @@ func TestSecureSinkAnswersKeyUpdates(t *testing.T) {
 	}
 }
 
-// TestSecureSinkCanBeHeard: who listens in to a player over TLS is told its records, by whichever sender they go.
+// TestSecureSinkCanBeHeard: who listens in to a player over TLS is told its records, by whichever
+// sender they go.
 func TestSecureSinkCanBeHeard(t *testing.T) {
 	for name, sender := range map[string]socket.Sender{"direct": socket.NewDirect(), "best": socket.NewSender()} {
 		sink, _, client := secure(t, 0)

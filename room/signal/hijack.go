@@ -48,8 +48,8 @@ func (w *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // of a client that does not read, and so from the limits that its room has for it.
 const backlog = 64 << 10
 
-// boundBacklog sets it on the socket below conn, which may be TLS: asked here as in socket.Below, for
-// rooms import nothing of media.
+// boundBacklog sets it on the socket below conn, which may be TLS: asked here as in socket.Below,
+// for rooms import nothing of media.
 func boundBacklog(conn net.Conn) {
 	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = secure.NetConn()

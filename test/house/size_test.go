@@ -41,8 +41,8 @@ var larger = map[string]string{
 	"cmd/livebench.promises": "a table: one row for each figure that is promised",
 }
 
-// No file of any language, function, struct or package is too large without a reason. Of tests in Go
-// only the files are counted, and may be longer: their functions are lists of cases.
+// No file of any language, function, struct or package is too large without a reason. Of tests in
+// Go only the files are counted, and may be longer: their functions are lists of cases.
 func TestSizes(t *testing.T) {
 	excused := map[string]bool{}
 	check := func(what string, n, most int, unit string) {
