@@ -60,61 +60,55 @@ func (w *Wire) Tap(sent bool, b []byte) {
 	}
 }
 
+// wireTime is how the time of a piece is written: the day is that of the bundle.
+const wireTime = "15:04:05.000000"
+
 // Lines is what was kept of a connection that carries lines of text: each with its direction, I to
 // this node or O from it, and its time. Credentials are covered.
 func (w *Wire) Lines(r *Redactor) []byte {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	came, went := r.Redact(bytes.Clone(w.came)), r.Redact(bytes.Clone(w.went))
-	var out bytes.Buffer
-	fmt.Fprintf(&out, "# I: to this node; O: from it. %d bytes more were carried and are not here\n", w.lost)
-	for _, p := range w.pieces {
-		from, mark := &came, 'I'
-		if p.sent {
-			from, mark = &went, 'O'
-		}
-		line := (*from)[:p.size]
-		*from = (*from)[p.size:]
+	return w.write(r, "", func(out *bytes.Buffer, line []byte) {
 		for i, c := range line {
 			if c < ' ' {
 				line[i] = ' '
 			}
 		}
-		fmt.Fprintf(&out, "%c %s %s\n", mark, p.at.UTC().Format(wireTime), line)
-	}
-	return out.Bytes()
+		fmt.Fprintf(out, " %s\n", line)
+	})
 }
-
-// wireTime is how the time of a piece is written: the day is that of the bundle.
-const wireTime = "15:04:05.000000"
 
 // Bytes is what was kept, as text2pcap reads it (-D -t %H:%M:%S.%f): each piece with its direction,
 // I or O, its time and its bytes. Credentials are covered, also those that are in two pieces.
 // sealed: it was TLS, of which times and sizes are all that is shown.
 func (w *Wire) Bytes(r *Redactor, sealed bool) []byte {
+	if sealed {
+		return w.write(r, "# TLS: times and sizes are of its records, the bytes are left out\n", func(out *bytes.Buffer, b []byte) {
+			fmt.Fprintf(out, "\n# %d bytes\n", len(b))
+		})
+	}
+	return w.write(r, "", func(out *bytes.Buffer, b []byte) {
+		fmt.Fprintln(out)
+		for at := 0; at < len(b); at += 16 {
+			fmt.Fprintf(out, "%06x % x\n", at, b[at:min(at+16, len(b))])
+		}
+	})
+}
+
+// write writes the head, and of each piece direction and time, with what show makes of its bytes
+// behind them.
+func (w *Wire) write(r *Redactor, head string, show func(*bytes.Buffer, []byte)) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	came, went := r.Redact(bytes.Clone(w.came)), r.Redact(bytes.Clone(w.went))
-	var out bytes.Buffer
-	if sealed {
-		fmt.Fprintln(&out, "# TLS: times and sizes are of its records, the bytes are left out")
-	}
-	fmt.Fprintf(&out, "# I: to this node; O: from it. %d bytes more were carried and are not here\n", w.lost)
+	out := bytes.NewBufferString(head)
+	fmt.Fprintf(out, "# I: to this node; O: from it. %d bytes more were carried and are not here\n", w.lost)
 	for _, p := range w.pieces {
 		from, mark := &came, 'I'
 		if p.sent {
 			from, mark = &went, 'O'
 		}
-		b := (*from)[:p.size]
+		fmt.Fprintf(out, "%c %s", mark, p.at.UTC().Format(wireTime))
+		show(out, (*from)[:p.size])
 		*from = (*from)[p.size:]
-		fmt.Fprintf(&out, "%c %s\n", mark, p.at.UTC().Format(wireTime))
-		if sealed {
-			fmt.Fprintf(&out, "# %d bytes\n", p.size)
-			continue
-		}
-		for at := 0; at < len(b); at += 16 {
-			fmt.Fprintf(&out, "%06x % x\n", at, b[at:min(at+16, len(b))])
-		}
 	}
 	return out.Bytes()
 }
