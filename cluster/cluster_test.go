@@ -517,39 +517,6 @@ func TestReleaseIsNotUndoneByARenewal(t *testing.T) {
 	}
 }
 
-// hurriedDirectory notes whether a registration is given up on, which a real one may do all the
-// same, later.
-type hurriedDirectory struct {
-	cluster.Directory
-	registering chan struct{}
-	gone        chan struct{}
-	givenUp     atomic.Bool
-}
-
-func (d *hurriedDirectory) Register(ctx context.Context, n cluster.Info, ttl time.Duration) ([]cluster.Info, error) {
-	d.registering <- struct{}{}
-	select {
-	case <-ctx.Done():
-		d.givenUp.Store(errors.Is(ctx.Err(), context.Canceled))
-		return nil, ctx.Err()
-	case <-d.gone:
-		return d.Directory.Register(ctx, n, ttl)
-	}
-}
-
-// A node that stops waits for what it has just told the directory: else that may come after its
-// goodbye, and it is there for as long as its record is kept.
-func TestGoodbyeIsTheLastWord(t *testing.T) {
-	d := &hurriedDirectory{Directory: cluster.NewMemory(), registering: make(chan struct{}, 1), gone: make(chan struct{})}
-	n := startNode(t, "a", d, nil)
-	<-d.registering
-	time.AfterFunc(50*time.Millisecond, func() { close(d.gone) })
-	n.close()
-	if nodes, _ := d.Nodes(wait.Context(t)); d.givenUp.Load() || len(nodes) > 0 {
-		t.Errorf("given up %v, left: %v", d.givenUp.Load(), nodes)
-	}
-}
-
 // A node that stops gives up what is published there, in whatever order it ends.
 func TestStoppedNodeLeavesNothingInTheDirectory(t *testing.T) {
 	d := cluster.NewMemory()

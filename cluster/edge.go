@@ -54,7 +54,7 @@ type edge struct {
 	epoch uint64      // the highest that was shown: none before it is again
 	shown relay.Grant // of the copy that waits for its origin
 	lost  bool        // there is one
-	from  string      // the node it came from
+	from  Info        // the node it came from
 
 	mu     sync.Mutex
 	pulled context.CancelFunc // guarded by mu: ends the pull
@@ -227,11 +227,12 @@ func (e *edge) finish() {
 		e.lost = false
 		return
 	}
-	if !slices.ContainsFunc(n.table.nodes(), func(p Peer) bool { return p.ID == e.from && p.Alive }) {
+	// Another run of that node knows nothing of it: it has crashed, and its publisher is on its way.
+	if !n.table.reaches(e.from) {
 		return // nobody knows: it is waited for
 	}
 	e.lost = false
-	n.log.Debug("stream has ended at its origin", "stream", e.name.String(), "node", e.from)
+	n.log.Debug("stream has ended at its origin", "stream", e.name.String(), "node", e.from.ID)
 	if _, ok := n.relay.Stream(e.name); !ok {
 		return
 	}
@@ -262,7 +263,7 @@ func (e *edge) pull(from place) error {
 	shown.Store(from.Epoch)
 	heard := &silence{since: time.Now()}
 	// From the start: a node that hangs does not even answer.
-	n.spawn(func() { e.watch(ctx, cancel, from.node.ID, &shown, heard) })
+	n.spawn(func() { e.watch(ctx, cancel, from.node, &shown, heard) })
 	q := url.Values{"app": {e.name.App}, "stream": {e.name.Stream}, "epoch": {strconv.FormatUint(from.Epoch, 10)}}
 	body, header, err := n.get(ctx, from.node.Address, "/node/pull?"+q.Encode())
 	if err != nil {
@@ -294,7 +295,7 @@ func (e *edge) pull(from place) error {
 	if err != nil {
 		return err
 	}
-	e.epoch, e.shown, e.lost, e.from = epoch, o.Grant, true, from.node.ID
+	e.epoch, e.shown, e.lost, e.from = epoch, o.Grant, true, from.node
 	direct := header.Get(headerDirect) == "1"
 	n.table.set(e.name, func(f fact, had bool) fact {
 		if had && f.Origin {
@@ -349,12 +350,12 @@ func copyTags(p *relay.Publisher, tags *flv.Reader, clock, shift int64, heard *s
 }
 
 // watch ends a pull whose stream has another origin, or whose node is not there any more.
-func (e *edge) watch(ctx context.Context, cancel context.CancelCauseFunc, from string, epoch *atomic.Uint64, heard *silence) {
+func (e *edge) watch(ctx context.Context, cancel context.CancelCauseFunc, from Info, epoch *atomic.Uint64, heard *silence) {
 	t := e.node.table
 	for ctx.Err() == nil {
 		changed, back := t.watch(e.name)
 		origin, ok := t.origin(e.name)
-		alive := slices.ContainsFunc(t.nodes(), func(p Peer) bool { return p.ID == from && p.Alive })
+		alive := t.reaches(from)
 		switch {
 		case ok && origin.Epoch > epoch.Load():
 			cancel(errMoved)

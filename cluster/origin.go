@@ -220,10 +220,8 @@ func (n *Node) look() {
 			return
 		case <-tick.C:
 		}
-		players := 0
 		spares := map[relay.Name]bool{}
 		for _, st := range n.relay.Streams() {
-			players += st.Viewers
 			if slices.ContainsFunc(st.Standby, func(s relay.StandbyState) bool { return s.Ready }) {
 				spares[st.Name] = true
 			}
@@ -231,7 +229,7 @@ func (n *Node) look() {
 		n.spare(spares)
 		origins := n.table.origins()
 		n.streams.Store(int64(len(origins)))
-		n.players.Store(int64(players))
+		n.players.Store(int64(n.relay.Viewers()))
 		for _, own := range origins {
 			st, ok := n.relay.Stream(own.Name)
 			lost := !ok || !st.Live || st.Copy

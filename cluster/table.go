@@ -382,6 +382,14 @@ func (t *table) nodes() []Peer {
 	return all
 }
 
+// reaches says whether the link to a node is up, and it is that run of it.
+func (t *table) reaches(n Info) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[n.ID]
+	return p != nil && p.alive && p.info.Boot == n.Boot
+}
+
 // carriers returns the nodes that have a copy of a stream.
 func (t *table) carriers(name relay.Name) []string {
 	t.mu.Lock()

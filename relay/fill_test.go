@@ -60,6 +60,16 @@ func sees(t testing.TB, sink *memorySink, message []byte, n int) {
 	})
 }
 
+// measured is the sum of a metric.
+func measured(r *Relay, metric string) (sum float64) {
+	r.Measure(func(name, _ string, value float64, _ ...string) {
+		if name == metric {
+			sum += value
+		}
+	})
+	return sum
+}
+
 // rises checks that no clock of what a player got goes back, and nothing leaps ahead by more than
 // passed.
 func rises(t testing.TB, sink *memorySink) {
@@ -87,6 +97,9 @@ func TestFillerIsShownWhileNobodyPublishes(t *testing.T) {
 	sees(t, sink, keyframe(900), 1) // it has begun again
 	if _, ok := r.Stream(testName); ok || len(r.Streams()) > 0 {
 		t.Error("the filler is taken for a publisher")
+	}
+	if r.Viewers() != 1 || measured(r, "players") != 1 {
+		t.Errorf("%d viewers, %v players", r.Viewers(), measured(r, "players"))
 	}
 
 	p := mustPublish(t, r, "u")

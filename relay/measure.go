@@ -24,9 +24,6 @@ func (r *Relay) Measure(add func(name, help string, value float64, labels ...str
 	for _, s := range r.Streams() {
 		states[s.State]++
 		kbps += s.Kbps
-		for protocol, n := range s.Protocols {
-			players[protocol] += n
-		}
 		for _, a := range s.Alerts {
 			alerted[a.Kind]++
 		}
@@ -34,6 +31,7 @@ func (r *Relay) Measure(add func(name, help string, value float64, labels ...str
 	for _, st := range r.all() {
 		_, subscribers := st.endpoints(func(e Endpoint) bool { return e.Action == ActionPlay })
 		for _, s := range subscribers {
+			players[s.options.Protocol]++
 			if s.at.Load() != 0 {
 				behind++
 				most = max(most, s.backlog())

@@ -153,6 +153,17 @@ func (r *Relay) Streams() []StreamState {
 	return states
 }
 
+// Viewers returns how many there are of all streams, those that only a [Filler] is shown of too.
+func (r *Relay) Viewers() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, viewers := range r.apps {
+		n += int(viewers.Load())
+	}
+	return n
+}
+
 // Stream returns the state of one stream; false if nobody has published it.
 func (r *Relay) Stream(n Name) (StreamState, bool) {
 	r.mu.Lock()

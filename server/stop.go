@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,15 +76,7 @@ func (s *Server) Leave(ctx context.Context) {
 
 // busy says whether anybody publishes, plays or is in a room.
 func (s *Server) busy() bool {
-	if s.signal.Busy() {
-		return true
-	}
-	for _, stream := range s.relay.Streams() {
-		if stream.Live || stream.Viewers > 0 {
-			return true
-		}
-	}
-	return false
+	return s.signal.Busy() || s.relay.Viewers() > 0 || slices.ContainsFunc(s.relay.Streams(), func(st relay.StreamState) bool { return st.Live })
 }
 
 func (s *Server) closePublic() {
