@@ -22,8 +22,8 @@ type Conn struct {
 	mu         sync.Mutex   // guards what follows
 	tcp        *net.TCPConn // another one after RunIn
 	state      state
-	readUntil  time.Time
-	writeUntil time.Time
+	readUntil  deadline
+	writeUntil deadline
 	poller     *Poller // that has the socket in its set; nil: none has
 	waiting    waiting // of stateAwaited
 }
@@ -44,6 +44,28 @@ type waiting struct {
 	conn   net.Conn // to be served: the Conn, or what is above it, such as TLS
 	hear   Hear     // to be told
 }
+
+// deadline is one by clock, which takes a third of a time.Time; 0: for ever.
+type deadline int64
+
+func deadlineOf(t time.Time) deadline {
+	if t.IsZero() {
+		return 0
+	}
+	return deadline(max(clock()+int64(time.Until(t)), 1))
+}
+
+func (d deadline) time() time.Time {
+	if d == 0 {
+		return time.Time{}
+	}
+	return clockBase.Add(time.Duration(d))
+}
+
+var clockBase = time.Now()
+
+// clock is a monotonic time in ns.
+func clock() int64 { return int64(time.Since(clockBase)) }
 
 // NewConn makes a Conn of a connection, of which rest has been read already.
 func NewConn(tcp *net.TCPConn, rest []byte) *Conn { return &Conn{tcp: tcp, rest: rest} }
@@ -120,7 +142,7 @@ func (c *Conn) RemoteAddr() net.Addr { return c.current().RemoteAddr() }
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.readUntil = t
+	c.readUntil = deadlineOf(t)
 	if !t.IsZero() {
 		defer c.wakeLocked()
 	}
@@ -135,7 +157,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writeUntil = t
+	c.writeUntil = deadlineOf(t)
 	if c.loop != nil {
 		return nil // nothing waits to write there
 	}

@@ -12,6 +12,8 @@ type Batch struct {
 	whole  []byte // all of it in one piece, unless it is nil
 	vector vector // the same as the system call takes it, if there is no whole
 	joined []byte // memory for whole
+
+	attempt *attempt // of the sink that writes it; nil: it has not been
 }
 
 // joinBytes is up to which size several messages are copied into one piece for a system call that

@@ -91,11 +91,6 @@ func (lp *Loop) Crowded() bool { return lp.shed.Load() > 0 && lp.shed.Add(-1) >=
 // Wait returns when the loop, which no connection is in any more and none will be, has ended.
 func (lp *Loop) Wait() { lp.wait.Wait() }
 
-var clockBase = time.Now()
-
-// clock is a monotonic time in ns.
-func clock() int64 { return int64(time.Since(clockBase)) }
-
 func (lp *Loop) join(l *loopConn) bool {
 	lp.mu.Lock()
 	defer lp.mu.Unlock()

@@ -95,7 +95,7 @@ func (c *Conn) enterLoop(lp *Loop, code func(io.Reader) error) *loopConn {
 		return nil
 	}
 	l := &loopConn{fd: int(fd), conn: c, code: code, done: make(chan struct{})}
-	l.readUntil.Store(onClock(c.readUntil))
+	l.readUntil.Store(int64(c.readUntil))
 	c.unpollLocked()
 	was := c.state
 	l.rest, c.rest = c.rest, nil
@@ -128,10 +128,10 @@ func (c *Conn) leaveLoop(l *loopConn) error {
 	if err := c.tcp.SetKeepAliveConfig(KeepAlive); err != nil {
 		return err
 	}
-	if err := c.tcp.SetReadDeadline(c.readUntil); err != nil {
+	if err := c.tcp.SetReadDeadline(c.readUntil.time()); err != nil {
 		return err
 	}
-	return c.tcp.SetWriteDeadline(c.writeUntil)
+	return c.tcp.SetWriteDeadline(c.writeUntil.time())
 }
 
 // Read is for the code that runs in the loop.
@@ -222,21 +222,13 @@ func (l *loopConn) late() bool {
 
 // setReadDeadline has the code look at once at one that has passed.
 func (l *loopConn) setReadDeadline(t time.Time) {
-	l.readUntil.Store(onClock(t))
+	l.readUntil.Store(int64(deadlineOf(t)))
 	if t.IsZero() || time.Until(t) > 0 {
 		return
 	}
 	l.loop.mu.Lock()
 	defer l.loop.mu.Unlock()
 	l.loop.callLocked(l)
-}
-
-// onClock is a deadline by clock.
-func onClock(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return max(clock()+int64(time.Until(t)), 1)
 }
 
 // cut ends reading and writing, from any goroutine.

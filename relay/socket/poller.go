@@ -50,7 +50,7 @@ func (p *Poller) Serve(conn net.Conn, f Hear) {
 func (p *Poller) await(c *Conn, conn net.Conn, f Hear) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != stateOpen || !c.readUntil.IsZero() {
+	if c.state != stateOpen || c.readUntil != 0 {
 		return false
 	}
 	if c.poller != p {

@@ -13,17 +13,18 @@ import (
 type Poller struct {
 	wait sync.WaitGroup // run
 
-	mu   sync.Mutex
-	all  map[int32]*Conn // guarded by mu: by descriptor
-	file *os.File        // guarded by mu: an epoll instance, itself in the runtime's poller; nil: there is nobody
-	fd   int             // guarded by mu: file's
+	mu      sync.Mutex
+	all     []*Conn  // guarded by mu: by descriptor, a small number; nil: not in it
+	members int      // guarded by mu: of all
+	file    *os.File // guarded by mu: an epoll instance, itself in the runtime's poller; nil: there is nobody
+	fd      int      // guarded by mu: file's
 }
 
 // Once an event has come, nobody is told of another until the connection is armed again.
 const pollerEvents = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
 
 // NewPoller makes one.
-func NewPoller() *Poller { return &Poller{all: map[int32]*Conn{}} }
+func NewPoller() *Poller { return new(Poller) }
 
 // Wait returns when all connections that were ever awaited have been closed, and its goroutine has
 // ended.
@@ -44,11 +45,22 @@ func (c *Conn) readNow(conn net.Conn, b []byte) (int, error) {
 	return n, err
 }
 
-// arm has c woken at the next event.
+// arm has c, whose mu is held, woken at the next event. Until then nobody reads it.
 func (p *Poller) arm(c *Conn) bool {
+	raw, err := c.tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
 	armed := false
-	err := c.input.raw.Control(func(fd uintptr) { armed = p.armDescriptor(c, int(fd)) })
-	return armed && err == nil
+	err = raw.Control(func(fd uintptr) { armed = p.armDescriptor(c, int(fd)) })
+	if !armed || err != nil {
+		return false
+	}
+	if c.input != nil {
+		c.input.free()
+		c.input = nil
+	}
+	return true
 }
 
 func (p *Poller) armDescriptor(c *Conn, fd int) bool {
@@ -57,27 +69,38 @@ func (p *Poller) armDescriptor(c *Conn, fd int) bool {
 	if p.file == nil && !p.openLocked() {
 		return false
 	}
+	if missing := fd + 1 - len(p.all); missing > 0 {
+		p.all = append(p.all, make([]*Conn, missing)...)
+	}
 	op := syscall.EPOLL_CTL_ADD
-	if p.all[int32(fd)] == c {
+	if p.all[fd] == c {
 		op = syscall.EPOLL_CTL_MOD
 	}
 	if syscall.EpollCtl(p.fd, op, fd, &syscall.EpollEvent{Events: pollerEvents, Fd: int32(fd)}) != nil {
 		p.closeLocked()
 		return false
 	}
-	p.all[int32(fd)] = c
+	if p.all[fd] == nil {
+		p.members++
+	}
+	p.all[fd] = c
 	return true
 }
 
-// forget takes c, which is about to be closed, out.
+// forget takes c, whose mu is held and which is about to be closed, out.
 func (p *Poller) forget(c *Conn) {
-	_ = c.input.raw.Control(func(fd uintptr) {
+	raw, err := c.tcp.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.all[int32(fd)] != c {
+		if p.whose(int(fd)) != c {
 			return
 		}
-		delete(p.all, int32(fd))
+		p.all[fd] = nil
+		p.members--
 		_ = syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_DEL, int(fd), nil)
 		p.closeLocked()
 	})
@@ -103,11 +126,19 @@ func (p *Poller) openLocked() bool {
 	return true
 }
 
+// whose says whose descriptor it is; nil: nobody's.
+func (p *Poller) whose(fd int) *Conn {
+	if fd < len(p.all) {
+		return p.all[fd]
+	}
+	return nil
+}
+
 // closeLocked ends run when nobody is left.
 func (p *Poller) closeLocked() {
-	if len(p.all) == 0 {
+	if p.members == 0 {
 		_ = p.file.Close()
-		p.file = nil
+		p.file, p.all = nil, nil
 	}
 }
 
@@ -125,7 +156,7 @@ func (p *Poller) run(raw syscall.RawConn) {
 	for raw.Read(take) == nil {
 		for _, event := range events[:n] {
 			p.mu.Lock()
-			c := p.all[event.Fd] // nil or another, if it has just been closed
+			c := p.whose(int(event.Fd)) // nil or another, if it has just been closed
 			p.mu.Unlock()
 			if c != nil {
 				c.wake()

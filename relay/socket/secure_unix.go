@@ -18,7 +18,6 @@ type secureSink struct {
 	conn  *tls.Conn
 	under *Conn
 	raw   *rawSink // of under's socket, for who is busy
-	batch Batch    // what they write of it
 
 	flight []byte // sealed by who is busy, and on its way
 
@@ -192,12 +191,17 @@ func (s *secureSink) sealInto(c *scratch, b *Batch) error { return s.seal(c, c.j
 
 // writeSealed writes what goes at once of what was just sealed. The caller is busy.
 func (s *secureSink) writeSealed(sealed []byte) (int, error) {
-	b := &s.batch
+	b := sealedBatches.Get().(*Batch)
 	b.Bufs = append(b.Bufs, sealed)
 	b.Prepare(false)
-	defer b.Clear()
-	return s.raw.TryWrite(b)
+	n, err := s.raw.TryWrite(b)
+	b.Clear()
+	sealedBatches.Put(b)
+	return n, err
 }
+
+// sealedBatches are for writeSealed: a player who is sent nothing keeps none.
+var sealedBatches = sync.Pool{New: func() any { return new(Batch) }}
 
 // Write writes record by record, so that each has the whole time.
 func (s *secureSink) Write(bufs [][]byte, stall time.Duration) error {
