@@ -2,6 +2,7 @@ package door
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 
 	"liverelay/relay/socket"
@@ -11,7 +12,7 @@ import (
 // trusted proxy, and whose Close gives its places back to the gate.
 type Conn struct {
 	*socket.Conn
-	remote net.Addr // static
+	remote netip.AddrPort // static
 
 	mu      sync.Mutex
 	release func() // guarded by mu: gives back its place; nil: closed
@@ -19,7 +20,7 @@ type Conn struct {
 }
 
 // RemoteAddr returns the peer's address; behind a trusted proxy the one that the proxy told.
-func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+func (c *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
 
 // Close closes the socket and gives the places back, once. It may be called from any goroutine.
 func (c *Conn) Close() error {

@@ -37,7 +37,8 @@ type GateStats struct {
 
 // Gate holds the limits of a node; all its listeners share one.
 type Gate struct {
-	now func() time.Time // static
+	now  func() time.Time // static
+	left func()           // static: leave, made once for all who have no more to give back
 
 	accepted, total, perIP, rate, headers, probes, failed atomic.Uint64
 
@@ -59,7 +60,9 @@ const maxIdlePeers = 1 << 16
 
 // NewGate makes a gate.
 func NewGate(l Limits) *Gate {
-	return &Gate{now: time.Now, limits: l, peers: map[netip.Addr]*peer{}}
+	g := &Gate{now: time.Now, limits: l, peers: map[netip.Addr]*peer{}}
+	g.left = g.leave
+	return g
 }
 
 // SetLimits changes the limits for connections to come.
@@ -143,7 +146,7 @@ func (g *Gate) enterClient(a netip.Addr) (release func(), ok bool) {
 // release returns what gives a place back, for the address too if it was counted.
 func (g *Gate) release(a netip.Addr, tracked bool) func() {
 	if !tracked {
-		return g.leave
+		return g.left
 	}
 	return func() {
 		g.mu.Lock()

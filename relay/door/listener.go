@@ -152,7 +152,7 @@ func (l *Listener) accept(c *net.TCPConn) {
 	peer := addrPort(c.RemoteAddr())
 	if !l.trusts(peer.Addr()) {
 		if release, ok := l.opts.Gate.enter(peer.Addr()); ok {
-			l.deliver(&Conn{Conn: socket.NewConn(c, nil), remote: net.TCPAddrFromAddrPort(peer), release: release})
+			l.deliver(&Conn{Conn: socket.NewConn(c, nil), remote: peer, release: release})
 		} else {
 			l.refuse(c)
 		}
@@ -209,9 +209,9 @@ func (l *Listener) proxied(c *net.TCPConn) {
 		l.opts.Log.Debug("connection refused", "remote", c.RemoteAddr().String(), "reason", "PROXY header", "error", err)
 		return
 	}
-	conn := &Conn{Conn: socket.NewConn(c, h.rest), remote: net.TCPAddrFromAddrPort(addrPort(c.RemoteAddr())), release: gate.leave}
+	conn := &Conn{Conn: socket.NewConn(c, h.rest), remote: addrPort(c.RemoteAddr()), release: gate.left}
 	if h.source.IsValid() {
-		conn.remote = net.TCPAddrFromAddrPort(h.source)
+		conn.remote = h.source
 		if !l.trusts(h.source.Addr()) { // another proxy before this one: the limits are not for it, either
 			release, ok := gate.enterAddr(h.source.Addr())
 			if !ok {

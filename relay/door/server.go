@@ -137,7 +137,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.handler.ServeHTTP(w, r)
 		return
 	}
-	peer := addrPort(conn.RemoteAddr())
+	peer := conn.remote
 	who := client(peer, r.Header, s.trusts)
 	for _, name := range forwarding {
 		delete(r.Header, name)
