@@ -85,6 +85,7 @@ func (s *Subscriber) catchUp() {
 // handBack gives s, which is at head, to its shard.
 func (s *Subscriber) handBack(head uint64) {
 	st := s.stream
+	s.squeeze = nil
 	s.at.Store(0)
 	s.joining.Store(true)
 	s.shard.post(s)
@@ -222,7 +223,7 @@ func (s *Subscriber) rewind(e *entry, floor int64) bool {
 	if frames == 0 { // the keyframe lies ahead
 		return false
 	}
-	s.squeeze = squeeze{until: s.cursor, next: max(edge-frames+1, min(floor+gap, edge)), edge: edge, gap: gap}
+	s.squeeze = &squeeze{until: s.cursor, next: max(edge-frames+1, min(floor+gap, edge)), edge: edge, gap: gap}
 	s.cursor = e.keyframe
 	s.gate = gateOpen
 	return true
@@ -237,7 +238,7 @@ func (s *Subscriber) queueSqueezed(m *Message) {
 	if m = m.inForm(s.selection.Value().form); m == nil {
 		return
 	}
-	q := &s.squeeze
+	q := s.squeeze
 	m = m.stamped(q.next)
 	m.gap = q.gap
 	s.queue(m)
@@ -285,7 +286,7 @@ func (s *Subscriber) collect(head uint64) {
 		if m == nil {
 			return // overrun: the next call jumps
 		}
-		squeezed := s.cursor < s.squeeze.until
+		squeezed := s.squeeze != nil && s.cursor < s.squeeze.until
 		s.cursor++
 		if squeezed {
 			s.queueSqueezed(m)

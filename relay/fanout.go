@@ -273,7 +273,7 @@ func (s *Subscriber) saw(n int) {
 	s.taken.Add(uint64(n))
 	if !s.pictured && s.gate == gateOpen && s.selection.Value().video {
 		s.pictured = true
-		s.stream.relay.firstKeyframe.Observe(time.Since(s.since))
+		s.stream.relay.firstKeyframe.Observe(max(0, time.Since(s.Since())))
 	}
 }
 

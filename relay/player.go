@@ -89,7 +89,7 @@ func (st *Stream) players(to []PlayerState) []PlayerState {
 		delay, since := s.toldDelay()
 		to = append(to, PlayerState{
 			ID: s.ID(), Name: st.name, Protocol: o.Protocol, Remote: o.Remote,
-			User: o.Grant.User, Room: o.Grant.Room, UserAgent: o.UserAgent, Since: s.since,
+			User: o.Grant.User, Room: o.Grant.Room, UserAgent: o.UserAgent, Since: s.Since(),
 			Behind:  s.backlog(),
 			Dropped: map[string]uint64{"backlog": s.skipped.Load()},
 			Kbps:    int(s.rate.kbps.Load()), Bytes: s.taken.Load(),
@@ -103,6 +103,9 @@ func (st *Stream) players(to []PlayerState) []PlayerState {
 func (s *Subscriber) ID() string {
 	return s.stream.relay.run + "-" + strconv.FormatUint(s.id, 10)
 }
+
+// Since is when the subscriber could have had its first message.
+func (s *Subscriber) Since() time.Time { return time.Unix(0, s.since) }
 
 // Grant is what the subscriber was permitted.
 func (s *Subscriber) Grant() Grant { return s.options.Grant }
@@ -123,7 +126,7 @@ func (r *Relay) Player(id string) (Endpoint, bool) {
 	if s == nil {
 		return Endpoint{}, false
 	}
-	return s.session(), true
+	return s.Endpoint(), true
 }
 
 // subscriber finds who has an id that [Subscriber.ID] made; nil: nobody.
@@ -141,7 +144,8 @@ func (r *Relay) subscriber(id string) *Subscriber {
 	return nil
 }
 
-func (s *Subscriber) session() Endpoint {
+// Endpoint says who the subscriber is.
+func (s *Subscriber) Endpoint() Endpoint {
 	o := &s.options
 	return Endpoint{Action: ActionPlay, Name: s.stream.name, Grant: o.Grant, Protocol: o.Protocol, Remote: o.Remote, ID: s.id}
 }

@@ -179,7 +179,7 @@ func (r *Relay) Publish(n Name, o PublishOptions) (*Publisher, error) {
 	}
 	st := r.streamLocked(n)
 	now := time.Now()
-	p := &Publisher{options: o, since: now}
+	p := &Publisher{options: o, since: now, bill: bill{until: clock(now)}}
 	if o.Copy == nil { // else its origin keeps the limit
 		p.allowed.kbps = o.Grant.PublishKbps
 	}
@@ -376,7 +376,7 @@ func (r *Relay) Close(ctx context.Context) error {
 	}
 	for _, s := range leaving {
 		select {
-		case <-s.gone:
+		case <-s.over():
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -204,7 +204,7 @@ func (st *Stream) promoteLocked(p *Publisher, now time.Time, why string) {
 	st.unseatLocked(p)
 	warm, old := p.lane, st.publisher
 	p.lane = nil
-	p.bill = bill{bytes: p.received, until: now}
+	p.bill = bill{bytes: p.received, until: clock(now)}
 	if old != nil {
 		st.yieldLocked(old, now)
 	}

@@ -199,16 +199,16 @@ func (st *Stream) subscribe(o SubscribeOptions, early bool) (*Subscriber, error)
 
 // newSubscriberLocked makes one, on the shard in use that has the fewest.
 func (st *Stream) newSubscriberLocked(o SubscribeOptions, early bool) *Subscriber {
-	least := st.leastShardLocked()
+	least, now := st.leastShardLocked(), time.Now()
 	s := &Subscriber{
 		flow:    flow{shard: least, index: -1},
 		id:      st.relay.subscriberID.Add(1),
 		stream:  st,
 		options: o,
-		since:   time.Now(),
+		since:   now.UnixNano(),
 		early:   early,
-		gone:    make(chan struct{}),
 		pursuit: pursuit{behind: true, offFrom: math.MaxUint64},
+		bill:    bill{until: clock(now)},
 	}
 	st.behind.Add(1)
 	least.size.Add(1)

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unique"
 
 	"liverelay/relay/flv"
@@ -46,10 +45,9 @@ type Subscriber struct {
 	id       uint64
 	stream   *Stream
 	options  SubscribeOptions
-	since    time.Time     // it could have had its first message
-	internal bool          // no player: a derived stream is made of it
-	early    bool          // came before the stream's first message
-	gone     chan struct{} // closed once the sink is no longer touched
+	since    int64 // Unix time in ns: it could have had its first message
+	internal bool  // no player: a derived stream is made of it
+	early    bool  // came before the stream's first message
 
 	pursuit
 	rate rate
@@ -81,7 +79,7 @@ type flow struct {
 // pursuit is how a subscriber that is behind comes up to date. Of the owner, but for what is
 // atomic.
 type pursuit struct {
-	squeeze squeeze  // while the cursor is before its end
+	squeeze *squeeze // while the cursor is before its end
 	pending [][]byte // to be written before the cursor's message
 	kept    bool     // the sink has not written all that it took
 	begun   bool
@@ -95,8 +93,9 @@ type pursuit struct {
 // wishes are what other goroutines want of a subscriber. Guarded by Subscriber.mu.
 type wishes struct {
 	course  course
-	silent  bool  // the door closed it: no OnEnd
-	why     error // the relay's reason to end it
+	silent  bool          // the door closed it: no OnEnd
+	why     error         // the relay's reason to end it
+	gone    chan struct{} // closed once it is released; nil: nobody waits for that
 	control [][]byte
 	receive *receive
 	restart bool
@@ -109,7 +108,7 @@ const (
 	courseWaiting course = iota // for Start
 	coursePlaying
 	courseLeaving // somebody wants it to end
-	courseGone    // released
+	courseGone    // released: the sink is no longer touched
 )
 
 type receive struct{ audio, video bool }
@@ -194,7 +193,20 @@ func (s *Subscriber) Close() {
 	s.silent = true
 	s.mu.Unlock()
 	s.stop()
-	<-s.gone
+	<-s.over()
+}
+
+// over is closed once the sink is no longer touched. Few wait for it: it is made for the first.
+func (s *Subscriber) over() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone == nil {
+		s.gone = make(chan struct{})
+		if s.course == courseGone {
+			close(s.gone)
+		}
+	}
+	return s.gone
 }
 
 // end ends the subscription from the relay's side. It does not wait.
@@ -241,7 +253,7 @@ func (s *Subscriber) wantsAttention() bool {
 // release ends it. The owner calls it, once.
 func (s *Subscriber) release(err error) {
 	s.mu.Lock()
-	s.course = courseGone
+	s.course = courseLeaving
 	if s.why != nil {
 		err = s.why
 	}
@@ -255,7 +267,12 @@ func (s *Subscriber) release(err error) {
 		sink.Close()
 		s.stream.relay.hooks.player(s, true, err)
 	}
-	close(s.gone)
+	s.mu.Lock()
+	s.course = courseGone
+	if s.gone != nil {
+		close(s.gone)
+	}
+	s.mu.Unlock()
 	if !silent && err != nil && s.options.OnEnd != nil {
 		go s.options.OnEnd(err)
 	}

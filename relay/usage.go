@@ -57,15 +57,12 @@ func (l *ledger) add(key usageKey, bytes uint64, d time.Duration) {
 // bill is what of a session has been put into the ledger. The stream's mu guards it.
 type bill struct {
 	bytes uint64
-	until time.Time // zero: nothing yet
+	until time.Duration // by clock; at first when the session began
 }
 
 // next returns what has come since, and counts it as billed.
-func (b *bill) next(bytes uint64, since, now time.Time) (uint64, time.Duration) {
-	if b.until.IsZero() {
-		b.until = since
-	}
-	more, d := bytes-b.bytes, max(0, now.Sub(b.until))
+func (b *bill) next(bytes uint64, now time.Duration) (uint64, time.Duration) {
+	more, d := bytes-b.bytes, max(0, now-b.until)
 	b.bytes, b.until = bytes, now
 	return more, d
 }
@@ -75,7 +72,7 @@ func (s *Subscriber) billLocked(now time.Time) {
 		return
 	}
 	g := &s.options.Grant
-	bytes, d := s.bill.next(s.taken.Load(), s.since, now)
+	bytes, d := s.bill.next(s.taken.Load(), clock(now))
 	s.stream.relay.ledger.add(usageKey{s.stream.name, g.User, g.Room, ActionPlay}, bytes, d)
 }
 
@@ -85,7 +82,7 @@ func (p *Publisher) billLocked(now time.Time) {
 		return
 	}
 	g := &p.options.Grant
-	bytes, d := p.bill.next(p.received, p.since, now)
+	bytes, d := p.bill.next(p.received, clock(now))
 	p.stream.relay.ledger.add(usageKey{p.stream.name, g.User, g.Room, ActionPublish}, bytes, d)
 }
 

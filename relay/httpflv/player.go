@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,31 +23,31 @@ import (
 // peer has something to say: that it leaves, or a ping.
 type player struct {
 	// static once registered
-	h       *Handler
-	name    relay.Name
-	remote  netip.AddrPort
-	user    string // of the grant
-	ws      bool
-	copy    bool // to another node
-	sub     *relay.Subscriber
-	started time.Time
+	h    *Handler
+	sub  *relay.Subscriber
+	ws   bool
+	copy bool // to another node
 
 	// of listen and onRead
-	early  []byte // sent by the peer before listen began
-	heard  int    // bytes, of an HTTP client
-	frames *frameReader
-	ahead  *aheadReader // under frames
+	heard  int     // bytes, of an HTTP client
+	frames *frames // of a WebSocket; nil: it has said nothing
 
 	// guarded by mu
 	mu        sync.Mutex
+	saidClose bool     // a close frame is sent or queued
 	conn      net.Conn // nil while it is still net/http's
 	course    door.Course
-	saidClose bool // a close frame is sent or queued
+}
+
+// frames are what a player says in a WebSocket.
+type frames struct {
+	frameReader
+	ahead aheadReader // under it
 }
 
 // play subscribes and takes the connection. It returns an error while a reply is still possible.
 func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Request, a relay.Access, grant relay.Grant, o options) error {
-	p := &player{h: h, name: a.Name, remote: a.Remote, user: strings.Clone(grant.User), ws: a.Protocol == ProtocolWS, copy: a.Protocol == ProtocolNode, started: time.Now()}
+	p := &player{h: h, ws: a.Protocol == ProtocolWS, copy: a.Protocol == ProtocolNode}
 	if o.Gaps == relay.GapsAsUsual { // most players are pages
 		o.Gaps = relay.GapsClosed
 	}
@@ -91,7 +89,6 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	h.stats.Result("play")
 	h.stats.Player(p.protocol(), 1)
 	p.life().Start()
-	p.early = early
 	p.mu.Lock()
 	p.conn = conn
 	p.course.GoLive()
@@ -105,7 +102,7 @@ func (h *Handler) play(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	default:
 		sub.Start(socket.NewSink(conn))
 	}
-	go p.listen()
+	go p.listen(early)
 	return nil
 }
 
@@ -161,9 +158,7 @@ func replyHead(header http.Header, fileHeader []byte) []byte {
 }
 
 // listen takes what the peer sends, beginning with what it has sent in advance, until it ends.
-func (p *player) listen() {
-	early := p.early
-	p.early = nil
+func (p *player) listen(early []byte) {
 	if err := p.hear(early); err != nil {
 		p.over(err)
 		return
@@ -194,11 +189,12 @@ func (p *player) hear(b []byte) error {
 		if len(b) == 0 {
 			return nil
 		}
-		p.ahead = &aheadReader{r: p.conn}
-		p.frames = &frameReader{r: p.ahead, pong: p.pong, skip: maxPlayText, text: p.word}
+		p.frames = &frames{ahead: aheadReader{r: p.conn}}
+		p.frames.frameReader = frameReader{r: &p.frames.ahead, pong: p.pong, skip: maxPlayText, text: p.word}
 	}
-	for p.ahead.b = b; len(p.ahead.b) > 0; {
-		if err := p.frames.next(); err != nil {
+	f := p.frames
+	for f.ahead.b = b; len(f.ahead.b) > 0; {
+		if err := f.next(); err != nil {
 			return err
 		}
 	}
@@ -246,11 +242,9 @@ func (p *player) over(err error) {
 
 // life is what the log says of the player.
 func (p *player) life() door.Life {
-	l := door.Life{Log: p.h.log, Role: door.RolePlayer, Stream: p.name.String(), User: p.user, Remote: p.remote, Protocol: p.protocol(), Began: p.started}
-	if p.sub != nil {
-		l.ID, l.Session = p.sub.ID(), p.sub.Grant().Session
-	}
-	return l
+	e := p.sub.Endpoint()
+	return door.Life{Log: p.h.log, Role: door.RolePlayer, Stream: e.Name.String(), User: e.Grant.User, Remote: e.Remote, Protocol: e.Protocol,
+		Began: p.sub.Since(), ID: p.sub.ID(), Session: e.Grant.Session}
 }
 
 // pong answers a ping between two messages. A peer that takes nothing gets no answer.
