@@ -10,12 +10,8 @@ import (
 	"liverelay/relay/socket"
 )
 
-// inputSize is the read buffer of a connection that publishes or has not said
-// yet what it wants. It is pooled: an idle player keeps only [playerInputSize].
-const (
-	inputSize       = 8 << 10
-	playerInputSize = 128
-)
+// inputSize is the read buffer of a connection. It is pooled: a player that says nothing has none.
+const inputSize = 8 << 10
 
 var inputPool = sync.Pool{New: func() any { return new([inputSize]byte) }}
 
@@ -66,21 +62,7 @@ func (in *input) giveBack() {
 	}
 }
 
-// shrink gives the pooled buffer back and goes on with one of the given size,
-// or a little more when that many bytes are still unread.
-func (in *input) shrink(size int) {
-	if in.pooled == nil {
-		return
-	}
-	rest := in.buf[in.r:in.w]
-	buf := make([]byte, max(size, len(rest)))
-	in.w = copy(buf, rest)
-	in.r, in.buf = 0, buf
-	in.release()
-}
-
-// release gives the pooled buffer back. Nothing can be read after it, except
-// after shrink.
+// release gives the pooled buffer back. Nothing can be read after it.
 func (in *input) release() {
 	if in.pooled == nil {
 		return
@@ -114,7 +96,9 @@ func (in *input) feed(b []byte, err error) error {
 	if err != nil {
 		return in.failed(err)
 	}
+	in.borrow()
 	if len(b) > len(in.buf) {
+		in.release()
 		in.buf = make([]byte, len(b))
 	}
 	in.r, in.w = 0, copy(in.buf, b)

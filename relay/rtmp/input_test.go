@@ -22,7 +22,7 @@ func TestInputTakes(t *testing.T) {
 	hook := new(hookCounter)
 	in.open(strings.NewReader("def"), hook, &total)
 	in.window = 3
-	in.shrink(4)
+	in.giveBack()
 	if err := in.feed([]byte("abc"), nil); err != nil || !in.buffered() {
 		t.Fatalf("%v, buffered %v", err, in.buffered())
 	}
@@ -32,11 +32,12 @@ func TestInputTakes(t *testing.T) {
 	if b, err := io.ReadAll(&in); string(b) != "abcdef" || err != nil {
 		t.Errorf("read %q, %v", b, err)
 	}
-	if err := in.feed([]byte("more than the buffer"), nil); err != nil {
+	much := strings.Repeat("more than the buffer", inputSize/10)
+	if err := in.feed([]byte(much), nil); err != nil {
 		t.Error(err)
 	}
-	if b, err := io.ReadAll(&in); string(b) != "more than the buffer" || err != nil {
-		t.Errorf("read %q, %v", b, err)
+	if b, err := io.ReadAll(&in); string(b) != much || err != nil {
+		t.Errorf("read %d bytes of %d, %v", len(b), len(much), err)
 	}
 	if err := in.feed(nil, os.ErrDeadlineExceeded); !errors.Is(err, errEnded) || hook.quieted != 1 {
 		t.Errorf("%v, quiet %d times", err, hook.quieted)

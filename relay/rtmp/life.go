@@ -53,12 +53,15 @@ func (s *session) report(err error, publishing bool) {
 // life is what the log says of the player.
 func (p *player) life() door.Life {
 	p.mu.Lock()
-	user, sub := p.user, p.sub
-	p.mu.Unlock()
-	l := door.Life{Log: p.server.Log, Role: door.RolePlayer, Stream: p.name.String(), User: user, Remote: p.remote, Protocol: p.protocol, Began: p.started}
-	if sub != nil {
-		l.ID, l.Session = sub.ID(), sub.Grant().Session
+	defer p.mu.Unlock()
+	l := door.Life{Log: p.server.Log, Role: door.RolePlayer}
+	if a := p.asked; a != nil {
+		l.Stream, l.User, l.Remote, l.Protocol, l.Began = a.name.String(), a.user, a.remote, a.protocol, a.began
+		return l
 	}
+	sub, e := p.sub, p.sub.Endpoint()
+	l.Stream, l.User, l.Remote, l.Protocol, l.Began = e.Name.String(), e.Grant.User, e.Remote, e.Protocol, sub.Since()
+	l.ID, l.Session = sub.ID(), e.Grant.Session
 	return l
 }
 

@@ -16,35 +16,44 @@ import (
 	"liverelay/relay/socket"
 )
 
-// player is a connection that plays. It has a goroutine only while it has something to say, which
-// is little, and a small buffer for that.
+// player is a connection that plays. It has a goroutine, and what it takes to read, only while it
+// has something to say, which is little.
 //
 // To the connection writes: while it is Waiting, begin; while it is Live, the relay; once it is
 // Leaving and the relay is done, whoever had it leave. Then the reader reads on for a moment, so
 // that the peer can take the farewell.
 type player struct {
 	// static
-	server   *Server
-	conn     net.Conn
-	remote   netip.AddrPort
-	protocol string
-	name     relay.Name
-	started  time.Time
-	moves    string // see canReconnect
+	server *Server
+	conn   net.Conn
+	moves  string // see canReconnect
 
 	// owned by hear
-	chunks chunkReader
+	chunks  *chunkReader // nil: it says nothing
+	resting resting      // then, of chunks
 
 	// guarded by mu
 	mu                 sync.Mutex
-	cancel             context.CancelFunc // of begin's waiting; nil after it: its context costs 300 bytes
+	asked              *asked // until it was Live
 	course             door.Course
 	sub                *relay.Subscriber // once it was Live
-	early              [][]byte          // answers until then
-	user               string            // of the grant
 	audio, video       bool              // receiveAudio, receiveVideo
 	paused             bool
 	gotAudio, gotVideo bool // what the relay was told
+}
+
+// asked is what is known of a player before the relay knows it.
+type asked struct {
+	// static
+	name     relay.Name
+	remote   netip.AddrPort
+	protocol string
+	began    time.Time
+
+	// guarded by player.mu
+	user   string             // of the grant
+	cancel context.CancelFunc // of begin's waiting
+	early  [][]byte           // answers
 }
 
 // play answers play (§7.2.2.1). From here on the connection is a player's. Its
@@ -69,32 +78,32 @@ func (s *session) play(c command) error {
 		s.form.HEVC = options.Form.HEVC
 		options.Form = s.form
 	}
-	p := &player{server: s.server, conn: s.conn, remote: s.remote, protocol: s.protocol, name: name, started: time.Now(), moves: s.moves, audio: true, video: true, gotAudio: true, gotVideo: true}
-	s.chunks.shrink(playerInputSize)
-	p.chunks = s.chunks
-	p.chunks.hook, p.chunks.limits = p, limitsPlay
 	ctx, cancel := context.WithCancel(s.server.context)
-	p.cancel = cancel
+	p := &player{server: s.server, conn: s.conn, moves: s.moves, audio: true, video: true, gotAudio: true, gotVideo: true}
+	p.asked = &asked{name: name, remote: s.remote, protocol: s.protocol, began: time.Now(), cancel: cancel}
+	p.chunks = new(chunkReader)
+	*p.chunks = s.chunks
+	p.chunks.hook, p.chunks.limits = p, limitsPlay
 	if !s.server.register(s, p) {
 		cancel()
 		return relay.ErrClosed
 	}
 	s.deadline(0)
-	s.server.stats.Player(p.protocol, 1)
+	s.server.stats.Player(s.protocol, 1)
 	go p.listen()
-	p.begin(ctx, relay.Access{Action: relay.ActionPlay, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote, UserAgent: s.agent}, options)
+	p.begin(ctx, cancel, relay.Access{Action: relay.ActionPlay, Name: name, Protocol: s.protocol, Query: query, Remote: s.remote, UserAgent: s.agent}, options)
 	return errPlaying
 }
 
 // begin waits for the stream and starts it.
-func (p *player) begin(ctx context.Context, access relay.Access, options relay.PlayOptions) {
-	defer p.stopWaiting()
+func (p *player) begin(ctx context.Context, cancel context.CancelFunc, access relay.Access, options relay.PlayOptions) {
+	defer cancel()
 	sub, err := p.subscribe(ctx, access, options)
 	if err == nil {
 		o := p.output()
 		o.event(&message.UserCtrlEventStreamBegin{StreamID: streamID})
-		o.status(levelStatus, codePlayReset, "playing and resetting "+p.name.String())
-		o.status(levelStatus, codePlayStart, "playing "+p.name.String())
+		o.status(levelStatus, codePlayReset, "playing and resetting "+access.Name.String())
+		o.status(levelStatus, codePlayStart, "playing "+access.Name.String())
 		err = writeAll(p.conn, o.bytes)
 	} else if cause := context.Cause(ctx); errors.Is(cause, relay.ErrClosed) {
 		err = cause
@@ -103,10 +112,10 @@ func (p *player) begin(ctx context.Context, access relay.Access, options relay.P
 	if err != nil {
 		p.course.Leave(err)
 	}
-	playing, early := p.course.GoLive(), p.early
+	playing, early := p.course.GoLive(), p.asked.early
 	why, gone := p.course.Why(), p.course.Phase() == door.Gone
 	if playing {
-		p.sub, p.early = sub, nil
+		p.sub, p.asked = sub, nil
 	}
 	p.mu.Unlock()
 	if playing {
@@ -130,9 +139,11 @@ func (p *player) begin(ctx context.Context, access relay.Access, options relay.P
 
 // stopWaiting ends begin's context.
 func (p *player) stopWaiting() {
+	var cancel context.CancelFunc
 	p.mu.Lock()
-	cancel := p.cancel
-	p.cancel = nil
+	if p.asked != nil {
+		cancel = p.asked.cancel
+	}
 	p.mu.Unlock()
 	if cancel != nil {
 		cancel()
@@ -145,7 +156,7 @@ func (p *player) subscribe(ctx context.Context, access relay.Access, options rel
 		return nil, err
 	}
 	p.mu.Lock()
-	p.user = grant.User
+	p.asked.user = grant.User
 	p.mu.Unlock()
 	return p.server.Relay.Subscribe(ctx, access.Name, relay.SubscribeOptions{
 		Grant:    grant,
@@ -227,7 +238,13 @@ func (p *player) listen() {
 }
 
 // hear takes what has come, and the rest of the message that it is of; false: the player has ended.
-func (p *player) hear(b []byte, err error) bool { return p.messages(p.chunks.feed(b, err)) }
+func (p *player) hear(b []byte, err error) bool {
+	if p.chunks == nil {
+		p.chunks = chunkReaders.Get().(*chunkReader)
+		p.chunks.wake(p.conn, p, &p.server.stats.BytesIn, limitsPlay, &p.resting)
+	}
+	return p.messages(p.chunks.feed(b, err))
+}
 
 // messages takes those that are buffered, the last one's rest with it.
 func (p *player) messages(err error) bool {
@@ -235,10 +252,19 @@ func (p *player) messages(err error) bool {
 		err = p.message()
 	}
 	if err != nil {
+		p.chunks.release()
 		p.finish(err)
+		return false
 	}
-	return err == nil
+	if p.chunks.rest(&p.resting) {
+		chunkReaders.Put(p.chunks)
+		p.chunks = nil
+	}
+	return true
 }
+
+// chunkReaders are those of players that say nothing.
+var chunkReaders = sync.Pool{New: func() any { return new(chunkReader) }}
 
 // finish is called when the connection is no longer needed by anybody.
 func (p *player) finish(err error) {
@@ -251,10 +277,11 @@ func (p *player) finish(err error) {
 		sub.Close()
 	}
 	_ = p.conn.Close()
-	p.server.stats.Player(p.protocol, -1)
+	life := p.life()
+	p.server.stats.Player(life.Protocol, -1)
 	row := outcomeOf(err)
 	defer p.server.stats.Result(row.Result)
-	p.life().End(played, row.Result, err)
+	life.End(played, row.Result, err)
 	p.server.unregister(p)
 }
 
@@ -334,9 +361,9 @@ func (p *player) command(c command) error {
 		paused, _ := c.arg(1).(bool)
 		p.changeReceive(func() { p.paused = paused })
 		if paused {
-			o.status(levelStatus, codePause, "paused "+p.name.String())
+			o.status(levelStatus, codePause, "paused "+p.life().Stream)
 		} else {
-			o.status(levelStatus, codeUnpause, "playing "+p.name.String())
+			o.status(levelStatus, codeUnpause, "playing "+p.life().Stream)
 		}
 	case "receiveAudio":
 		audio, _ := c.arg(1).(bool)
@@ -397,9 +424,9 @@ func (p *player) write(o *output) error {
 		return nil
 	case p.course.Phase() == door.Live:
 		return p.sub.Control(o.bytes)
-	case len(p.early) >= maxEarly:
+	case len(p.asked.early) >= maxEarly:
 		return relay.ErrOverflow
 	}
-	p.early = append(p.early, o.bytes)
+	p.asked.early = append(p.asked.early, o.bytes)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/yutopp/go-rtmp/message"
@@ -49,15 +50,20 @@ func (l *limits) of(t message.TypeID) uint32 {
 // chunkStream is what must be remembered between the chunks of one chunk
 // stream. Its timestamp state is its own: audio and video interleave.
 type chunkStream struct {
+	chunkState
+	open   bool   // a message is under way
+	body   []byte // its bytes so far; cap is what was allocated for them
+	buffer []byte // the same with relay's headroom and tailroom; nil: it has none
+}
+
+// chunkState is what must be remembered of a chunk stream between two messages.
+type chunkState struct {
 	timestamp uint32 // of the current or last message, absolute
 	field     uint32 // timestamp or delta of the last type 0, 1 or 2 header
 	length    uint32
 	stream    uint32 // message stream id
 	kind      message.TypeID
-	extended  bool   // field came as an extended timestamp
-	open      bool   // a message is under way
-	body      []byte // its bytes so far; cap is what was allocated for them
-	buffer    []byte // the same with relay's headroom and tailroom; nil: it has none
+	extended  bool // field came as an extended timestamp
 }
 
 // numbered is a chunk stream by its id: who looks for one looks at no other.
@@ -89,6 +95,52 @@ type chunkReader struct {
 func (r *chunkReader) open(src io.Reader, hook inputHook, total *atomic.Uint64, l *limits) {
 	r.input.open(src, hook, total)
 	r.limits, r.chunkSize = l, defaultChunkSize
+}
+
+// resting is what must be remembered of a chunkReader while its peer says nothing, as players do:
+// a third of it.
+type resting struct {
+	streams   []restingStream
+	received  uint64
+	acked     uint32
+	window    uint32
+	chunkSize uint32
+}
+
+// restingStream is a chunk stream between two messages.
+type restingStream struct {
+	id uint32
+	chunkState
+}
+
+// rest leaves with to what must be remembered, and can wake for any other peer; false: it cannot, a
+// message is under way.
+func (r *chunkReader) rest(to *resting) bool {
+	if r.buffered() || r.current != nil || slices.ContainsFunc(r.streams, func(cs numbered) bool { return cs.open }) {
+		return false
+	}
+	r.giveBack()
+	r.src, r.hook = nil, nil
+	to.received, to.acked, to.window, to.chunkSize, to.streams = r.received, r.acked, r.window, r.chunkSize, to.streams[:0]
+	for _, cs := range r.streams {
+		to.streams = append(to.streams, restingStream{cs.id, cs.chunkState})
+	}
+	r.streams = r.streams[:0]
+	return true
+}
+
+// wake is open for a peer that said nothing for a while.
+func (r *chunkReader) wake(src io.Reader, hook inputHook, total *atomic.Uint64, l *limits, from *resting) {
+	r.open(src, hook, total, l)
+	r.received, r.acked, r.window, r.chunkSize = from.received, from.acked, from.window, from.chunkSize
+	r.streams = slices.Grow(r.streams, len(from.streams))[:len(from.streams)]
+	for i, resting := range from.streams {
+		cs := &r.streams[i]
+		if cs.chunkStream == nil {
+			cs.chunkStream = new(chunkStream)
+		}
+		cs.id, *cs.chunkStream = resting.id, chunkStream{chunkState: resting.chunkState}
+	}
 }
 
 // next returns the next whole message. The error is io.EOF only where the peer
