@@ -12,11 +12,6 @@ import (
 	"liverelay/server"
 )
 
-// The collector runs when the heap has grown by so many percent; GOGC wins. A
-// relay's heap is small and lives long (players), its garbage is few large payloads: half of Go's
-// usual 100 takes a KiB off each player and costs no CPU that could be measured.
-const gcPercent = 50
-
 func serveCommand(ctx context.Context, c *call) error {
 	set, file := c.flags("", "Runs the server until SIGTERM (lets connections go for node.drain_timeout, then ends them)\n"+
 		"or SIGINT (ends them at once).")
@@ -61,6 +56,7 @@ func serve(ctx context.Context, c *call, cfg config.Config, file string, banner 
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { reload(inner, s, again) })
+	running.Go(func() { tidy(inner) })
 	if beside != nil {
 		running.Go(func() { beside(inner, s) })
 	}
