@@ -329,13 +329,17 @@ func TestLogOfLives(t *testing.T) {
 		p.expect("onStatus")
 		_ = p.conn.Close()
 	}
+	logged := func(what string) {
+		eventually(t, func() string {
+			if strings.Contains(b.log.String(), what) {
+				return ""
+			}
+			return "no " + what
+		})
+	}
+	logged("player started") // it was told before
 	_ = player.conn.Close()
-	eventually(t, func() string { // before its stream ends
-		if strings.Contains(b.log.String(), "player ended") {
-			return ""
-		}
-		return "the player has not left"
-	})
+	logged("player ended") // before its stream ends
 	publisher.command("FCUnpublish", nil, "a")
 	publisher.command("deleteStream", nil, 1)
 	publisher.expect("onFCUnpublish")
