@@ -4,39 +4,31 @@ import "fmt"
 
 // nal_unit_type (H.265 table 7-1).
 const (
+	hevcVPS = 32
 	hevcSPS = 33
 	hevcPPS = 34
 )
 
+// hevcRecord is how many bytes a record has in front of its arrays.
+const hevcRecord = 23
+
 // ParseHEVCConfig reads an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15,
 // 8.3.3.1), and of the sequence parameter sets in it the one that is in use.
 func ParseHEVCConfig(body []byte) (VideoConfig, error) {
-	if len(body) < 23 {
+	if len(body) < hevcRecord {
 		return VideoConfig{}, fmt.Errorf("%w: HEVC record of %d bytes", ErrBadConfig, len(body))
 	}
 	var sets parameterSets
-	arrays, b := int(body[22]), body[23:]
-	for range arrays {
-		if len(b) < 3 {
-			break
+	eachHEVCSet(body, func(typ byte, nal []byte) { // as far as it goes
+		switch {
+		case len(nal) < 3:
+		case typ == hevcSPS:
+			c, id, err := parseHEVCSPS(nal[2:])
+			sets.add(c, id, err)
+		case typ == hevcPPS:
+			sets.refer(nal[2:])
 		}
-		typ, n := b[0]&63, int(b[1])<<8|int(b[2])
-		b = b[3:]
-		for range n {
-			var nal []byte
-			if nal, b = cutNAL(b); b == nil {
-				break
-			}
-			switch {
-			case len(nal) < 3:
-			case typ == hevcSPS:
-				c, id, err := parseHEVCSPS(nal[2:])
-				sets.add(c, id, err)
-			case typ == hevcPPS:
-				sets.refer(nal[2:])
-			}
-		}
-	}
+	})
 	return sets.used("HEVC")
 }
 

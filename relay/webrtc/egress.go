@@ -244,6 +244,8 @@ func (e *egress) frame(w wire) {
 	switch {
 	case w.flags()&flagForeign != 0:
 		e.unplayable(errNoCodec)
+	case e.video != nil && w.kind() != wireAudio && (w.flags()&flagHEVC != 0) != (e.video.hevc != 0):
+		e.unplayable(errNoCodec) // it was another when the viewer came
 	case w.kind() == wireSets:
 		e.sets = w
 	case w.kind() == wireVideo && e.video != nil:

@@ -3,6 +3,7 @@ package webrtc
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -203,7 +204,7 @@ func newPeer(t *testing.T, conn net.PacketConn, mutate func(*pion.SettingEngine,
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.SetIncludeLoopbackCandidate(true)
 	se.SetDTLSRetransmissionInterval(100 * time.Millisecond)
-	if err := registerCodecs(m, nil); err != nil {
+	if err := errors.Join(registerH264(m, nil), registerOpus(m, nil)); err != nil {
 		t.Fatal(err)
 	}
 	if mutate != nil {

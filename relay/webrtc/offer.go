@@ -2,6 +2,7 @@ package webrtc
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/pion/sdp/v3"
@@ -21,6 +22,7 @@ type offer struct {
 	ufrag, pwd string
 	active     bool   // DTLS: it says that it is the client, or leaves that to us
 	h264, opus bool   // that we can send to a viewer, or take from a publisher
+	h265       byte   // profiles of H.265 that we can send to a viewer: a bit for each, 1 << profile-id
 	video      bool   // there is video, whatever its codec
 	fmtp       string // of that H.264
 	sections   int    // audio and video
@@ -63,6 +65,9 @@ func readOffer(body []byte, publish bool) (offer, error) {
 		for _, c := range readCodecs(m.Attributes) {
 			if kind == "video" && c.h264() && !o.h264 {
 				o.h264, o.fmtp = true, c.fmtp
+			}
+			if kind == "video" {
+				o.h265 |= c.h265()
 			}
 			o.opus = o.opus || kind == "audio" && c.name == "opus/48000/2"
 		}
@@ -112,6 +117,33 @@ func (c codec) h264() bool {
 		}
 	}
 	return false
+}
+
+// h265 is the profile of H.265 that it is, as a bit of [offer.h265]; 0: none that we send.
+func (c codec) h265() byte {
+	if c.name != "h265/90000" {
+		return 0
+	}
+	profile := hevcProfile(c.fmtp)
+	if profile < 1 || profile > hevcProfiles {
+		return 0
+	}
+	return 1 << profile
+}
+
+// hevcProfiles are the profiles of H.265 that viewers get: 1, Main, and 2, Main 10.
+const hevcProfiles = 2
+
+// hevcProfile is the profile that a format line names, Main where none is (RFC 7798 §7.1); 0: it
+// cannot be read.
+func hevcProfile(fmtp string) int {
+	for p := range strings.SplitSeq(fmtp, ";") {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(p), "profile-id="); ok {
+			n, _ := strconv.Atoi(v)
+			return n
+		}
+	}
+	return 1
 }
 
 func readCodecs(attributes []sdp.Attribute) map[string]*codec {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/netip"
@@ -64,10 +65,11 @@ type kind struct {
 	silence      time.Duration // for so long nothing may come of a peer
 }
 
-// viewing is what WHEP offers: the codecs that every browser has, and no header extension.
-func viewing() (kind, error) {
+// viewing is what WHEP offers for a stream whose video is what video registers: the codecs that
+// browsers have, and no header extension.
+func viewing(video func(*pion.MediaEngine, []pion.RTCPFeedback) error) (kind, error) {
 	m := new(pion.MediaEngine)
-	if err := registerCodecs(m, nil); err != nil {
+	if err := errors.Join(video(m, nil), registerOpus(m, nil)); err != nil {
 		return kind{}, err
 	}
 	return kind{media: m, interceptors: new(interceptor.Registry), silence: iceSilence}, nil
@@ -75,36 +77,46 @@ func viewing() (kind, error) {
 
 const (
 	h264Line = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
-	h264Type = 102 // our payload types, where a peer had none
-	rtxType  = 103
+	h264Type = 102 // our payload types, where a peer had none; that of the retransmissions follows
+	hevcType = 104 // of profile 1; those of the other profiles follow
 	opusType = 111
 )
 
-// registerCodecs names H.264, its retransmissions and Opus. An answer takes over the payload types
-// of its offer.
-func registerCodecs(m *pion.MediaEngine, feedback []pion.RTCPFeedback) error {
-	video := append([]pion.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}, feedback...)
-	for _, c := range []struct {
-		kind pion.RTPCodecType
-		pion.RTPCodecParameters
-	}{
-		{pion.RTPCodecTypeVideo, pion.RTPCodecParameters{
-			RTPCodecCapability: pion.RTPCodecCapability{MimeType: pion.MimeTypeH264, ClockRate: 1000 * videoClock, SDPFmtpLine: h264Line, RTCPFeedback: video},
-			PayloadType:        h264Type,
-		}},
-		{pion.RTPCodecTypeVideo, pion.RTPCodecParameters{
-			RTPCodecCapability: pion.RTPCodecCapability{MimeType: pion.MimeTypeRTX, ClockRate: 1000 * videoClock, SDPFmtpLine: fmt.Sprintf("apt=%d", h264Type)},
-			PayloadType:        rtxType,
-		}},
-		{pion.RTPCodecTypeAudio, pion.RTPCodecParameters{
-			RTPCodecCapability: pion.RTPCodecCapability{MimeType: pion.MimeTypeOpus, ClockRate: 1000 * audioClock, Channels: 2,
-				SDPFmtpLine: "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1", RTCPFeedback: feedback},
-			PayloadType: opusType,
-		}},
-	} {
-		if err := m.RegisterCodec(c.RTPCodecParameters, c.kind); err != nil {
-			return fmt.Errorf("register %s: %w", c.MimeType, err)
+// registerH264 names H.264 and its retransmissions. An answer takes over the payload types of its
+// offer.
+func registerH264(m *pion.MediaEngine, feedback []pion.RTCPFeedback) error {
+	return registerVideo(m, pion.MimeTypeH264, h264Line, h264Type, feedback)
+}
+
+// registerHEVC names H.265's profiles and their retransmissions.
+func registerHEVC(m *pion.MediaEngine, feedback []pion.RTCPFeedback) error {
+	for profile := 1; profile <= hevcProfiles; profile++ {
+		line := fmt.Sprintf("level-id=180;profile-id=%d;tier-flag=0;tx-mode=SRST", profile)
+		if err := registerVideo(m, pion.MimeTypeH265, line, hevcType+2*pion.PayloadType(profile-1), feedback); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func registerVideo(m *pion.MediaEngine, mime, line string, payload pion.PayloadType, feedback []pion.RTCPFeedback) error {
+	all := append([]pion.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}, feedback...)
+	return errors.Join(
+		register(m, pion.RTPCodecTypeVideo, payload, pion.RTPCodecCapability{MimeType: mime, ClockRate: 1000 * videoClock, SDPFmtpLine: line, RTCPFeedback: all}),
+		register(m, pion.RTPCodecTypeVideo, payload+1, pion.RTPCodecCapability{MimeType: pion.MimeTypeRTX, ClockRate: 1000 * videoClock, SDPFmtpLine: fmt.Sprintf("apt=%d", payload)}),
+	)
+}
+
+func registerOpus(m *pion.MediaEngine, feedback []pion.RTCPFeedback) error {
+	return register(m, pion.RTPCodecTypeAudio, opusType, pion.RTPCodecCapability{
+		MimeType: pion.MimeTypeOpus, ClockRate: 1000 * audioClock, Channels: 2,
+		SDPFmtpLine: "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1", RTCPFeedback: feedback,
+	})
+}
+
+func register(m *pion.MediaEngine, k pion.RTPCodecType, payload pion.PayloadType, c pion.RTPCodecCapability) error {
+	if err := m.RegisterCodec(pion.RTPCodecParameters{RTPCodecCapability: c, PayloadType: payload}, k); err != nil {
+		return fmt.Errorf("register %s: %w", c.MimeType, err)
 	}
 	return nil
 }
@@ -135,11 +147,15 @@ func (s *Server) newPeer(k kind, o offer, remote netip.Addr) (*pion.PeerConnecti
 	}
 	se.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 
+	moves := new(rebind)
+	se.SetICEBindingRequestHandler(moves.check)
+
 	api := pion.NewAPI(pion.WithMediaEngine(k.media), pion.WithInterceptorRegistry(k.interceptors), pion.WithSettingEngine(se))
 	pc, err := api.NewPeerConnection(pion.Configuration{Certificates: s.certs})
 	if err != nil {
 		return nil, fmt.Errorf("make a peer connection: %w", err)
 	}
+	moves.chosen = pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair
 	return pc, nil
 }
 

@@ -41,10 +41,10 @@ func (s *Server) play(ctx context.Context, a relay.Access, grant relay.Grant, o 
 		return nil, "", fmt.Errorf("%w: %w", door.ErrBadRequest, err)
 	}
 	options.Form = flv.Form{}
-	options.Video = options.Video && o.h264
+	options.Video = options.Video && (o.h264 || o.h265 != 0)
 	options.Audio = options.Audio && o.opus
 	if !options.Video && !options.Audio {
-		return nil, "", fmt.Errorf("%w: the offer has neither H.264 with packetization-mode=1 nor Opus, to be received", errNoCodec)
+		return nil, "", fmt.Errorf("%w: the offer has no H.264 with packetization-mode=1, no H.265 and no Opus, to be received", errNoCodec)
 	}
 	if options.Gaps == relay.GapsAsUsual {
 		options.Gaps = relay.GapsKept // RTP's clock goes on with the time
@@ -91,7 +91,11 @@ func (p *player) open(ctx context.Context, o offer) (answer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	pc, err := p.server.newPeer(p.server.viewing, o, p.remote.Addr())
+	k := p.server.viewing
+	if video != nil && video.hevc != 0 {
+		k = p.server.viewingHEVC
+	}
+	pc, err := p.server.newPeer(k, o, p.remote.Addr())
 	if err != nil {
 		return "", err
 	}
@@ -144,12 +148,10 @@ func (p *player) tracks() (video, audio *track, err error) {
 	for _, t := range p.sub.Tracks() {
 		switch {
 		case t.Number != 0:
-		case t.Kind == flv.Video && t.Codec != flv.CodecAVC:
-			return nil, nil, fmt.Errorf("%w: the stream's video is %v", errNoCodec, t.Codec)
-		case t.Kind == flv.Video && wire(encodeSetsOf(t.Config)).flags()&flagForeign != 0:
-			return nil, nil, fmt.Errorf("%w: NAL units with lengths of other than four bytes", errNoCodec)
 		case t.Kind == flv.Video:
-			video = &track{video: true}
+			if video, err = pictureOf(t.Codec, t.Config, p.session.offer); err != nil {
+				return nil, nil, err
+			}
 		case t.Kind == flv.Audio && (t.Codec == flv.CodecOpus || t.Codec == 0):
 			audio = new(track)
 		}
@@ -163,9 +165,28 @@ func (p *player) tracks() (video, audio *track, err error) {
 	return video, audio, nil
 }
 
-// encodeSetsOf is what viewers get of the payload of a sequence header.
-func encodeSetsOf(payload []byte) []byte {
-	return encode(&relay.Message{Kind: flv.Video, Payload: payload, Header: flv.ParseHeader(flv.Video, payload)}, 0)
+// pictureOf is the track for a stream's video, whose sequence header has that payload; an error: the
+// offer does not take it.
+func pictureOf(c flv.Codec, config []byte, o offer) (*track, error) {
+	m := &relay.Message{Kind: flv.Video, Payload: config, Header: flv.ParseHeader(flv.Video, config)}
+	t := &track{video: true}
+	switch {
+	case c == flv.CodecAVC && o.h264:
+	case c == flv.CodecHEVC:
+		t.hevc = 1
+		if read, err := flv.ParseHEVCConfig(m.Header.Body(config)); err == nil {
+			t.hevc = read.Profile
+		}
+		if t.hevc < 1 || t.hevc > hevcProfiles || o.h265>>t.hevc&1 == 0 {
+			return nil, errHEVC
+		}
+	default:
+		return nil, fmt.Errorf("%w: the stream's video is %v", errNoCodec, c)
+	}
+	if wire(encode(m, 0)).flags()&flagForeign != 0 {
+		return nil, fmt.Errorf("%w: NAL units with lengths of other than four bytes", errNoCodec)
+	}
+	return t, nil
 }
 
 // live implements [flow].

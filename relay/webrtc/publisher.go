@@ -52,7 +52,7 @@ type picture struct {
 // given. Losses are asked for and reported by pion's interceptors; there are few publishers.
 func publishing() (kind, error) {
 	m, i := new(pion.MediaEngine), new(interceptor.Registry)
-	if err := registerCodecs(m, nil); err != nil {
+	if err := errors.Join(registerH264(m, nil), registerOpus(m, nil)); err != nil {
 		return kind{}, err
 	}
 	if err := pion.ConfigureTWCCSender(m, i); err != nil { // else browsers stay at 300 kbit/s

@@ -221,7 +221,7 @@ func (s *Server) post(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		one, answer, err = s.play(ctx, access, grant, o, query)
 	}
 	if err != nil {
-		if errors.Is(err, errBFrames) {
+		if t.action == relay.ActionPlay && outcomeOf(err).Result == resultCodec {
 			w.Header().Add("Link", fmt.Sprintf("<%s>; rel=\"alternate\"; type=\"video/x-flv\"", flvAddress(r, name)))
 		}
 		return err

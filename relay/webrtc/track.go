@@ -15,6 +15,7 @@ import (
 // but for what is the worker's.
 type track struct {
 	video bool
+	hevc  int    // the profile of the H.265 that the video is; 0: it is H.264
 	bound func() // called once its writer is known
 
 	writer  pion.TrackLocalWriter
@@ -36,12 +37,8 @@ var _ pion.TrackLocal = (*track)(nil)
 
 // Bind implements [pion.TrackLocal].
 func (t *track) Bind(c pion.TrackLocalContext) (pion.RTPCodecParameters, error) {
-	want := pion.MimeTypeOpus
-	if t.video {
-		want = pion.MimeTypeH264
-	}
 	for _, p := range c.CodecParameters() {
-		if !strings.EqualFold(p.MimeType, want) || t.video && !strings.Contains(p.SDPFmtpLine, "packetization-mode=1") {
+		if !t.takes(p.RTPCodecCapability) {
 			continue
 		}
 		t.writer, t.ssrc = c.WriteStream(), uint32(c.SSRC())
@@ -56,6 +53,17 @@ func (t *track) Bind(c pion.TrackLocalContext) (pion.RTPCodecParameters, error) 
 		return p, nil
 	}
 	return pion.RTPCodecParameters{}, errors.New("codec was not agreed on")
+}
+
+// takes says whether a codec is the track's.
+func (t *track) takes(c pion.RTPCodecCapability) bool {
+	switch {
+	case !t.video:
+		return strings.EqualFold(c.MimeType, pion.MimeTypeOpus)
+	case t.hevc != 0:
+		return strings.EqualFold(c.MimeType, pion.MimeTypeH265) && hevcProfile(c.SDPFmtpLine) == t.hevc
+	}
+	return strings.EqualFold(c.MimeType, pion.MimeTypeH264) && strings.Contains(c.SDPFmtpLine, "packetization-mode=1")
 }
 
 // Unbind implements [pion.TrackLocal].

@@ -59,7 +59,7 @@ type Server struct {
 }
 
 // kinds are the sessions that there are. Static once open.
-type kinds struct{ viewing, publishing kind }
+type kinds struct{ viewing, viewingHEVC, publishing kind }
 
 // shared is what requests and sessions change.
 type shared struct {
@@ -79,7 +79,10 @@ func (s *Server) Open(ctx context.Context, address string, tcp bool, o door.Opti
 	if err != nil {
 		return nil, err
 	}
-	if s.viewing, err = viewing(); err != nil {
+	if s.viewing, err = viewing(registerH264); err != nil {
+		return nil, err
+	}
+	if s.viewingHEVC, err = viewing(registerHEVC); err != nil {
 		return nil, err
 	}
 	if s.publishing, err = publishing(); err != nil {
