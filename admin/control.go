@@ -70,7 +70,7 @@ func (s *Server) control(what string, do func()) func(context.Context, *NodeQuer
 		if done, _ := s.answers[what](ctx, order).(bool); done { // without waiting for the others
 			return nil, nil
 		}
-		if !anywhere(ctx, s, order) {
+		if done, _ := anywhere(ctx, s, order); !done {
 			return nil, huma.Error404NotFound("no such node, or it does not answer")
 		}
 		return nil, nil

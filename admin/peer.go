@@ -4,6 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Peers are the other nodes of the service. What a node knows of itself alone is asked of all of
@@ -63,13 +67,18 @@ func everywhere[T any](ctx context.Context, s *Server, q Query) (all []T, missin
 	return all, missing
 }
 
-// anywhere has all nodes do something to what one of them has, and says whether one did.
-func anywhere(ctx context.Context, s *Server, q Query) bool {
-	all, _ := everywhere[bool](ctx, s, q)
-	for _, done := range all {
-		if done {
-			return true
-		}
+// anywhere has all nodes do something to what one of them has, and says whether one did, and who
+// gave no answer.
+func anywhere(ctx context.Context, s *Server, q Query) (done bool, missing []string) {
+	all, missing := everywhere[bool](ctx, s, q)
+	return slices.Contains(all, true), missing
+}
+
+// notFound is the answer where no node has what was asked for: while some are silent nobody knows
+// whether it is theirs.
+func notFound(what string, missing []string) error {
+	if len(missing) == 0 {
+		return huma.Error404NotFound("no such " + what)
 	}
-	return false
+	return huma.Error503ServiceUnavailable(fmt.Sprintf("no such %s at the nodes that answer; no answer from %s", what, strings.Join(missing, ", ")))
 }

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"liverelay/relay"
 )
 
@@ -86,7 +84,7 @@ func (s *Server) players() {
 	register(s, operation{
 		method: http.MethodDelete, path: "players/{id}", id: "kick-player", tag: "players",
 		summary: "End a player", description: "Closes its connection. It may come back while its address is good: ban the user against that.",
-		errors: []int{http.StatusNotFound}, status: http.StatusNoContent,
+		errors: []int{http.StatusNotFound, http.StatusServiceUnavailable}, status: http.StatusNoContent,
 	}, s.kickPlayer)
 }
 
@@ -105,20 +103,20 @@ type PlayerKick struct {
 }
 
 func (s *Server) kickPlayer(ctx context.Context, k *PlayerKick) (*struct{}, error) {
-	apps, _ := everywhere[string](ctx, s, Query{What: "player-app", ID: k.ID})
+	apps, missing := everywhere[string](ctx, s, Query{What: "player-app", ID: k.ID})
 	app := ""
 	for _, a := range apps {
 		app = max(app, a)
 	}
 	changeOf(ctx).concerns(app, k.ID, k.Reason)
 	if app == "" {
-		return nil, huma.Error404NotFound("no such player")
+		return nil, notFound("player", missing)
 	}
 	if err := permit(ctx, app); err != nil {
 		return nil, err
 	}
-	if !anywhere(ctx, s, Query{What: "kick-player", ID: k.ID}) {
-		return nil, huma.Error404NotFound("no such player")
+	if done, missing := anywhere(ctx, s, Query{What: "kick-player", ID: k.ID}); !done {
+		return nil, notFound("player", missing)
 	}
 	return nil, nil
 }

@@ -507,6 +507,18 @@ func TestEveryNodeAnswersForTheService(t *testing.T) {
 	if len(nodes.Nodes) != 1 || !slices.Equal(nodes.Missing, []string{"n2"}) {
 		t.Errorf("nodes %+v", nodes)
 	}
+	// What may be on a silent node is not said to be nowhere.
+	var found StreamFound
+	c.get("/api/v1/streams/live/demo", &found)
+	if !slices.Equal(found.Missing, []string{"n2"}) {
+		t.Errorf("nobody is missing: %+v", found)
+	}
+	for _, what := range []string{"GET streams/live/far", "DELETE players/q-1", "DELETE streams/live/far/publisher"} {
+		method, path, _ := strings.Cut(what, " ")
+		if status, body, _ := c.ask(method, "/api/v1/"+path, testTokens["operator"], nil, nil); status != 503 || !strings.Contains(body, "no answer from n2") {
+			t.Errorf("%s: %d %s", what, status, body)
+		}
+	}
 	if _, err := other.Answer(t.Context(), Query{What: "secrets"}); err == nil {
 		t.Error("an unknown question was answered")
 	}

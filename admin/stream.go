@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"liverelay/relay"
 )
 
@@ -70,7 +68,13 @@ type More struct {
 
 type streamsReply struct{ Body StreamList }
 
-type streamReply struct{ Body Stream }
+// StreamFound is one stream, as the nodes that answer know it.
+type StreamFound struct {
+	Stream
+	Missing []string `json:"missing,omitempty" doc:"Nodes that did not answer: what only they know is not here"`
+}
+
+type streamReply struct{ Body StreamFound }
 
 func (s *Server) streams() {
 	s.answers["streams"] = func(_ context.Context, q Query) any {
@@ -94,13 +98,13 @@ func (s *Server) streams() {
 	}, s.listStreams)
 	register(s, operation{
 		method: http.MethodGet, path: "streams/{app}/{stream}", id: "get-stream", tag: "streams",
-		summary: "Show one stream", errors: []int{http.StatusNotFound},
+		summary: "Show one stream", errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, s.getStream)
 	register(s, operation{
 		method: http.MethodDelete, path: "streams/{app}/{stream}/publisher", id: "kick-publisher", tag: "streams",
 		summary:     "End a publisher",
 		description: "Closes its connection, and those of all that stand by, and ends the stream. A publisher whose address is still good may come back: ban the stream or the user against that.",
-		errors:      []int{http.StatusNotFound}, status: http.StatusNoContent,
+		errors:      []int{http.StatusNotFound, http.StatusServiceUnavailable}, status: http.StatusNoContent,
 	}, s.kickPublisher)
 }
 
@@ -156,11 +160,11 @@ func (s *Server) getStream(ctx context.Context, n *StreamName) (*streamReply, er
 	if err := permit(ctx, n.App); err != nil {
 		return nil, err
 	}
-	streams, _ := s.allStreams(ctx, Query{What: "streams", App: n.App, Stream: n.Stream})
+	streams, missing := s.allStreams(ctx, Query{What: "streams", App: n.App, Stream: n.Stream})
 	if len(streams) == 0 {
-		return nil, huma.Error404NotFound("no such stream")
+		return nil, notFound("stream", missing)
 	}
-	return &streamReply{streams[0]}, nil
+	return &streamReply{StreamFound{streams[0], missing}}, nil
 }
 
 // PublisherKick names the publisher to end.
@@ -174,8 +178,8 @@ func (s *Server) kickPublisher(ctx context.Context, n *PublisherKick) (*struct{}
 		return nil, err
 	}
 	changeOf(ctx).concerns(n.App, n.name().String(), n.Reason)
-	if !anywhere(ctx, s, Query{What: "kick-publisher", App: n.App, Stream: n.Stream}) {
-		return nil, huma.Error404NotFound("no such publisher")
+	if done, missing := anywhere(ctx, s, Query{What: "kick-publisher", App: n.App, Stream: n.Stream}); !done {
+		return nil, notFound("publisher", missing)
 	}
 	return nil, nil
 }

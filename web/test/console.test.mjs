@@ -280,6 +280,53 @@ describe("console", { skip: reason || false, timeout: 900_000 }, () => {
     await says(page, /configuration is as it was|In force now/);
   });
 
+  test("who stands by is shown by rank, and its address is signed here", async () => {
+    const page = await enter("admin", "sign?stream=main");
+    await page.getByLabel("Rank among").selectOption("3");
+    await page.getByRole("button", { name: "Sign an address" }).click();
+    const url = await page.getByLabel("Signed address", { exact: true }).first().inputValue();
+    assert.equal(JSON.parse(Buffer.from(new URL(url).searchParams.get("token").split(".")[1], "base64url")).rank, 3);
+    publish("main", { claims: { user: "first" } });
+    await live("main");
+    publish("main", { claims: { user: "third", rank: 3 } });
+    publish("main", { claims: { user: "second", rank: 2 } });
+    await go(page, "streams/live/main");
+    const panel = page.getByRole("region", { name: "Standing by" });
+    await row(panel, "third").filter({ hasText: "ready" }).waitFor({ timeout: 60_000 });
+    await row(panel, "second").filter({ hasText: "ready" }).waitFor({ timeout: 60_000 });
+    const ranks = await panel.getByRole("row").allInnerTexts();
+    assert.match(ranks[1], /^2\s+second/);
+    assert.match(ranks[2], /^3\s+third/);
+    assert.deepEqual(page.mistakes, []);
+  });
+
+  test("a support bundle is made, with what a connection carries, and taken along", async () => {
+    publish("wired");
+    await live("wired");
+    const page = await enter("admin", "streams/live/wired");
+    await page.getByRole("link", { name: "Bundle: wired" }).click();
+    assert.equal(await page.getByLabel("With what one connection").inputValue(), "live/wired");
+    const coming = page.waitForEvent("download", { timeout: 120_000 });
+    await page.getByRole("button", { name: "Make a bundle" }).click();
+    await page.getByRole("progressbar", { name: "The bundle is being made" }).waitFor();
+    const file = await coming;
+    const zip = readFileSync(await file.path());
+    assert.match(file.suggestedFilename(), /^liverelay-.*\.zip$/);
+    assert.ok(zip.length < 5 << 20 && zip.subarray(0, 2).toString() === "PK" && zip.includes("wire.txt"), `${zip.length} bytes`);
+    await says(page, /Made, and taken along: liverelay-/);
+    await page.getByLabel("With what one connection").fill("live/nobody");
+    await page.getByRole("button", { name: "Make a bundle" }).click();
+    await page.getByRole("alert").filter({ hasText: "there is none of that id" }).waitFor();
+    await page.getByLabel("With what one connection").fill("live/wired");
+    await page.getByLabel("Listen in for").selectOption("30");
+    await page.getByRole("button", { name: "Make a bundle" }).click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByRole("button", { name: "Make a bundle" }).waitFor();
+    await go(page, "audit");
+    await row(page, "make a support bundle").filter({ hasText: "live/wired" }).first().waitFor();
+    assert.deepEqual(page.mistakes.filter((m) => !/404/.test(m)), []); // of nobody
+  });
+
   test("a viewer sees everything and no button, and is refused nothing", async () => {
     publish("hall");
     await live("hall");

@@ -69,7 +69,7 @@ function pages(words: Words): Record<string, [title: string, page: (route: Route
     rooms: [words.rooms, ({ path, query }) => (path.length === 3 ? <RoomPage key={path.join("/")} app={path[1]!} room={path[2]!} /> : <Rooms query={query} />)],
     bans: [words.bans, ({ query }) => <Bans query={query} />],
     events: [words.events, ({ query }) => <Events query={query} />],
-    nodes: [words.nodes, () => <Nodes />],
+    nodes: [words.nodes, ({ query }) => <Nodes query={query} />],
     usage: [words.usage, ({ query }) => <Usage query={query} />],
     audit: [words.audit, ({ query }) => <Audit query={query} />],
     sign: [words.sign, ({ query }) => <Sign query={query} />],

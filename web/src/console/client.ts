@@ -20,6 +20,7 @@ export type Room = Schemas["Overview"];
 export type RoomStream = Schemas["StreamDetail"];
 export type Sample = Schemas["Sample"];
 export type SignedURL = Schemas["SignedURL"];
+export type Standby = Schemas["StandbyState"];
 export type Stream = Schemas["Stream"];
 export type Used = Schemas["Record"];
 

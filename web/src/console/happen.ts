@@ -10,6 +10,8 @@ export interface Hear {
   onEvents(events: HappenedEvent[]): void;
   /** So many were forgotten before they could be sent. */
   onLost(n: number): void;
+  /** These nodes do not tell theirs; none: all do. */
+  onMissing(nodes: string[]): void;
   onState(state: Hearing): void;
   /** The token is refused. */
   onRefused(): void;
@@ -49,6 +51,7 @@ export function hear(token: string, h: Hear): () => void {
             const events: HappenedEvent[] = [];
             for (const block of parser.push(value)) {
               if (block.event === "lost") h.onLost((JSON.parse(block.data) as { lost: number }).lost);
+              else if (block.event === "missing") h.onMissing((JSON.parse(block.data) as { missing?: string[] }).missing ?? []);
               else events.push(JSON.parse(block.data) as HappenedEvent);
               if (block.id) last = block.id;
             }

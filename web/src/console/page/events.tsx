@@ -20,6 +20,7 @@ export function Events({ query }: { query: URLSearchParams }) {
   const [events, setEvents] = useState<Kept[]>([]);
   const [state, setState] = useState<Hearing>("connecting");
   const [lost, setLost] = useState(0);
+  const [missing, setMissing] = useState<string[]>([]);
   const [held, setHeld] = useState<Kept[]>();
   const of = (name: string): string => query.get(name) ?? "";
   const filter = { app: of("app"), stream: of("stream"), room: of("room"), user: of("user"), type: of("type") };
@@ -29,7 +30,11 @@ export function Events({ query }: { query: URLSearchParams }) {
     () =>
       hear(token, {
         after: "0",
-        onState: setState,
+        onState: (now) => {
+          setState(now);
+          if (now === "connecting") setMissing([]); // who is away is told anew
+        },
+        onMissing: setMissing,
         onRefused: () => leave(true),
         onLost: (n) => setLost((was) => was + n),
         onEvents: (list) => setEvents((was) => [...list.map((e) => ({ ...e, key: `${e.node} ${e.id} ${heard.current++}` })).reverse(), ...was].slice(0, mostKept)),
@@ -62,6 +67,11 @@ export function Events({ query }: { query: URLSearchParams }) {
         <FilterField label={words.room} value={filter.room} onChange={(room) => replaceQuery({ room })} />
         <FilterField label={words.user} value={filter.user} onChange={(user) => replaceQuery({ user })} />
       </Filters>
+      {missing.length > 0 && (
+        <p class="banner warn" role="status">
+          {words.missing(missing.join(", "))}
+        </p>
+      )}
       {lost > 0 && <p class="banner warn">{words.lostEvents(lost)}</p>}
       {matching.length === 0 ? (
         <Empty title={events.length > 0 ? words.noneMatch : words.noEvents} icon="log">

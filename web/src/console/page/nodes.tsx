@@ -6,13 +6,14 @@ import { may, useSession } from "../session.js";
 import { useAct } from "../part/act.js";
 import { Badge, Facts, Freshness, Loading, Panel } from "../part/notice.js";
 import { NodeState } from "../part/state.js";
+import { Bundle } from "./bundle.js";
 
 /** What is still on a node: it is drained when there is nothing. */
 function load(n: Node): number {
   return n.streams + n.players + n.members;
 }
 
-export function Nodes() {
+export function Nodes({ query }: { query: URLSearchParams }) {
   const { client, words, me } = useSession();
   const { act } = useAct();
   const live = useLive(() => ask(client.GET("/api/v1/nodes")), [client], 2);
@@ -46,6 +47,7 @@ export function Nodes() {
         ))}
       </div>
       {may(me, "admin", "") && <Reload />}
+      {may(me, "admin", "") && <Bundle key={query.get("connection")} connection={query.get("connection") ?? ""} />}
     </>
   );
 }

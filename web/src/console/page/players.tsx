@@ -6,6 +6,7 @@ import { FilterField, Filters, Select } from "../part/form.js";
 import { useModerate } from "../part/moderate.js";
 import { Empty } from "../part/notice.js";
 import { Table, useList, type Column } from "../part/table.js";
+import { BundleLink } from "./bundle.js";
 
 interface Filter {
   app?: string;
@@ -76,6 +77,7 @@ export function PlayerTable({ everywhere, ...filter }: Filter & { everywhere?: b
     { head: words.backlog, sort: "backlog_ms", figure: true, cell: (p) => `${count(p.backlog_ms, language)} ms` },
     {
       head: words.delay,
+      sort: "delay_ms",
       figure: true,
       cell: (p) => p.delay_ms !== undefined && <span title={p.delay_since && words.delays[p.delay_since]}>{count(Math.round(p.delay_ms), language)} ms</span>,
     },
@@ -105,6 +107,7 @@ export function PlayerTable({ everywhere, ...filter }: Filter & { everywhere?: b
                 {words.forbid}…
               </button>
             )}
+            {p.protocol !== "whep" && <BundleLink connection={p.id} node={p.node} name={p.user ?? p.remote ?? p.id} />}
           </span>
         ),
     },

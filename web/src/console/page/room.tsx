@@ -6,6 +6,7 @@ import { useSession } from "../session.js";
 import { useModerate } from "../part/moderate.js";
 import { Badge, Empty, Facts, Freshness, Loading, Panel } from "../part/notice.js";
 import { Rows } from "../part/table.js";
+import { BundleLink } from "./bundle.js";
 
 export function RoomPage({ app, room }: { app: string; room: string }) {
   const { client, words, language } = useSession();
@@ -23,7 +24,7 @@ export function RoomPage({ app, room }: { app: string; room: string }) {
   }
   return (
     <>
-      <Freshness live={live} />
+      <Freshness live={live} missing={r.missing} />
       {moderate.allowed(app) && (
         <div class="toolbar">
           <div class="actions">
@@ -115,6 +116,7 @@ function Members({ app, room, members, moderate }: MembersProps) {
                     <button onClick={() => moderate.forbid([{ app, room, user: m.user }, { app, user: m.user }, ...(m.remote ? [{ app, remote: m.remote }] : [])])} aria-label={`${words.forbid}: ${m.user}`}>
                       {words.forbid}…
                     </button>
+                    {m.connected && <BundleLink connection={`${app}/${room}/${m.user}`} node={m.node?.replace(/\.[^.]*$/, "")} name={m.user} />}
                   </span>
                 ),
             },

@@ -13,6 +13,8 @@ const protocols = {
   play: ["rtmp", "flv", "ws", "whep"],
 } as const;
 
+const ranks = Array.from({ length: 10 }, (_, n) => n);
+
 export function Sign({ query }: { query: URLSearchParams }) {
   const { words, client, me } = useSession();
   const apps = useLive(() => ask(client.GET("/api/v1/apps")), [client], 60);
@@ -59,10 +61,10 @@ function URLPanel({ apps, app, stream }: { apps: string[]; app: string; stream: 
   const { words, client, language } = useSession();
   const { act } = useAct();
   const [revoked, setRevoked] = useState("");
-  const form = useForm<SignedURL>({ app, stream, action: "publish", proto: "rtmp", user: "", room: "", ttl: "24h" }, (v) =>
+  const form = useForm<SignedURL>({ app, stream, action: "publish", proto: "rtmp", user: "", room: "", rank: "0", ttl: "24h" }, (v) =>
     ask(
       client.POST("/api/v1/urls", {
-        body: { app: v.app!, stream: v.stream!.trim(), action: v.action as "play", proto: v.proto as "rtmp", user: v.user || undefined, room: v.room || undefined, ttl: v.ttl },
+        body: { app: v.app!, stream: v.stream!.trim(), action: v.action as "play", proto: v.proto as "rtmp", user: v.user || undefined, room: v.room || undefined, rank: v.action === "publish" ? Number(v.rank) : undefined, ttl: v.ttl },
       }),
     ),
   );
@@ -102,6 +104,7 @@ function URLPanel({ apps, app, stream }: { apps: string[]; app: string; stream: 
           <Field label={`${words.user} ${words.optional}`} value={values.user!} onInput={(v) => set("user", v)} maxLength={64} />
           <Field label={`${words.room} ${words.optional}`} value={values.room!} onInput={(v) => set("room", v)} maxLength={128} />
         </div>
+        {values.action === "publish" && <Select label={words.rankOf} value={values.rank!} options={ranks.map((n): [string, string] => [String(n), n === 0 ? words.rankFirst : String(n)])} onChange={(v) => set("rank", v)} />}
         <Lasting label={words.forHowLong} value={values.ttl!} onChange={(v) => set("ttl", v)} />
         <div role="alert">{form.failure && <p class="banner bad">{form.failure}</p>}</div>
         <button class="primary" disabled={form.running}>

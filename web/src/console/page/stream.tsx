@@ -1,4 +1,4 @@
-import { ask, type Forbidden, type Stream } from "../client.js";
+import { ask, type Forbidden, type Standby, type Stream } from "../client.js";
 import { ago, bytes, clock, count, rate } from "../figure.js";
 import { useLive } from "../live.js";
 import { link } from "../route.js";
@@ -7,6 +7,7 @@ import { useModerate } from "../part/moderate.js";
 import { Badge, Empty, Facts, Freshness, Loading, Panel } from "../part/notice.js";
 import { StreamState } from "../part/state.js";
 import { Rows } from "../part/table.js";
+import { BundleLink } from "./bundle.js";
 import { PlayerTable } from "./players.js";
 import { Preview } from "./preview.js";
 import { pictureText } from "./streams.js";
@@ -37,7 +38,7 @@ export function StreamPage({ app, stream }: { app: string; stream: string }) {
   if (p.remote) offers.push({ app, remote: p.remote });
   return (
     <>
-      <Freshness live={live} />
+      <Freshness live={live} missing={s.missing} />
       <div class="toolbar">
         <StreamState state={s.state} />
         {moderate.allowed(app) && (
@@ -45,6 +46,7 @@ export function StreamPage({ app, stream }: { app: string; stream: string }) {
             <a class="button" href={link(["sign"], { app, stream })}>
               {words.signURL}
             </a>
+            <BundleLink connection={`${app}/${stream}`} node={s.node} name={stream} />
             <button onClick={() => moderate.endPublisher(s)}>{words.endPublisherLabel}</button>
             <button class="danger" onClick={() => moderate.forbid(offers)}>
               {words.forbid}…
@@ -63,6 +65,7 @@ export function StreamPage({ app, stream }: { app: string; stream: string }) {
         <PublisherPanel s={s} />
         <CarrierPanel s={s} />
       </div>
+      {(s.standby?.length ?? 0) > 0 && <StandbyPanel of={s.standby!} />}
       <Panel id="stream-players" title={words.players}>
         <PlayerTable app={app} stream={stream} />
       </Panel>
@@ -132,6 +135,44 @@ function PublisherPanel({ s }: { s: Stream }) {
           [words.program, p.user_agent],
           [words.since, `${clock(p.since, language)} (${ago(p.since, language)})`],
           [words.happened, <a href={link(["events"], { stream: s.stream, app: s.app })}>{words.itsEvents}</a>],
+        ]}
+      />
+    </Panel>
+  );
+}
+
+/** Who else publishes the stream, and goes on with it when the live one ends: in the order in which they are taken. */
+function StandbyPanel({ of }: { of: Standby[] }) {
+  const { words, language } = useSession();
+  return (
+    <Panel id="standby" title={words.standby}>
+      <p class="quiet">{words.standbyText}</p>
+      <Rows
+        label={words.standby}
+        rows={[...of].sort((a, b) => a.rank - b.rank || a.since.localeCompare(b.since))}
+        id={(p) => `${p.node} ${p.remote} ${p.since}`}
+        columns={[
+          { head: words.rank, figure: true, cell: (p) => p.rank },
+          {
+            head: words.publisher,
+            name: true,
+            cell: (p) => (
+              <>
+                {p.user || <span class="quiet">{words.noName}</span>} <small class="under">{p.remote}</small>
+              </>
+            ),
+          },
+          { head: words.state, cell: (p) => <Badge kind={p.ready ? "good" : "warn"}>{p.ready ? words.standsBy : words.notReady}</Badge> },
+          {
+            head: words.protocol,
+            cell: (p) => (
+              <span>
+                {p.protocol} {p.user_agent && <small class="under program">{p.user_agent}</small>}
+              </span>
+            ),
+          },
+          { head: words.since, figure: true, cell: (p) => ago(p.since, language) },
+          { head: words.node, cell: (p) => p.node },
         ]}
       />
     </Panel>
