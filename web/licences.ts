@@ -9,7 +9,6 @@ const more: Record<string, string> = {
 the parts under the GPL: GNU Lesser General Public License, version 2.1 or later, https://www.gnu.org/licenses/old-licenses/lgpl-2.1.txt
 Source: https://ffmpeg.org/download.html and, for how it is put together, https://github.com/Vanilagy/mediabunny (packages/aac-encoder).
 It is a file of its own (worker-…js), which can be replaced by one that was built with another version of the library.`,
-  "mpegts.js": "It holds es6-promise (MIT, Yehuda Katz, Tom Dale, Stefan Penner and contributors) and webworkify-webpack (MIT, Ben Lowery).",
 };
 
 /** Two plugins: one for each bundle, workers' too, and one for the bundle that is written last. */

@@ -22,7 +22,7 @@ export default defineConfig({
       { find: /^liverelay-sdk\/web$/, replacement: here("../sdk/src/web/index.ts") },
     ],
     // Sources outside this folder use this folder's packages.
-    dedupe: ["mpegts.js", "preact"],
+    dedupe: ["preact"],
   },
   build: {
     outDir: "dist/pages",

@@ -26,14 +26,12 @@ const common = {
 await build({ ...common, format: "cjs", outfile: join(root, "dist/index.cjs") });
 await build({ ...common, format: "esm", outfile: join(root, "dist/index.mjs") });
 await build({ ...common, format: "cjs", outfile: join(root, "miniprogram_dist/index.js") });
-// For web pages alone: their engines are newer, and mpegts.js is the page's own, loaded where it is
-// needed.
+// For web pages alone: their engines are newer.
 await build({
   ...common,
   entryPoints: [join(root, "src/web/index.ts")],
   target: "es2020",
   format: "esm",
-  external: ["mpegts.js"],
   outfile: join(root, "dist/web.mjs"),
 });
 cpSync(join(root, "src/web/worklet.js"), join(root, "dist/worklet.js"));

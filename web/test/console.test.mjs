@@ -419,7 +419,7 @@ describe("console", { skip: reason || false, timeout: 900_000 }, () => {
   test("the console loads no more than 250 KiB, compressed, with the player", () => {
     const html = readFileSync(join(pages, "console/index.html"), "utf8");
     const files = [...html.matchAll(/\/web\/(assets\/[^"]+)/g)].map((m) => m[1]);
-    files.push(...readdirSync(join(pages, "assets")).map((f) => `assets/${f}`).filter((f) => /\/(web|mpegts)-/.test(f)));
+    files.push(...readdirSync(join(pages, "assets")).map((f) => `assets/${f}`).filter((f) => /\/web-/.test(f)));
     const size = ["console/index.html", ...new Set(files)].reduce((sum, f) => sum + gzipSync(readFileSync(join(pages, f))).length, 0);
     assert.ok(size < 250 * 1024, `${size}`);
     assert.doesNotMatch(html, /<script>|<style|style=|\son\w+=/, "inline code");

@@ -283,11 +283,11 @@ describe("play page", { skip: reason || false, timeout: 600_000 }, () => {
     }
   });
 
-  test("a page loads no more than 250 KiB, compressed, also by Media Source", () => {
+  test("a page loads no more than 250 KiB, compressed", () => {
     for (const name of ["play", "call"]) {
       const html = readFileSync(join(pages, name, "index.html"), "utf8");
       const files = [...html.matchAll(/\/web\/(assets\/[^"]+)/g)].map((m) => m[1]);
-      if (name === "play") files.push(...readdirSync(join(pages, "assets")).map((f) => `assets/${f}`).filter((f) => /mpegts|worklet/.test(f)));
+      if (name === "play") files.push(...readdirSync(join(pages, "assets")).map((f) => `assets/${f}`).filter((f) => /worklet/.test(f)));
       const size = [`${name}/index.html`, ...files].reduce((sum, f) => sum + gzipSync(readFileSync(join(pages, f))).length, 0);
       assert.ok(size < 250 * 1024, `${name}: ${size}`);
       assert.doesNotMatch(html, /<script>|<style|style=|\son\w+=/, "inline code");

@@ -14,8 +14,7 @@ export async function choose(video: string, audio: string, ways: Way[]): Promise
     known = true;
     if (video && !(await can.video(video))) continue;
     if (!audio || (await can.audio(audio))) return { way, silent: false };
-    // mpegts.js stops at sound that it does not know; the others just leave it out.
-    if (video && way !== "mse") partial ??= { way, silent: true };
+    if (video) partial ??= { way, silent: true };
   }
   return partial ?? { reason: !known ? "browser" : video ? "codec-video" : "codec-audio" };
 }
@@ -44,13 +43,10 @@ function source(): Source | undefined {
   return MediaSource ?? ManagedMediaSource;
 }
 
-/** What mpegts.js reads from FLV. */
-const readable = ["avc1", "hvc1", "av01", "mp4a"];
-
 const mse = {
   there: () => source() !== undefined,
-  video: (codec: string) => Promise.resolve(readable.includes(codec) && source()!.isTypeSupported(`video/mp4; codecs="${typical[codec]}"`)),
-  audio: (codec: string) => Promise.resolve(readable.includes(codec) && source()!.isTypeSupported(`audio/mp4; codecs="${typical[codec]}"`)),
+  video: (codec: string) => Promise.resolve(source()!.isTypeSupported(`video/mp4; codecs="${typical[codec] ?? codec}"`)),
+  audio: (codec: string) => Promise.resolve(source()!.isTypeSupported(`audio/mp4; codecs="${typical[codec] ?? codec}"`)),
 };
 
 const webrtc = {

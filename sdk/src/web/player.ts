@@ -220,13 +220,7 @@ export class WebPlayer {
     if ("reason" in found) return this.fail(this.fault ?? found.reason);
     this.silent = found.silent;
     if (found.way === "webrtc") this.codecs = { video: video?.codec ?? "", audio: audio && !found.silent ? "Opus" : "" };
-    try {
-      await this.prepare(found.way);
-    } catch {
-      if (round === this.round) this.wait("away", this.pause()); // the library did not come
-      return;
-    }
-    if (round !== this.round) return;
+    this.prepare(found.way);
     this.open();
   }
 
@@ -247,20 +241,18 @@ export class WebPlayer {
     this.again(after);
   }
 
-  /** Makes the engine; a video element takes one stream, a canvas goes on. */
-  private async prepare(way: Way): Promise<void> {
-    if (this.engine?.way === "webcodecs" && way === "webcodecs") {
+  /** Makes the engine, or has the one that is there go on. */
+  private prepare(way: Way): void {
+    if (this.engine?.way === way && way !== "webrtc") {
       this.engine.begin();
       return;
     }
-    const library = way === "mse" ? (await import("mpegts.js")).default : undefined;
-    if (library) library.LoggingControl.enableAll = false;
     this.dropEngine();
     const host = {
       restart: () => this.again(0),
       fail: (reason: WebPlayerReason) => this.broke(reason),
     };
-    const engine: Engine = library ? new Mse(library, host) : way === "webrtc" ? new Whep(host) : new Direct(host);
+    const engine: Engine = way === "mse" ? new Mse(host) : way === "webrtc" ? new Whep(host) : new Direct(host);
     const style = engine.picture.style;
     style.cssText = "display:block;width:100%;height:100%;background:#000";
     style.objectFit = this.options.fit ?? "contain";
