@@ -237,14 +237,25 @@ export class Direct implements Engine {
         this.sound?.destroy();
         this.sound = undefined;
       } else {
-        this.sound = new Sound(() => this.host.fail("codec-audio"));
-        if (this.soundHeader) this.sound.push(this.soundHeader);
+        this.speak();
       }
     }
     if (this.sound) {
       this.sound.volume = volume;
       this.sound.resume();
     }
+  }
+
+  /** Opens the output for sound. */
+  private speak(): void {
+    const old = this.sound;
+    this.sound = new Sound(
+      () => this.host.fail("codec-audio"),
+      () => this.speak(),
+    );
+    old?.destroy();
+    this.sound.volume = this.volume;
+    if (this.soundHeader) this.sound.push(this.soundHeader);
   }
 
   tick(): void {

@@ -1,28 +1,35 @@
 // Decodes sound and plays it through an AudioWorklet, which is the clock that pictures follow.
 import { audioConfig } from "./codec.js";
 import type { Tag } from "./flv.js";
+import { closeOutput, openOutput, strained } from "./output.js";
 
 interface Report {
   pts?: number;
   time: number;
   store: number;
+  /** The least in store since the last report. */
+  lowest: number;
   level: number;
   underruns: number;
   skipped: number;
 }
 
-const least = 32; // ms in store, on average: encoders give two AAC frames at once, 43 ms
+const least = 12; // ms in store, on average
 const most = 500;
+const spare = 10; // ms that are always in store: what comes unevenly is learnt, so that no more than this lies idle
 const step = 20; // more, after it ran out
-const calm = 4000; // ms without that, before it becomes less again
+const calm = 3000; // ms without that, before it becomes less again
 const fresh = 400; // ms that a report is good for
+const strain = 250; // ms that the output has fallen behind the clock …
+const soon = 10000; // … within so long: its buffers are too small for this machine
 
 export class Sound {
   level = 0;
   /** Media in store, ms. */
   store = 0;
-  private readonly context = new AudioContext({ latencyHint: "interactive" });
+  private readonly context = openOutput();
   private readonly gain = new GainNode(this.context);
+  private over = false;
   private node?: AudioWorkletNode;
   private decoder?: AudioDecoder;
   private config?: AudioDecoderConfig;
@@ -31,15 +38,21 @@ export class Sound {
   private target = 45;
   private lateness = 0; // of pictures, ms; what sound has to wait for them
   private underruns = 0;
+  private lowest = Infinity; // in store, since the target changed
   private changed = performance.now();
   private waiting: Tag[] = [];
+  private behind?: { from: number; least: number }; // clock less output, ms: since when, and then
 
-  /** Begins; must be called while the user does something, or stays silent until then. */
-  constructor(private readonly onFail: () => void) {
+  /**
+   * Begins; must be called while the user does something, or stays silent until then.
+   *
+   * @param onStrain There are holes in what is heard; another Sound has a steadier output
+   */
+  constructor(private readonly onFail: () => void, private readonly onStrain: () => void) {
     this.gain.connect(this.context.destination);
     this.context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url).href).then(
       () => this.join(),
-      () => this.onFail(),
+      () => this.over || this.onFail(),
     );
     void this.context.resume().catch(() => undefined);
   }
@@ -58,7 +71,7 @@ export class Sound {
   }
 
   private join(): void {
-    if (this.context.state === "closed") return;
+    if (this.over) return;
     const node = (this.node = new AudioWorkletNode(this.context, "liverelay-player", { numberOfInputs: 0, outputChannelCount: [2] }));
     node.port.onmessage = ({ data }: MessageEvent<Report>) => this.heard(data);
     node.connect(this.gain);
@@ -110,19 +123,33 @@ export class Sound {
 
   private heard(report: Report): void {
     const now = performance.now();
+    this.judge(now - this.context.currentTime * 1000, now);
     this.report = report;
     this.reported = now;
     this.store = report.store;
     // A meter that falls slowly: pages look once a second, and would miss a short sound each time.
     this.level = Math.max(report.level, this.level * 0.85);
+    this.lowest = Math.min(this.lowest, report.lowest);
+    const idle = this.lowest - this.lateness - spare;
     if (report.underruns > this.underruns) {
       this.underruns = report.underruns;
       this.aim(this.target + step, now);
-    } else if (now - this.changed > calm) this.aim(this.target - Math.max(4, (this.target - least) * 0.15), now);
+    } else if (now - this.changed > calm && idle < Infinity) this.aim(this.target - Math.min(idle, Math.max(4, idle / 2)), now);
+  }
+
+  /** An output whose buffers run dry falls behind the clock. */
+  private judge(behind: number, now: number): void {
+    if (!this.running || document.hidden) this.behind = undefined;
+    else if (!this.behind || now - this.behind.from > soon) this.behind = { from: now, least: behind };
+    else if (behind - this.behind.least > strain) {
+      this.behind = undefined;
+      if (strained(this.context)) this.onStrain();
+    } else this.behind.least = Math.min(this.behind.least, behind);
   }
 
   private aim(target: number, now: number): void {
     this.changed = now;
+    this.lowest = Infinity;
     this.target = Math.max(least, Math.min(most, target));
     this.node?.port.postMessage({ target: this.target + this.lateness });
   }
@@ -158,8 +185,11 @@ export class Sound {
   }
 
   destroy(): void {
+    this.over = true;
     this.close();
+    this.node?.port.postMessage({ end: true });
     this.node?.disconnect();
-    void this.context.close().catch(() => undefined);
+    this.gain.disconnect();
+    closeOutput(this.context);
   }
 }

@@ -3,7 +3,8 @@
 
 const most = 1000; // ms in store; above, what is old is left out
 const settle = 0.25; // s after it began, in which too much is left out at once: it was silent anyway
-const slack = 50; // ms that are not too much
+const slack = 20; // ms that are not too much
+const inertia = 100; // quanta (2.7 ms at 48 kHz) over which the store is averaged: it grows by whole pieces
 const report = 0.04; // s between two reports
 
 class Player extends AudioWorkletProcessor {
@@ -14,14 +15,18 @@ class Player extends AudioWorkletProcessor {
     this.target = 45;
     this.running = false;
     this.begun = 0;
+    this.average = 0;
     this.underruns = 0;
     this.skipped = 0;
     this.square = 0;
     this.samples = 0;
+    this.lowest = Infinity;
     this.told = 0;
+    this.over = false;
     this.port.onmessage = ({ data }) => {
       if (data.target) this.target = data.target;
       if (data.clear) this.clear();
+      if (data.end) this.over = true;
       if (data.channels) this.blocks.push(data);
     };
   }
@@ -45,6 +50,7 @@ class Player extends AudioWorkletProcessor {
     if (!this.running && store >= this.target) {
       this.running = true;
       this.begun = currentTime;
+      this.average = store;
     }
     const limit = currentTime - this.begun < settle ? slack : most;
     while (store > this.target + limit && this.blocks.length > 1) {
@@ -55,15 +61,16 @@ class Player extends AudioWorkletProcessor {
     }
     if (this.running) {
       // Two percent are hardly heard; more, when far behind, is better than staying there.
-      const off = (store - this.target) / 1000;
-      const speed = 1 + Math.max(-0.01, Math.min(off > 0.1 ? 0.06 : 0.02, off / 4));
+      this.average += (store - this.average) / inertia;
+      const off = (this.average - this.target) / 1000;
+      const speed = 1 + Math.max(-0.01, Math.min(off > 0.1 ? 0.06 : 0.02, off));
       if (!this.fill(output, speed)) {
         this.running = false;
         this.underruns++;
-      }
+      } else this.lowest = Math.min(this.lowest, store);
     }
     if (currentTime - this.told >= report) this.tell(store);
-    return true;
+    return !this.over;
   }
 
   /** Fills the output; false when the store ran out. */
@@ -106,11 +113,13 @@ class Player extends AudioWorkletProcessor {
       pts: first && this.running ? first.pts + (this.at / first.rate) * 1000 : undefined,
       time: currentTime + 128 / sampleRate,
       store,
+      lowest: this.lowest,
       level: this.samples ? Math.sqrt(this.square / this.samples) : 0,
       underruns: this.underruns,
       skipped: this.skipped,
     });
     this.square = this.samples = 0;
+    this.lowest = Infinity;
   }
 }
 
