@@ -1,6 +1,6 @@
 // One call: the room, what is published and played in it, and what happened. It draws nothing.
 import { LiveRelayEngine, LiveRelayError, code, type Stream, type User } from "liverelay-sdk";
-import { addresses, playInto, probe } from "liverelay-sdk/web";
+import { addresses, playInto, probeClock } from "liverelay-sdk/web";
 import type { Language } from "../common/language.js";
 import { Journal } from "./journal.js";
 import type { Login } from "./login.js";
@@ -233,7 +233,7 @@ export class Call {
     try {
       const { url } = await engine.startPublishingStream(this.streamID, { protocol: "ws", extraInfo: this.extraInfo() });
       // The stamps in the stream are in the server's time.
-      const answer = await probe(addresses(url).http);
+      const answer = await probeClock(addresses(url).http);
       if (turn !== this.publishTurn) return;
       const offset = answer ? answer.offset - performance.timeOrigin : 0;
       this.studio.connect(url, offset);
