@@ -3,6 +3,7 @@
 import { stampNal } from "liverelay-sdk/web/stamp";
 import { drawCard, drawOff, tone } from "./card.js";
 import { TrackClock } from "./clock.js";
+import { frameSamples } from "./aac.js";
 import * as flv from "./flv.js";
 import { PictureEncoder } from "./picture.js";
 import type { Order, PictureFormat, PictureSource, Report, SoundSource } from "./protocol.js";
@@ -14,7 +15,6 @@ const now = (): number => performance.now();
 
 const judged = 100; // ms between two looks at the rate
 const toneRate = 48000;
-const tonePiece = 20; // ms
 /** A camera that is off is a still picture: few of them are enough for players not to wait. */
 const offFps = 5;
 /**
@@ -235,23 +235,26 @@ const sound = new SoundEncoder({
 });
 
 let soundTurn = 0;
-let sounding: ReturnType<typeof setInterval> | undefined;
+let sounding: ReturnType<typeof setTimeout> | undefined;
 const soundClock = new TrackClock(true);
 
 function takeSound(source: SoundSource): void {
   const turn = ++soundTurn;
-  clearInterval(sounding);
+  clearTimeout(sounding);
   if (source.kind === "data") return void readSound(source.data, turn);
   let next = Math.floor((now() / 1000) * toneRate); // the first sample that is not made
-  sounding = setInterval(() => {
-    const upTo = Math.floor((now() / 1000) * toneRate);
+  const make = (): void => {
     // After sleep there is nothing to make up for.
-    if (upTo - next > toneRate) next = upTo - toneRate / 10;
-    const length = upTo - next;
-    const since1970 = next + Math.round((toServer / 1000) * toneRate);
-    sound.push(source.kind === "tone" ? tone(since1970, length, toneRate) : new Float32Array(length), toneRate, 1, (next / toneRate) * 1000);
-    next = upTo;
-  }, tonePiece);
+    if ((now() / 1000) * toneRate - next > toneRate) next = Math.floor((now() / 1000 - 0.1) * toneRate);
+    // Whole frames as soon as they are over: what is more or less would wait in the encoder.
+    for (; next + frameSamples <= (now() / 1000) * toneRate; next += frameSamples) {
+      const since1970 = next + Math.round((toServer / 1000) * toneRate);
+      const piece = source.kind === "tone" ? tone(since1970, frameSamples, toneRate) : new Float32Array(frameSamples);
+      sound.push(piece, toneRate, 1, (next / toneRate) * 1000);
+    }
+    sounding = setTimeout(make, Math.ceil(((next + frameSamples) / toneRate) * 1000 - now()));
+  };
+  make();
 }
 
 async function readSound(data: ReadableStream<AudioData>, turn: number): Promise<void> {
