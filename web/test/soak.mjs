@@ -8,11 +8,11 @@ import { missing, openBrowser, Relay, until, visit } from "./helper.mjs";
 export const streams = 9;
 
 /** One encoder's picture and tone as so many streams of one user of a room. */
-export function nine(relay, room) {
+export function nine(relay, room, { size = "320x180", rate = 25 } = {}) {
   const url = (n) => `rtmp://127.0.0.1:${relay.rtmp}/live/s${n}?token=${relay.token(`s${n}`, "publish", 24 * 3600, { user: "nine", room })}`;
   const outputs = Array.from({ length: streams }, (_, n) => `[f=flv:onfail=ignore]${url(n).replace(/[|[\]\\]/g, "\\$&")}`).join("|");
-  const input = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"];
-  const codec = ["-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "64k", "-flags", "+global_header"];
+  const input = ["-f", "lavfi", "-i", `testsrc2=size=${size}:rate=${rate}`, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"];
+  const codec = ["-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", String(rate), "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "64k", "-flags", "+global_header"];
   const child = spawn("ffmpeg", ["-nostdin", "-v", "error", "-re", ...input, ...codec, "-f", "tee", outputs], { stdio: ["ignore", "ignore", "inherit"] });
   const gone = new Promise((r) => child.once("exit", r));
   return async () => {
