@@ -98,6 +98,13 @@ func (n *Node) Unpublished(e relay.StreamEvent) {
 	n.withdraw(e.Name)
 }
 
+// Moved says whether a stream that was published here until that epoch has a later publisher at
+// another node.
+func (n *Node) Moved(name relay.Name, epoch uint64) bool {
+	own, ok := n.table.has(name)
+	return ok && own.Moved && own.Epoch >= epoch || n.table.moved(name, epoch)
+}
+
 // withdraw takes back what was told of a publisher here.
 func (n *Node) withdraw(name relay.Name) {
 	n.table.set(name, func(f fact, had bool) fact {

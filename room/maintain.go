@@ -127,7 +127,7 @@ func (r *Room) sweep(now time.Time, count bool) {
 		r.refresh()
 	}
 	if pending {
-		r.do(command{must: true, apply: func(*tx) error { r.expireMedia(now); return nil }})
+		r.do(command{must: true, apply: func(t *tx) error { r.expireMedia(t, now); return nil }})
 	}
 	if count {
 		r.do(command{apply: func(*tx) error { r.tellCount(); return nil }})

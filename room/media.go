@@ -19,6 +19,7 @@ type StreamEvent struct {
 	Epoch       uint64 // of the publisher; a later one has a higher number
 	Grant       string // id of the signed URL
 	Reason      Reason // StreamEnded: why
+	Moved       bool   // StreamEnded: it has a publisher at another node now, which announces it
 }
 
 // media is a publisher on this node. Owned by the room's goroutine.
@@ -26,7 +27,8 @@ type media struct {
 	StreamEvent
 	since     time.Time
 	announced bool
-	ended     bool // the relay was asked to end it
+	ended     bool      // it is over here, or the relay was asked to end it
+	moved     time.Time // since when another node is expected to announce it; zero: it did not move
 }
 
 // MediaSession is how a session is called in media URLs: the id itself would let
@@ -47,10 +49,15 @@ func (s *Service) StreamPublished(ev StreamEvent) {
 	})
 }
 
-// StreamEnded is told when a publisher has ended for good.
+// StreamEnded is told when a publisher has ended for good. What has moved to another node stays in
+// the room until that node announces it, for Config.MediaGrace at most.
 func (s *Service) StreamEnded(ev StreamEvent) {
 	s.streamEvent(ev, func(r *Room) {
 		if m := r.own.media[ev.Stream]; m != nil && m.Epoch == ev.Epoch {
+			if ev.Moved {
+				m.ended, m.moved = true, s.now()
+				return
+			}
 			delete(r.own.media, ev.Stream)
 		}
 	})
@@ -144,10 +151,24 @@ func (r *Room) announce(t *tx, m *media) {
 	t.stream(st, 0)
 }
 
-// expireMedia ends publishers and players whose user did not come.
-func (r *Room) expireMedia(now time.Time) {
+// expireMedia ends publishers and players whose user did not come, and withdraws streams that moved
+// to a node which has not announced them.
+func (r *Room) expireMedia(t *tx, now time.Time) {
 	r.expirePlayers(now)
-	for _, m := range r.own.media {
+	for id, m := range r.own.media {
+		if !m.moved.IsZero() {
+			st := t.st.streams[id]
+			here := st != nil && st.Live && st.Node == r.svc.node && st.Epoch == m.Epoch
+			if here && now.Sub(m.moved) <= r.svc.cfg.MediaGrace {
+				continue
+			}
+			if here {
+				t.silence(st, ReasonLost)
+			}
+			delete(r.own.media, id)
+			r.device(t, m.User)
+			continue
+		}
 		if !m.announced && !m.ended && now.Sub(m.since) > r.svc.cfg.Grace {
 			r.endMedia(m, ReasonHeartbeat)
 			if m.Grant != "" {

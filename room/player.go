@@ -201,7 +201,7 @@ func (r *Room) putOut(user string, why Reason) {
 // asked for.
 func (r *Room) here(user string) bool {
 	for _, m := range r.own.media {
-		if m.User == user && m.Session == "" && !m.ended {
+		if m.User == user && m.Session == "" && (!m.ended || !m.moved.IsZero()) {
 			return true
 		}
 	}

@@ -96,7 +96,7 @@ type known struct {
 	users        int
 	streams      int  // that are live
 	haveOrphans  bool // nodes without a lease are in the room
-	pendingMedia bool // media waits for its user
+	pendingMedia bool // media waits for its user, or for another node to announce it
 }
 
 // leaving says why a session ended that the store may still have.
@@ -384,7 +384,7 @@ func (r *Room) position() {
 	r.known.pos, r.known.held, r.known.users, r.known.streams = r.copy.st.Position, r.copy.fence, r.copy.st.users, r.copy.st.liveCount()
 	r.known.haveOrphans, r.known.pendingMedia = len(r.copy.orphans) > 0, len(r.own.stranded) > 0
 	for _, m := range r.own.media {
-		r.known.pendingMedia = r.known.pendingMedia || !m.announced
+		r.known.pendingMedia = r.known.pendingMedia || !m.announced || !m.moved.IsZero()
 	}
 	r.mu.Unlock()
 }

@@ -207,7 +207,7 @@ func (r *Room) assert(t *tx) {
 	r.assertDevices(t)
 	r.assertClaims(t.st)
 	for _, s := range t.st.streams {
-		if md := r.own.media[s.ID]; s.Node == me && s.Live && !s.Manual && (md == nil || md.ended || md.Epoch != s.Epoch) {
+		if md := r.own.media[s.ID]; s.Node == me && s.Live && !s.Manual && (md == nil || md.ended && md.moved.IsZero() || md.Epoch != s.Epoch) {
 			t.silence(s, ReasonLost)
 		}
 		if s.Session != "" && t.st.members[s.User.ID] == nil {

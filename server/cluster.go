@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -52,6 +53,9 @@ func (s *Server) nodeParts() []part {
 	}
 }
 
+// errElsewhere is why a publisher ended whose stream has a later one at another node.
+var errElsewhere = errors.New("its publisher is at another node now")
+
 // clustered tells the node of the publishers here, and nobody else of the other nodes' players.
 func (s *Server) clustered(h relay.Hooks) relay.Hooks {
 	if s.node == nil {
@@ -73,6 +77,9 @@ func (s *Server) clustered(h relay.Hooks) relay.Hooks {
 		}
 	}
 	h.Unpublished = func(e relay.StreamEvent) {
+		if s.node.Moved(e.Name, e.Epoch) {
+			e.Err = errElsewhere
+		}
 		s.node.Unpublished(e)
 		if !e.Grant.Carried {
 			unpublished(e)

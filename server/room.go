@@ -190,6 +190,7 @@ func roomEvent(e relay.StreamEvent) room.StreamEvent {
 		Epoch:    e.Epoch,
 		Grant:    e.Grant.ID,
 		Reason:   reasonOf(e.Err),
+		Moved:    errors.Is(e.Err, errElsewhere),
 	}
 }
 
