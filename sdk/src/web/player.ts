@@ -219,6 +219,8 @@ export class WebPlayer {
     if (round !== this.round) return;
     if ("reason" in found) return this.fail(this.fault ?? found.reason);
     this.silent = found.silent;
+    // WebRTC tells no codec by itself; a stream that has just begun may have none to tell yet.
+    if (found.way === "webrtc" && !video && !audio) return this.again(look);
     if (found.way === "webrtc") this.codecs = { video: video?.codec ?? "", audio: audio && !found.silent ? "Opus" : "" };
     this.prepare(found.way);
     this.open();
