@@ -1,8 +1,12 @@
-// Where the delay is spent: how old a frame is when it comes out of the relay, when it is decoded, and what waits after that.
+// Where the delay is spent: how old a frame is when it comes out of the relay, when it is decoded,
+// and what waits after that.
 import { at } from "./card.mjs";
 import { sources } from "./source.mjs";
 
-/** Reads a stream as a player does: how old pictures and sound are then (ms, medians), and its clock: moment less time in the stream. */
+/**
+ * Reads a stream as a player does: how old pictures and sound are then (ms, medians), and its
+ * clock: moment less time in the stream.
+ */
 export async function arrival(url, seconds) {
   const { load, done } = await sources();
   const { FlvReader } = await load("../sdk/src/web/flv.ts");
@@ -31,7 +35,9 @@ export async function arrival(url, seconds) {
   return { clock, audio: at(came.audio.map((t) => t - clock), 0.5), video: at(came.video.map((t) => t - clock), 0.5) };
 }
 
-/** In the browser, before the page: notes when frames are decoded, and the way to the loudspeaker. */
+/**
+ * In the browser, before the page: notes when frames are decoded, and the way to the loudspeaker.
+ */
 export function watch() {
   const seen = (globalThis.decoded = { audio: [], video: [], contexts: [] });
   for (const [kind, name] of [["audio", "AudioDecoder"], ["video", "VideoDecoder"]]) {
@@ -52,7 +58,10 @@ export function watch() {
   };
 }
 
-/** What `watch` saw: ages at the decoders' output (ms, medians, by the stream's clock) and the output's latency. */
+/**
+ * What `watch` saw: ages at the decoders' output (ms, medians, by the stream's clock) and the
+ * output's latency.
+ */
 export async function spent(page, clock) {
   const { audio, video, latency } = await page.evaluate(() => {
     const [context] = globalThis.decoded.contexts;

@@ -1,6 +1,6 @@
-// Glass to glass: the call page sends its test card, whose strip is a clock, and the clock is read again from what the play page
-// shows. Prints the delay that was read beside the one that the page reports, and where it is spent. npm run delay; [seconds] of
-// each measurement, 15.
+// Glass to glass: the call page sends its test card, whose strip is a clock, and the clock is read
+// again from what the play page shows. Prints the delay that was read beside the one that the page
+// reports, and where it is spent. npm run delay; [seconds] of each measurement, 15.
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// What the Media Source player writes, read by ffmpeg; and what it makes of holes, repeats and damage.
+// What the Media Source player writes, read by ffmpeg; and what it makes of holes, repeats and
+// damage.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

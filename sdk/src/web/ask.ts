@@ -77,7 +77,10 @@ export async function probeClock(http: URL): Promise<Probe | undefined> {
   return best;
 }
 
-/** Why a refused address was refused, as far as its token tells: the relay says the same of all of them, for it owes a guesser no hint. */
+/**
+ * Why a refused address was refused, as far as its token tells: the relay says the same of all of
+ * them, for it owes a guesser no hint.
+ */
 export function refusal(http: URL, answer: Probe): WebPlayerReason {
   switch (answer.result) {
     case "denied":

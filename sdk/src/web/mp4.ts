@@ -1,4 +1,5 @@
-// Writes fragmented MP4 (ISO 14496-12), as Media Source Extensions want it: one file for each track, one fragment for each frame.
+// Writes fragmented MP4 (ISO 14496-12), as Media Source Extensions want it: one file for each
+// track, one fragment for each frame.
 
 /** A track, as an initialization segment describes it. */
 export interface Mp4Track {
@@ -107,7 +108,8 @@ function soundEntry({ codec, header, timescale, channels = 2 }: Mp4Track): Part 
 /** ES_Descriptor with the AudioSpecificConfig (ISO 14496-1, 7.2.6.5). */
 function descriptors(config: Uint8Array): Part {
   const specific = [5, config.length, ...config];
-  const decoder = [4, 13 + specific.length, 0x40, 0x15, 0, 0, 0, ...u32(0, 0), ...specific]; // AAC, an audio stream
+  // AAC, an audio stream
+  const decoder = [4, 13 + specific.length, 0x40, 0x15, 0, 0, 0, ...u32(0, 0), ...specific];
   return [3, 3 + decoder.length + 3, 0, 1, 0, ...decoder, 6, 1, 2];
 }
 

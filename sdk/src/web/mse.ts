@@ -1,4 +1,5 @@
-// The way for browsers without WebCodecs: MP4 goes into a video element. The delay is kept by the speed of playing.
+// The way for browsers without WebCodecs: MP4 goes into a video element. The delay is kept by the
+// speed of playing.
 import type { Tag } from "./flv.js";
 import { mimeOf, Reel } from "./reel.js";
 import { closeOutput, openOutput } from "./output.js";
@@ -6,7 +7,8 @@ import type { Engine, EngineHost, EngineStats } from "./type.js";
 
 type Kind = "audio" | "video";
 
-const least = { silent: 0.03, fetched: 0.09, sounding: 0.14 }; // s of media ahead of the picture: without sound, by Web Audio, by the browser
+// Seconds of media ahead of the picture: without sound, by Web Audio, by the browser
+const least = { silent: 0.03, fetched: 0.09, sounding: 0.14 };
 const most = 0.8;
 const calm = 3000; // ms without a stall, before less is tried; longer after each …
 const calmest = 60000;
@@ -18,7 +20,8 @@ const settled = 500; // ms after a jump
 const patience = 500; // ms for the sound or the picture that the file's header announces
 const mostEarly = 2000; // tags before that
 const farOff = 3000; // ms: a track's clock has jumped
-const early = 1000; // ms of the element's clock before the first frame, for one that comes later and is older
+// Milliseconds of the element's clock before the first frame, for one that comes later and is older
+const early = 1000;
 
 export class Mse implements Engine {
   readonly way = "mse";
@@ -57,7 +60,10 @@ export class Mse implements Engine {
     this.watch();
   }
 
-  /** A source of its own for each connection: tracks cannot come or go later. The element stays, with the user's leave to sound. */
+  /**
+   * A source of its own for each connection: tracks cannot come or go later. The element stays,
+   * with the user's leave to sound.
+   */
   private open(): void {
     // Safari on iPhones has only the second.
     const { MediaSource: Plain, ManagedMediaSource: Managed } = globalThis as { MediaSource?: typeof MediaSource; ManagedMediaSource?: typeof MediaSource };
@@ -181,7 +187,8 @@ export class Mse implements Engine {
     this.calm = Math.min(calmest, this.calm * 2);
     this.changed = now;
     if (!this.reels?.audio) return;
-    // Each time that its sound runs out, Chromium wants twice as much before it goes on, unless it has been moved.
+    // Each time that its sound runs out, Chromium wants twice as much before it goes on, unless it
+    // has been moved.
     this.jumped = now;
     this.picture.currentTime += 0;
   };
@@ -272,8 +279,9 @@ export class Mse implements Engine {
   }
 
   /**
-   * Chromium's own output takes sound a tenth of a second before it is heard, and stops where it is not there. Web Audio's takes it as
-   * late as it can, and tells how loud it is. Only once it runs: an element whose sound nobody fetches stands.
+   * Chromium's own output takes sound a tenth of a second before it is heard, and stops where it is
+   * not there. Web Audio's takes it as late as it can, and tells how loud it is. Only once it runs:
+   * an element whose sound nobody fetches stands.
    */
   private async listen(): Promise<void> {
     if (this.output || !("captureStream" in this.picture)) return;

@@ -1,4 +1,5 @@
-// The way to the loudspeaker, one for all players of a page: each of its own would be a thread that wakes hundreds of times a second.
+// The way to the loudspeaker, one for all players of a page: each of its own would be a thread that
+// wakes hundreds of times a second.
 
 const users = new Map<AudioContext, number>();
 let current: AudioContext | undefined;

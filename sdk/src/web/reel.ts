@@ -1,4 +1,5 @@
-// One track on its way into a video element: FLV's frames become MP4's, each as soon as it has come.
+// One track on its way into a video element: FLV's frames become MP4's, each as soon as it has
+// come.
 import { audioConfig, videoConfig } from "./codec.js";
 import type { Tag } from "./flv.js";
 import { mp4Fragment, mp4Head } from "./mp4.js";
@@ -6,12 +7,14 @@ import { pictureSize } from "./size.js";
 
 const pictureScale = 1000;
 /**
- * How long a picture lasts (ms) is known when the next one comes, and nobody waits for that. Browsers throw away what comes later
- * than after twice the time that was announced, up to the next keyframe.
+ * How long a picture lasts (ms) is known when the next one comes, and nobody waits for that.
+ * Browsers throw away what comes later than after twice the time that was announced, up to the next
+ * keyframe.
  */
 const pictureLasts = 1000;
 const tolerance = 0.03; // s that sound may be off its place, before that is mended
-const longestHole = 2; // s of sound that are filled with silence; over a longer one the player jumps
+// Seconds of sound that are filled with silence; over a longer one the player jumps
+const longestHole = 2;
 const mostWaiting = 600;
 const keep = 20; // s of media behind the picture: then all but …
 const keepLeast = 10;
@@ -81,7 +84,8 @@ export class Reel {
 
   private see(tag: Tag): void {
     const at = tag.dts - this.zero;
-    // The relay repeats a picture for players that lose some when the form changes (docs/players.md).
+    // The relay repeats a picture for players that lose some when the form changes
+    // (docs/players.md).
     if (at < 0 || (at <= this.last && same(tag.body, this.newest))) return;
     this.newest = tag.body;
     // Two pictures of one time are one too many for browsers.
@@ -173,7 +177,10 @@ export function mimeOf(header: Tag): string {
   return `${header.kind}/mp4; codecs="${codec}"`;
 }
 
-/** A frame of silence for one and two channels: ISO 14496-3, 4.4.2, elements whose bands are all zero. */
+/**
+ * A frame of silence for one and two channels: ISO 14496-3, 4.4.2, elements whose bands are all
+ * zero.
+ */
 const aacSilence: Record<number, Uint8Array> = {
   1: Uint8Array.of(0x00, 0xc8, 0x00, 0x80, 0x23, 0x80),
   2: Uint8Array.of(0x21, 0x00, 0x49, 0x90, 0x02, 0x19, 0x00, 0x23, 0x80),

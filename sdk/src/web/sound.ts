@@ -16,7 +16,8 @@ interface Report {
 
 const least = 12; // ms in store, on average
 const most = 500;
-const spare = 10; // ms that are always in store: what comes unevenly is learnt, so that no more than this lies idle
+// Milliseconds that are always in store: what comes unevenly is learnt, so that no more than this lies idle
+const spare = 10;
 const step = 20; // more, after it ran out
 const calm = 3000; // ms without that, before it becomes less again
 const fresh = 400; // ms that a report is good for

@@ -1,10 +1,12 @@
-// In the browser's audio thread: plays what comes, a little faster or slower so that as much lies in store as is asked for.
-// Plain JavaScript, because it is loaded by its own address.
+// In the browser's audio thread: plays what comes, a little faster or slower so that as much lies
+// in store as is asked for. Plain JavaScript, because it is loaded by its own address.
 
 const most = 1000; // ms in store; above, what is old is left out
-const settle = 0.25; // s after it began, in which too much is left out at once: it was silent anyway
+// Seconds after it began, in which too much is left out at once: it was silent anyway
+const settle = 0.25;
 const slack = 20; // ms that are not too much
-const inertia = 100; // quanta (2.7 ms at 48 kHz) over which the store is averaged: it grows by whole pieces
+// Quanta (2.7 ms at 48 kHz) over which the store is averaged: it grows by whole pieces
+const inertia = 100;
 const report = 0.04; // s between two reports
 
 class Player extends AudioWorkletProcessor {
