@@ -581,7 +581,8 @@ func TestCopyOfACopyHasTheOriginsClock(t *testing.T) {
 	cast(t, c, "u")
 	view(t, c).sees(100) // its own clock runs, b's and a's do not yet
 	moved := cast(t, a, "u")
-	v := view(t, b)
+	wait.For(t, "c gives its publisher up", func() bool { return c.Stats().Moved == 1 })
+	v := view(t, b) // before that it would be shown the end of c's, rightly
 	v.sees(20)
 	view(t, c).sees(10)
 	toA.Set("b", fault.Both, fault.Fault{Stall: true})
