@@ -201,9 +201,27 @@ func (s *Server) empty(ctx context.Context, within time.Duration) {
 	if !pause(ctx, time.Until(end)) {
 		return
 	}
-	if n := s.relay.End(func(relay.Endpoint) bool { return true }, errMoving); n > 0 {
+	if n := s.endRest(); n > 0 {
 		s.log.Info("drain_timeout is over", "ended", n)
 	}
+}
+
+// endRest ends who is left, and returns how many. Of a node, a stream whose publisher was here, or is
+// on its way from here, is lost and not over: its viewers at the other nodes wait for it.
+func (s *Server) endRest() int {
+	if s.node == nil {
+		return s.relay.End(func(relay.Endpoint) bool { return true }, errMoving)
+	}
+	ended := s.relay.End(func(p relay.Endpoint) bool { return p.Action == relay.ActionPlay }, errMoving)
+	// One that is carried is the other node's, which has heard by now that it was cut.
+	ended += s.relay.End(func(p relay.Endpoint) bool { return p.Grant.Carried }, errMoving)
+	_, published := s.streamsHere()
+	for _, n := range published {
+		if s.relay.Lose(n, errMoving) {
+			ended++
+		}
+	}
+	return ended
 }
 
 // carries says that publishers who come are another node's.

@@ -53,6 +53,7 @@ func startMember(t *testing.T, redis *redistest.Server, id, timeout string) *nod
 node: {id: %s, drain_timeout: %s}
 redis: {addrs: [%q]}
 cluster: {listen: "127.0.0.1:0", secret: %q, linger: 1s}
+relay: {resume_window: 2m, play_wait: 1m}
 proxy_protocol: {trusted: [127.0.0.1]}
 `, id, timeout, redis.Addr, clusterSecret))
 }
@@ -280,9 +281,7 @@ func TestClusterBehindHAProxy(t *testing.T) {
 	for _, p := range players {
 		p.awaitTags(30)
 	}
-	if code := nodes[1].api("POST", "/api/v1/drain", nil); code >= 300 {
-		t.Fatalf("drain: %d", code)
-	}
+	nodes[1].order("drain")
 	time.Sleep(2 * time.Second) // checks see it
 	goOn(t, players)
 	for range 3 {
@@ -317,9 +316,7 @@ func TestClusterBehindHAProxy(t *testing.T) {
 	for _, proto := range []string{"rtmp", "ws"} {
 		pull(t, nodes[1].url("--app", "live", "--stream", "cam", "--play", "--proto", proto)).awaitTags(20)
 	}
-	if code := nodes[1].api("POST", "/api/v1/undrain", nil); code >= 300 {
-		t.Fatalf("undrain: %d", code)
-	}
+	nodes[1].order("undrain")
 	pull(t, nodes[1].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv")).awaitTags(20)
 	goOn(t, players)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,10 +88,10 @@ func TestClusterDrainMovesPublishersOneByOne(t *testing.T) {
 		players[name] = pull(t, nodes[1].url("--app", "live", "--stream", name, "--play", "--proto", "flv"))
 		players[name].awaitTags(30)
 	}
+	last := pull(t, nodes[0].url("--app", "live", "--stream", "cam0", "--play", "--proto", "rtmp"))
+	last.awaitTags(30)
 	at := time.Now()
-	if code := nodes[0].api("POST", "/api/v1/drain", nil); code >= 300 {
-		t.Fatalf("drain: %d", code)
-	}
+	nodes[0].order("drain")
 	var cuts []time.Time
 	for i, e := range encoders {
 		name := fmt.Sprint("cam", i)
@@ -105,30 +107,78 @@ func TestClusterDrainMovesPublishersOneByOne(t *testing.T) {
 	goOn(t, players)
 	t.Logf("publishers ended after %v and, the last, %v; longest gap of their viewers: %v", cuts[0].Sub(at).Round(time.Millisecond),
 		cuts[len(cuts)-1].Sub(at).Round(time.Millisecond), longestGap(players, at).Round(time.Millisecond))
+	wait.For(t, "the time is over", last.ended) // who comes before is ended then
 	// Who comes to the drained node all the same is carried to the other one.
 	pushing(t, nodes[0].pushURL("late"))
 	nodes[1].await("the late one is at the other node", func() bool { return nodes[1].stream("late").Node == "n2" })
 	pull(t, nodes[0].url("--app", "live", "--stream", "late", "--play", "--proto", "rtmp")).awaitTags(20)
 	pull(t, nodes[1].url("--app", "live", "--stream", "late", "--play", "--proto", "rtmp")).awaitTags(20)
 	// And back.
-	if code := nodes[0].api("POST", "/api/v1/undrain", nil); code >= 300 {
-		t.Fatalf("undrain: %d", code)
-	}
+	nodes[0].order("undrain")
 	pull(t, nodes[0].url("--app", "live", "--stream", "cam0", "--play", "--proto", "rtmp")).awaitTags(20)
+}
+
+// A publisher that is not back yet when the drain's time is over has not ended its stream: viewers at
+// the other nodes wait for it, as for any that is lost.
+func TestClusterDrainIsOverBeforeThePublisherIsBack(t *testing.T) {
+	nodes := startCluster(t, redistest.Start(t), 3)
+	published := pushing(t, nodes[0].pushURL("cam"))
+	here := pull(t, nodes[0].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv"))
+	here.awaitTags(20)
+	players := everywhere(t, nodes[1:], "cam")
+	nodes[0].order("drain")
+	nodes[0].await("the time is over", func() bool { return here.ended() })
+	select {
+	case <-published:
+	case <-time.After(wait.Long):
+		t.Fatal("the publisher goes on")
+	}
+	nodes[0].await("the rest is ended", func() bool { return strings.Contains(nodes[0].output.String(), "drain_timeout is over") })
+	pushing(t, nodes[2].pushURL("cam"))
+	goOn(t, players)
+	nodes[1].await("the other node has it", func() bool { return nodes[1].stream("cam").Node == "n3" })
+}
+
+// So it is for a publisher that came to the drained node and was carried to another one, however
+// its connection is cut in the end.
+func TestClusterDrainIsOverForACarriedPublisher(t *testing.T) {
+	for how, end := range map[string]func(n *node){
+		"the time is over": func(n *node) {
+			n.rewrite("drain_timeout: 10m", "drain_timeout: 1s")
+			for _, order := range []string{"reload", "undrain", "drain"} {
+				n.order(order)
+			}
+		},
+		"the node ends at once": func(n *node) { _ = n.cmd.Process.Signal(syscall.SIGINT) },
+	} {
+		t.Run(how, func(t *testing.T) {
+			nodes := startDraining(t, redistest.Start(t), 2, "10m")
+			nodes[0].order("drain")
+			carried := pushing(t, nodes[0].pushURL("cam"))
+			players := everywhere(t, nodes[1:], "cam")
+			end(nodes[0])
+			select {
+			case <-carried:
+			case <-time.After(wait.Long):
+				t.Fatal("the publisher goes on")
+			}
+			nodes[0].await("the other node has said so", func() bool { return strings.Contains(nodes[0].output.String(), "publisher was carried") })
+			pushing(t, nodes[1].pushURL("cam"))
+			goOn(t, players)
+		})
+	}
 }
 
 // A drain that is taken back ends nobody.
 func TestClusterUndrain(t *testing.T) {
-	nodes := startDraining(t, redistest.Start(t), 2, "3s")
+	// A quarter of it is for the order to be taken back.
+	nodes := startDraining(t, redistest.Start(t), 2, "8s")
 	e := encode(t, nodes[0].pushURL("cam"))
 	player := pull(t, nodes[0].url("--app", "live", "--stream", "cam", "--play", "--proto", "flv"))
 	player.awaitTags(20)
-	for _, order := range []string{"drain", "undrain"} {
-		if code := nodes[0].api("POST", "/api/v1/"+order, nil); code >= 300 {
-			t.Fatalf("%s: %d", order, code)
-		}
-	}
-	time.Sleep(4 * time.Second)
+	nodes[0].order("drain")
+	nodes[0].order("undrain")
+	time.Sleep(9 * time.Second)
 	goOn(t, map[string]*puller{"the player": player})
 	if n := len(e.cut()); n > 0 {
 		t.Errorf("the publisher was ended %d times", n)

@@ -83,14 +83,8 @@ func TestFiller(t *testing.T) {
 	}
 
 	// Without a filler in the configuration nobody publishes, and they are ended.
-	text, err := os.ReadFile(n.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(n.config, []byte(strings.Replace(string(text), `, filler: "`+file+`"`, "", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	n.api("POST", "/api/v1/reload", nil)
+	n.rewrite(`, filler: "`+file+`"`, "")
+	n.order("reload")
 	for proto, p := range players {
 		n.await(proto+" is ended", p.ended)
 	}

@@ -154,6 +154,26 @@ func (n *node) api(method, path string, into any) int {
 	return reply.StatusCode
 }
 
+// order has the node do something by the API.
+func (n *node) order(what string) {
+	n.t.Helper()
+	if code := n.api("POST", "/api/v1/"+what, nil); code >= 300 {
+		n.t.Fatalf("%s: %d", what, code)
+	}
+}
+
+// rewrite changes the node's configuration file.
+func (n *node) rewrite(old, changed string) {
+	n.t.Helper()
+	text, err := os.ReadFile(n.config)
+	if err != nil || !strings.Contains(string(text), old) {
+		n.t.Fatalf("the configuration has no %q: %v", old, err)
+	}
+	if err := os.WriteFile(n.config, []byte(strings.Replace(string(text), old, changed, 1)), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
 // live waits until the stream is published.
 func (n *node) live(name string) {
 	n.t.Helper()

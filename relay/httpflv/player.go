@@ -231,11 +231,7 @@ func (p *player) over(err error) {
 	p.mu.Lock()
 	err = p.course.End(err)
 	p.mu.Unlock()
-	if errors.Is(err, relay.ErrStalled) {
-		abort(p.conn)
-	} else {
-		p.conn.Close()
-	}
+	p.close(err)
 	p.h.stats.Player(p.protocol(), -1)
 	p.life().End(true, outcomeOf(err).Result, err)
 }
@@ -282,11 +278,7 @@ func (p *player) onEnd(err error) {
 func (p *player) farewell(err error) {
 	o := outcomeOf(err)
 	if !p.ws || o.code == noFarewell {
-		if errors.Is(err, relay.ErrStalled) {
-			abort(p.conn)
-		} else {
-			p.conn.Close()
-		}
+		p.close(err)
 		return
 	}
 	p.sayClose(o.code, o.Text)
@@ -302,7 +294,7 @@ func (p *player) end(err error) {
 	p.mu.Unlock()
 	switch {
 	case !p.ws:
-		p.conn.Close()
+		p.close(err)
 		return
 	case !said:
 		o := outcomeOf(err)
@@ -310,6 +302,16 @@ func (p *player) end(err error) {
 		_ = p.sub.Control(closeFrame(o.code, o.Text)) // one that takes nothing is cut off
 	}
 	p.conn.SetReadDeadline(time.Now().Add(farewellTimeout))
+}
+
+// close closes the connection, which is where a reply ends. One to another node is cut off instead
+// where the stream may go on: else it would be over there.
+func (p *player) close(err error) {
+	if errors.Is(err, relay.ErrStalled) || p.copy && errors.Is(err, relay.ErrClosed) {
+		abort(p.conn)
+		return
+	}
+	p.conn.Close()
 }
 
 // kill implements member.
