@@ -16,8 +16,10 @@ import (
 
 	"liverelay/auth"
 	"liverelay/redis/redistest"
+	"liverelay/relay"
 	"liverelay/room/backend"
 	"liverelay/server/servertest"
+	"liverelay/test/wait"
 )
 
 // openNodes starts nodes that anybody may publish to and play from, without rooms.
@@ -46,7 +48,8 @@ func askBackend(t *testing.T, s *Server, query string) string {
 	return body
 }
 
-// openPublish publishes the stream plain; ended is closed when the server ends it.
+// openPublish publishes the stream plain, and returns once the relay has it or has refused it; ended
+// is closed when the server ends it.
 func openPublish(t *testing.T, s *Server) (conn net.Conn, ended chan struct{}) {
 	t.Helper()
 	conn, _, _, err := ws.Dial(t.Context(), "ws://"+s.Config().HTTP.Listen+"/live/plain.flv?publish=1")
@@ -62,6 +65,15 @@ func openPublish(t *testing.T, s *Server) (conn net.Conn, ended chan struct{}) {
 		defer close(ended)
 		_, _ = io.Copy(io.Discard, conn)
 	}()
+	wait.For(t, "the publisher has begun, or is ended", func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			st, ok := s.relay.Stream(relay.Name{App: "live", Stream: "plain"})
+			return ok && st.Live
+		}
+	})
 	return conn, ended
 }
 
