@@ -19,6 +19,7 @@ var (
 	ErrUnpublished = errors.New("stream ended")                    // its publisher ended it or stayed away
 	ErrReplaced    = errors.New("replaced by a new publisher")
 	ErrKicked      = errors.New("ended by an operator")
+	ErrAbsent      = errors.New("its user is not there") // who is back may begin again; comes with ErrKicked, for the session is over
 	ErrExpired     = errors.New("grant expired")
 	ErrIdle        = errors.New("no media for too long")
 	ErrStalled     = socket.ErrStalled // write_timeout

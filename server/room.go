@@ -204,13 +204,20 @@ func (e ending) Error() string { return string(e) }
 // Is has errors.Is take it for relay.ErrKicked.
 func (e ending) Is(target error) bool { return target == relay.ErrKicked }
 
+// absent is an ending for one whose network was away for too long: its client, which may hear of
+// it when it is back, begins again instead of taking it for an operator's word.
+type absent struct{ ending }
+
+// Is has errors.Is take it for relay.ErrAbsent, too.
+func (e absent) Is(target error) bool { return target == relay.ErrAbsent || e.ending.Is(target) }
+
 // endingOf is why a room withdraws a stream.
 func endingOf(why room.Reason) error {
 	switch why {
 	case room.ReasonStopped:
 		return ending("stopped in its room")
 	case room.ReasonHeartbeat, room.ReasonLost:
-		return ending("its user is not in the room")
+		return absent{"its user is not in the room"}
 	case room.ReasonRelogin:
 		return ending("its user logged in anew")
 	}
@@ -222,6 +229,8 @@ func reasonOf(err error) room.Reason {
 	switch {
 	case err == nil, errors.Is(err, relay.ErrUnpublished):
 		return room.ReasonStopped
+	case errors.Is(err, relay.ErrAbsent):
+		return room.ReasonLost
 	case errors.Is(err, relay.ErrKicked):
 		return room.ReasonKicked
 	case errors.Is(err, relay.ErrExpired):
@@ -235,6 +244,8 @@ func playCodeOf(err error) room.Code {
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, relay.ErrAbsent):
+		return room.CodePlayInterrupted
 	case errors.Is(err, relay.ErrKicked), errors.Is(err, relay.ErrExpired):
 		return room.CodePlayForbidden
 	}

@@ -180,7 +180,8 @@ func testBanKicks(t *testing.T, redis []string) {
 	}
 }
 
-// Why a room ends media is told apart in the log; for doors and rooms all of it is a kick.
+// Why a room ends media is told apart in the log. It is a kick, which nobody takes up again, but for
+// whom the network has kept away: when it is back, its client goes on.
 func TestEnding(t *testing.T) {
 	seen := map[string]room.Reason{}
 	for why := room.ReasonStopped; why <= room.ReasonRemoved; why++ {
@@ -189,7 +190,12 @@ func TestEnding(t *testing.T) {
 		if !errors.Is(err, relay.ErrKicked) || operator != (err.Error() == relay.ErrKicked.Error()) || errors.Is(err, relay.ErrExpired) {
 			t.Errorf("reason %d: %v", why, err)
 		}
-		if reasonOf(err) != room.ReasonKicked || playCodeOf(err) != room.CodePlayForbidden {
+		reason, code := room.ReasonKicked, room.CodePlayForbidden
+		away := why == room.ReasonHeartbeat || why == room.ReasonLost
+		if away {
+			reason, code = room.ReasonLost, room.CodePlayInterrupted
+		}
+		if reasonOf(err) != reason || playCodeOf(err) != code || errors.Is(err, relay.ErrAbsent) != away {
 			t.Errorf("reason %d is told as %d, %d", why, reasonOf(err), playCodeOf(err))
 		}
 		seen[err.Error()] = why

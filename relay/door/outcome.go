@@ -47,6 +47,7 @@ var outcomes = []Outcome{
 	{relay.ErrClosed, 503, "closed", "server is shutting down"},
 	{relay.ErrCodec, 422, "codec", "audio in a codec that the player does not take"},
 	{relay.ErrClock, 503, "clock", "play again: 31 bits of clock are over"},
+	{relay.ErrAbsent, 503, "absent", "its user is not there: try again"}, // is an ErrKicked, too
 	{relay.ErrKicked, 403, "kicked", "ended by the server"},
 	{relay.ErrIdle, 408, "idle", "no media for too long"},
 	{ErrDraining, 503, "draining", "this node takes no new work: try another"},

@@ -52,6 +52,7 @@ var codes = map[error]ws.StatusCode{
 	relay.ErrUnpublished: ws.StatusNormalClosure,
 	relay.ErrLimit:       statusTryAgainLater,
 	relay.ErrRate:        statusTryAgainLater,
+	relay.ErrAbsent:      statusTryAgainLater,
 	door.ErrAuthorizer:   statusTryAgainLater,
 	door.ErrDraining:     statusTryAgainLater,
 	relay.ErrClosed:      ws.StatusGoingAway,

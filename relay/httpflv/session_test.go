@@ -141,6 +141,9 @@ func TestEnds(t *testing.T) {
 		{"players kicked", func(d *testDoor, c *caster) {
 			d.relay.End(func(s relay.Endpoint) bool { return s.Action == relay.ActionPlay }, relay.ErrKicked)
 		}, 1008, "ended by the server", 0},
+		{"their user is away", func(d *testDoor, c *caster) {
+			d.relay.End(func(relay.Endpoint) bool { return true }, relay.ErrAbsent)
+		}, 1013, "its user is not there: try again", 1013},
 		{"relay closed", func(d *testDoor, c *caster) { d.relay.Close(context.Background()) }, 1001, "server is shutting down", 1001},
 		{"door closed", func(d *testDoor, c *caster) { go d.http.Close(context.Background()) }, 1001, "server is shutting down", 1001},
 	} {

@@ -75,6 +75,7 @@ var codes = []reply{
 	{relay.ErrUnpublished, codeUnpublish, codePlayUnpublished},
 	{relay.ErrCodec, "", codePlayStop},
 	{relay.ErrClock, "", codePlayStop},
+	{relay.ErrAbsent, codePublishDenied, codePlayFailed},
 	{relay.ErrKicked, codePublishDenied, codePlayFailed},
 	{relay.ErrIdle, codePublishIdle, codePlayFailed},
 	{relay.ErrClosed, codeShutdown, codeShutdown},

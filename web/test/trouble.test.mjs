@@ -87,6 +87,10 @@ describe("call page in trouble", { skip: reason || false, timeout: 900_000 }, ()
     await until("bob sees that ann's stream stands", async () => /network is slow|cannot be reached/.test(await tile(bob, ann).innerText()));
     await until("bob knows that nobody gets his", async () => (await bob.getAttribute(".own", "data-publishing")) === "lost");
     await says(bob, /The connection to the server is lost/);
+    // So long that the room has given him up: what his old connections hear in the end is no
+    // operator's word.
+    const [publishes, plays] = [`streams/live/${bob.streamID}`, `players?stream=${ann.streamID}`];
+    await until("the relay has ended what bob sent and saw", async () => (await relay.admin("GET", publishes)).status === 404 && (await (await relay.admin("GET", plays)).json()).players.length === 0);
     network.mend();
     await live(bob);
     await silent(bob, /The connection to the server is lost/);
