@@ -227,7 +227,8 @@ func (e *edge) finish() {
 		e.lost = false
 		return
 	}
-	// Another run of that node knows nothing of it: it has crashed, and its publisher is on its way.
+	// Another run of that node knows nothing of it: it has crashed, and its publisher is on its
+	// way.
 	if !n.table.reaches(e.from) {
 		return // nobody knows: it is waited for
 	}

@@ -48,8 +48,8 @@ func askBackend(t *testing.T, s *Server, query string) string {
 	return body
 }
 
-// openPublish publishes the stream plain, and returns once the relay has it or has refused it; ended
-// is closed when the server ends it.
+// openPublish publishes the stream plain, and returns once the relay has it or has refused it;
+// ended is closed when the server ends it.
 func openPublish(t *testing.T, s *Server) (conn net.Conn, ended chan struct{}) {
 	t.Helper()
 	conn, _, _, err := ws.Dial(t.Context(), "ws://"+s.Config().HTTP.Listen+"/live/plain.flv?publish=1")

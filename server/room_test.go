@@ -180,8 +180,8 @@ func testBanKicks(t *testing.T, redis []string) {
 	}
 }
 
-// Why a room ends media is told apart in the log. It is a kick, which nobody takes up again, but for
-// whom the network has kept away: when it is back, its client goes on.
+// Why a room ends media is told apart in the log. It is a kick, which nobody takes up again, but
+// for whom the network has kept away: when it is back, its client goes on.
 func TestEnding(t *testing.T) {
 	seen := map[string]room.Reason{}
 	for why := room.ReasonStopped; why <= room.ReasonRemoved; why++ {

@@ -206,8 +206,8 @@ func (s *Server) empty(ctx context.Context, within time.Duration) {
 	}
 }
 
-// endRest ends who is left, and returns how many. Of a node, a stream whose publisher was here, or is
-// on its way from here, is lost and not over: its viewers at the other nodes wait for it.
+// endRest ends who is left, and returns how many. Of a node, a stream whose publisher was here, or
+// is on its way from here, is lost and not over: its viewers at the other nodes wait for it.
 func (s *Server) endRest() int {
 	if s.node == nil {
 		return s.relay.End(func(relay.Endpoint) bool { return true }, errMoving)

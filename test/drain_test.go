@@ -118,8 +118,8 @@ func TestClusterDrainMovesPublishersOneByOne(t *testing.T) {
 	pull(t, nodes[0].url("--app", "live", "--stream", "cam0", "--play", "--proto", "rtmp")).awaitTags(20)
 }
 
-// A publisher that is not back yet when the drain's time is over has not ended its stream: viewers at
-// the other nodes wait for it, as for any that is lost.
+// A publisher that is not back yet when the drain's time is over has not ended its stream: viewers
+// at the other nodes wait for it, as for any that is lost.
 func TestClusterDrainIsOverBeforeThePublisherIsBack(t *testing.T) {
 	nodes := startCluster(t, redistest.Start(t), 3)
 	published := pushing(t, nodes[0].pushURL("cam"))

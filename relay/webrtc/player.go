@@ -165,8 +165,8 @@ func (p *player) tracks() (video, audio *track, err error) {
 	return video, audio, nil
 }
 
-// pictureOf is the track for a stream's video, whose sequence header has that payload; an error: the
-// offer does not take it.
+// pictureOf is the track for a stream's video, whose sequence header has that payload; an error:
+// the offer does not take it.
 func pictureOf(c flv.Codec, config []byte, o offer) (*track, error) {
 	m := &relay.Message{Kind: flv.Video, Payload: config, Header: flv.ParseHeader(flv.Video, config)}
 	t := &track{video: true}

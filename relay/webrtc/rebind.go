@@ -10,8 +10,8 @@ import (
 
 // rebind finds out that a peer's NAT gave it another address: all its checks come from there, and
 // the peer, who does not know, nominates nothing. Checks are signed with the session's password
-// (RFC 8445 §7.1.2), and one that a stranger has copied is not enough: what we asked there must have
-// been answered, signed too. It is of pion's ICE agent, one check at a time.
+// (RFC 8445 §7.1.2), and one that a stranger has copied is not enough: what we asked there must
+// have been answered, signed too. It is of pion's ICE agent, one check at a time.
 type rebind struct {
 	chosen func() (*pion.ICECandidatePair, error) // by which media goes
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // Above these a reader loses the thread; what is larger stands in larger, with its reason.
@@ -22,6 +23,7 @@ const (
 	mostBody   = 60  // lines of a function
 	mostFields = 20  // of a struct
 	mostFiles  = 20  // files of a package
+	mostWidth  = 100 // columns of a comment that has lines to itself, a tab being four
 )
 
 // root is the module's directory, seen from this package.
@@ -148,6 +150,24 @@ func TestFuzzTargetsHaveSeeds(t *testing.T) {
 
 // generated is what the pages' build writes beside their sources, from the admin API's description.
 const generated = "document.d.ts"
+
+// Comments are prose, which nobody reads to the end of a long line. What is set further in, as a
+// table is, keeps its form.
+func TestCommentWidth(t *testing.T) {
+	if err := eachFile(".go", func(path string, text []byte) error {
+		n := 0
+		for line := range strings.Lines(string(text)) {
+			n++
+			line = strings.ReplaceAll(strings.TrimRight(line, "\n"), "\t", "    ")
+			if strings.HasPrefix(strings.TrimSpace(line), "// ") && !strings.Contains(line, "//    ") && utf8.RuneCountInString(line) > mostWidth {
+				t.Errorf("%s:%d: a comment of %d columns, %d are the most", relative(path), n, utf8.RuneCountInString(line), mostWidth)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // eachFile tells the files of the module whose names end so, but for what is installed or built.
 func eachFile(suffix string, tell func(path string, text []byte) error) error {
