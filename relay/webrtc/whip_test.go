@@ -96,8 +96,10 @@ func (p *sender) send(track int, drop bool, packets []packet) {
 	}
 }
 
-// second sends a second of picture and sound from a time on, in real time or nearly.
+// second sends a second of picture and sound from a time on, in real time or nearly. What is sent
+// before the peer is connected goes nowhere, and the relay may have a publisher before that.
 func (p *sender) second(from uint32, sps []byte, drop func(frame int) bool) {
+	wait.For(p.t, "the connection", func() bool { return p.is(pion.PeerConnectionStateConnected) })
 	for i := range uint32(25) {
 		at := from + i*40
 		wires := []wire{frameOf(false, at, nal(1, 3000))}
@@ -198,7 +200,6 @@ func TestPublish(t *testing.T) {
 			if want := map[string]string{"actpass": "a=setup:passive", "active": "a=setup:passive", "passive": "a=setup:active"}[setup]; !strings.Contains(body, want) {
 				t.Errorf("the answer is not %s", want)
 			}
-			wait.For(t, "the connection", func() bool { return p.is(pion.PeerConnectionStateConnected) })
 			wait.For(t, "the publisher", func() bool { return s.door.Stats().Results["publish"] == 1 })
 			p.second(0, nal(7, 20), nil)
 			r := s.record("a")
