@@ -380,7 +380,7 @@ func TestAdminClientMadeFromTheDocument(t *testing.T) {
 // An operator is told before the certificate ends, and of a renewal that went wrong.
 func TestMetricsTellWhenTheCertificateEnds(t *testing.T) {
 	certFile, keyFile := servertest.Certificate(t)
-	t.Setenv("LIVERELAY_HTTP_TLS_LISTEN", freeAddr(t))
+	t.Setenv("LIVERELAY_HTTP_TLS_LISTEN", proc.FreeAddr(t))
 	n := start(t, fmt.Sprintf("tls: {cert: %q, key: %q}\n", certFile, keyFile))
 	ends := time.Unix(int64(n.metric("liverelay_tls_certificate_expires_timestamp_seconds")), 0)
 	if left := time.Until(ends); left <= 0 || left > 100*365*24*time.Hour {

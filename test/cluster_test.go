@@ -256,7 +256,7 @@ func TestClusterBehindHAProxy(t *testing.T) {
 	need(t, "haproxy")
 	nodes := startDraining(t, redistest.Start(t), 3, "5m")
 	config := example(t, "haproxy.cfg")
-	rtmpAddr, httpAddr := freeAddr(t), freeAddr(t)
+	rtmpAddr, httpAddr := proc.FreeAddr(t), proc.FreeAddr(t)
 	pairs := []string{"maxconn 100000", "maxconn 1000", "bind :1935", "bind " + rtmpAddr, "bind :8080", "bind " + httpAddr, "port 8081 ", ""}
 	for i, n := range nodes {
 		_, port, _ := net.SplitHostPort(n.admin)
@@ -412,7 +412,7 @@ func TestClusterBehindNginx(t *testing.T) {
 		t.Skip("nginx has no stream module (Debian: libnginx-mod-stream)")
 	}
 	nodes := startCluster(t, redistest.Start(t), 3)
-	rtmpAddr, httpAddr := freeAddr(t), freeAddr(t)
+	rtmpAddr, httpAddr := proc.FreeAddr(t), proc.FreeAddr(t)
 	pairs := []string{"worker_processes auto;", "load_module " + module + ";\nmaster_process off; daemon off; pid nginx.pid; error_log error.log;", "worker_rlimit_nofile 200000;", "",
 		"worker_connections 100000", "worker_connections 1000", "listen 1935", "listen " + rtmpAddr, "listen 8080;", "listen " + httpAddr + "; access_log off;"}
 	for i, n := range nodes {

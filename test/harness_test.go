@@ -42,17 +42,6 @@ type node struct {
 	killed bool // by the test
 }
 
-// freeAddr asks the system for a port that nobody uses.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // start runs a relay with an app "live" that wants tokens and an app "open" that does not.
 // extra is YAML that is added to its configuration.
 func start(t *testing.T, extra string) *node {
@@ -63,7 +52,7 @@ func start(t *testing.T, extra string) *node {
 // startApps runs a relay with further apps, as lines of YAML.
 func startApps(t *testing.T, apps, extra string) *node {
 	t.Helper()
-	n := &node{t: t, rtmp: freeAddr(t), http: freeAddr(t), admin: freeAddr(t), output: new(proc.Output)}
+	n := &node{t: t, rtmp: proc.FreeAddr(t), http: proc.FreeAddr(t), admin: proc.FreeAddr(t), output: new(proc.Output)}
 	n.config = filepath.Join(t.TempDir(), "config.yaml")
 	listen := n.rtmp
 	if os.Getenv(publisherHost) != "" { // the publisher comes by a cable

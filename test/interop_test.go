@@ -79,7 +79,7 @@ func TestNginx(t *testing.T) {
 		t.Skip("nginx's RTMP module is not installed")
 	}
 	n := start(t, "")
-	pushed, pulled := freeAddr(t), freeAddr(t)
+	pushed, pulled := proc.FreeAddr(t), proc.FreeAddr(t)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "nginx.conf")
 	err := os.WriteFile(config, fmt.Appendf(nil, `

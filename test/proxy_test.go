@@ -72,7 +72,7 @@ func frontNginx(t *testing.T, upstream string) string {
 		need(t, "nginx") // runs as anybody, too
 	}
 	certFile, keyFile := servertest.Certificate(t)
-	addr, dir := freeAddr(t), t.TempDir()
+	addr, dir := proc.FreeAddr(t), t.TempDir()
 	server := changed(t, snippet(t, "nginx"), "listen 443 ssl;", "listen "+addr+" ssl;", "http://127.0.0.1:8080", upstream,
 		"/etc/ssl/live.pem", certFile, "/etc/ssl/live.key", keyFile)
 	if strings.HasPrefix(upstream, "https") {
@@ -352,7 +352,7 @@ func TestBehindHAProxy(t *testing.T) {
 	hook := newHook(t)
 	n := startApps(t, `  - {name: hooked, id: 4, secret: "`+appSecret+`", publish: hook, play: hook}`,
 		fmt.Sprintf("proxy_protocol: {trusted: [127.0.0.1]}\nlimits: {per_ip: 3}\nhooks: {authorize: %q}\n", hook.URL))
-	rtmpAddr, httpAddr := freeAddr(t), freeAddr(t)
+	rtmpAddr, httpAddr := proc.FreeAddr(t), proc.FreeAddr(t)
 	haproxy(t, changed(t, snippet(t, "haproxy"), "bind :1935", "bind "+rtmpAddr, "bind :8080", "bind "+httpAddr, "10.0.0.11:1935", n.rtmp, "10.0.0.11:8080", n.http))
 	accepts(t, rtmpAddr)
 	accepts(t, httpAddr)
@@ -380,14 +380,14 @@ func TestProbesLeaveNoLine(t *testing.T) {
 	certFile, keyFile := servertest.Certificate(t)
 	for name, c := range map[string]struct{ trusted, option string }{"plain": {"", ""}, "v1": {"127.0.0.1", "send-proxy"}, "v2": {"127.0.0.1", "send-proxy-v2"}} {
 		t.Run(name, func(t *testing.T) {
-			rtmps, https := freeAddr(t), freeAddr(t)
+			rtmps, https := proc.FreeAddr(t), proc.FreeAddr(t)
 			t.Setenv("LIVERELAY_RTMP_TLS_LISTEN", rtmps)
 			t.Setenv("LIVERELAY_HTTP_TLS_LISTEN", https)
 			n := start(t, fmt.Sprintf("tls: {cert: %q, key: %q}\nproxy_protocol: {trusted: [%s]}\n", certFile, keyFile, c.trusted))
 			before := n.output.String()
 			config := "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n"
 			for i, addr := range []string{n.rtmp, rtmps, n.http, https} {
-				config += fmt.Sprintf("listen l%d\n  bind %s\n  server s %s check inter 100ms %s\n", i, freeAddr(t), addr, c.option)
+				config += fmt.Sprintf("listen l%d\n  bind %s\n  server s %s check inter 100ms %s\n", i, proc.FreeAddr(t), addr, c.option)
 			}
 			haproxy(t, config)
 			accepted := func() float64 { return n.metric(`liverelay_connections_total{door="gate",result="accepted"}`) }

@@ -26,7 +26,7 @@ func startFront(t testing.TB, nodes []*node) front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := front{freeAddr(t), freeAddr(t), freeAddr(t)}
+	f := front{proc.FreeAddr(t), proc.FreeAddr(t), proc.FreeAddr(t)}
 	pairs := []string{"maxconn 100000", "maxconn 4000", "bind :1935", "bind " + f.rtmp, "bind :8080", "bind " + f.http, "port 8081 ", ""}
 	publish := "\nlisten publish\n    bind " + f.publish + "\n"
 	for i, n := range nodes {

@@ -4,13 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,27 +15,6 @@ import (
 	"liverelay/test/fault"
 	"liverelay/test/proc"
 )
-
-// given are the addresses that freeAddr has returned.
-var given sync.Map
-
-// freeAddr returns an address that nobody listens on, below the range that connections take their
-// ports from: a process may be started there again.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
-		if _, given := given.LoadOrStore(addr, true); given {
-			continue
-		}
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
 
 // node is one process, and the wires to it: whatever reaches it comes by one.
 type node struct {
@@ -88,7 +64,7 @@ func newNode(t testing.TB, id, redis string) *node {
 	t.Helper()
 	listens := map[string]string{}
 	for _, door := range []string{"rtmp", "http", "admin", "cluster"} {
-		listens[door] = freeAddr(t)
+		listens[door] = proc.FreeAddr(t)
 	}
 	n := &node{t: t, id: id, output: new(proc.Output), api: listens["admin"]}
 	n.peers = wire(t, listens["cluster"], nodeOf)

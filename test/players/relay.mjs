@@ -5,16 +5,18 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const freePort = () => new Promise((resolve) => {
-	const server = createServer().listen(0, '127.0.0.1', () => {
-		const { port } = server.address();
-		server.close(() => resolve(port));
-	});
-});
+/** So many ports that nobody uses: held at the same time, else one may come twice. */
+async function freePorts(count) {
+	const servers = Array.from({ length: count }, () => createServer());
+	for (const server of servers) await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+	const ports = servers.map((server) => server.address().port);
+	for (const server of servers) await new Promise((resolve) => server.close(resolve));
+	return ports;
+}
 
 export async function startRelay(program) {
 	const folder = mkdtempSync(join(tmpdir(), 'liverelay-players-'));
-	const [rtmp, http, admin] = [await freePort(), await freePort(), await freePort()];
+	const [rtmp, http, admin] = await freePorts(3);
 	const config = join(folder, 'config.yaml');
 	writeFileSync(config, `apps:\n  - {name: live, id: 1, secret: "0123456789abcdef0123456789abcdef", publish: open, play: open, takeover: any}
 rtmp: {listen: "127.0.0.1:${rtmp}"}\nhttp: {listen: "127.0.0.1:${http}"}\nadmin: {listen: "127.0.0.1:${admin}"}\n`);

@@ -4,7 +4,10 @@ package proc
 
 import (
 	"bytes"
+	"fmt"
 	"log"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -128,6 +131,27 @@ func (p *Process) Stop(t testing.TB, name string) {
 		p.Kill()
 		t.Errorf("%s did not stop on SIGTERM", name)
 	}
+}
+
+// given are the addresses that FreeAddr has returned.
+var given sync.Map
+
+// FreeAddr returns an address that nobody listens on, below the range that connections take their
+// ports from: a process may be started there again.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		if _, given := given.LoadOrStore(addr, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
+	}
+	t.Fatal("no free port")
+	return ""
 }
 
 var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}

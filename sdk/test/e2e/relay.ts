@@ -21,12 +21,16 @@ export function missing(): string {
 
 const secret = "e2e-secret-of-thirty-two-charact";
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((r) => server.listen(0, "127.0.0.1", r));
-  const { port } = server.address() as { port: number };
-  await new Promise((r) => server.close(r));
-  return port;
+/** So many ports that nobody uses: held at the same time, else one may come twice. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports: number[] = [];
+  for (const server of servers) {
+    await new Promise<void>((r) => server.listen(0, "127.0.0.1", r));
+    ports.push((server.address() as { port: number }).port);
+  }
+  for (const server of servers) await new Promise((r) => server.close(r));
+  return ports;
 }
 
 export class Relay {
@@ -36,7 +40,7 @@ export class Relay {
 
   /** Web pages of these origins may use it; of every origin when left out. */
   static async start(origins: string[] = ["*"]): Promise<Relay> {
-    const [rtmp, http, admin] = [await freePort(), await freePort(), await freePort()];
+    const [rtmp, http, admin] = (await freePorts(3)) as [number, number, number];
     const dir = mkdtempSync(join(tmpdir(), "liverelay-e2e-"));
     writeFileSync(
       join(dir, "config.yaml"),
