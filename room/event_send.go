@@ -15,24 +15,7 @@ func (r *Room) tell(changes []*Change, own bool) {
 		case OpMember:
 			r.memberCame(ch)
 		case OpLeave:
-			if s := r.own.sessions[ch.Member.User.ID]; s == nil || s.id != ch.Member.Session {
-			} else if !own && ch.Code == 0 {
-				r.copy.assertOwn = true // another node took this one for dead
-			} else {
-				r.drop(s)
-				if ch.Code != 0 {
-					s.end(&event{Type: "kicked", Room: r.key.Room, Code: ch.Code, Msg: kickText(ch.Code), Custom: ch.Text})
-				} else {
-					s.end(nil)
-				}
-			}
-			r.left(ch)
-			if own && ch.Code != 0 {
-				r.svc.revoke(auth.Key{Kind: auth.KindSession, App: r.key.App, Value: MediaSession(ch.Member.Session)})
-			}
-			if ch.Shown {
-				r.told.users.add(ch.Member.User, "DELETE", "", ch.Seq)
-			}
+			r.memberLeft(ch, own)
 		case OpOut:
 			r.putOut(ch.Member.User.ID, ch.Reason)
 		case OpDevice:
@@ -72,6 +55,10 @@ func (r *Room) tell(changes []*Change, own bool) {
 // it, or has moved to another node.
 func (r *Room) memberCame(ch *Change) {
 	m := ch.Member
+	if s := r.own.awaited[m.User.ID]; s != nil && (s.id != m.Session || m.Node != r.svc.node) {
+		r.drop(s) // its client went elsewhere
+		s.end(nil)
+	}
 	if s := r.own.sessions[m.User.ID]; s != nil {
 		switch {
 		case s.id != m.Session:
@@ -90,6 +77,32 @@ func (r *Room) memberCame(ch *Change) {
 		if md.User == m.User.ID && !md.announced {
 			r.copy.assertOwn = true // it waited for its user
 		}
+	}
+}
+
+// memberLeft ends what this node has of a member who left, or was taken out.
+func (r *Room) memberLeft(ch *Change, own bool) {
+	if s := r.awaited(ch.Member); s != nil {
+		r.drop(s)
+		s.end(nil)
+	}
+	if s := r.own.sessions[ch.Member.User.ID]; s == nil || s.id != ch.Member.Session {
+	} else if !own && ch.Code == 0 {
+		r.copy.assertOwn = true // another node took this one for dead
+	} else {
+		r.drop(s)
+		if ch.Code != 0 {
+			s.end(&event{Type: "kicked", Room: r.key.Room, Code: ch.Code, Msg: kickText(ch.Code), Custom: ch.Text})
+		} else {
+			s.end(nil)
+		}
+	}
+	r.left(ch)
+	if own && ch.Code != 0 {
+		r.svc.revoke(auth.Key{Kind: auth.KindSession, App: r.key.App, Value: MediaSession(ch.Member.Session)})
+	}
+	if ch.Shown {
+		r.told.users.add(ch.Member.User, "DELETE", "", ch.Seq)
 	}
 }
 

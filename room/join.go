@@ -73,6 +73,8 @@ func (s *Service) Join(ctx context.Context, request Join) error {
 			done: func(err error) {
 				if err == nil {
 					err = l.welcome(r)
+				} else if l.resumed && r.own.sessions[l.User.ID] != l.session {
+					r.await(l.session) // its step may have been made, or be made later
 				}
 				outcome <- err
 			},
@@ -121,8 +123,12 @@ func (l *join) apply(r *Room, t *tx) error {
 			l.session = s
 			return nil
 		}
-		s := newSession(r, m.User, m.Previous, m.Login)
-		s.id = m.Session
+		s := r.awaited(m)
+		if s == nil {
+			s = newSession(r, m.User, m.Previous, m.Login)
+			s.id = m.Session
+		}
+		s.stay(t.now)
 		l.session = s
 		t.member(s.member(r.svc.node))
 		return nil

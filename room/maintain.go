@@ -101,6 +101,11 @@ func (r *Room) sweep(now time.Time, count bool) {
 	grace := r.svc.cfg.Grace
 	var over []*Session
 	r.mu.Lock()
+	for _, s := range r.own.awaited {
+		if s.overdue(now) {
+			over = append(over, s)
+		}
+	}
 	for _, s := range r.own.sessions {
 		s.mu.Lock()
 		if s.overdueLocked(now) {

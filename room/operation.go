@@ -87,7 +87,11 @@ func (r *Room) kicking(user, text string) command {
 			if err != nil {
 				r.putOut(user, ReasonKicked)
 			}
-			if s := r.own.sessions[user]; err != nil && s != nil {
+			s := r.own.sessions[user]
+			if s == nil {
+				s = r.own.awaited[user]
+			}
+			if err != nil && s != nil {
 				r.own.gone[user] = leaving{s.id, ReasonKicked} // the store will be told when it is back
 				r.drop(s)
 				s.end(&event{Type: "kicked", Room: r.key.Room, Code: CodeKicked, Msg: kickText(CodeKicked), Custom: text})
@@ -108,14 +112,14 @@ func (r *Room) leaving(s *Session, why Reason, code Code, text string, done func
 			m := t.st.members[s.user.ID]
 			if m != nil && m.Session == s.id && (m.Node == r.svc.node || why != ReasonHeartbeat) {
 				t.leave(m, why, code, text)
-			} else if r.own.sessions[s.user.ID] == s {
+			} else if r.has(s) {
 				r.drop(s)
 				s.end(nil)
 			}
 			return nil
 		},
 		done: func(err error) {
-			if err != nil && r.own.sessions[s.user.ID] == s && !back() {
+			if err != nil && r.has(s) && !back() {
 				// The store will be told when it is back; the session ends now.
 				r.own.gone[s.user.ID] = leaving{s.id, why}
 				r.drop(s)

@@ -36,7 +36,7 @@ type Room struct {
 	key Key      // static
 
 	copy       copied // owned by run
-	own        own    // owned by run; sessions are read under mu too
+	own        own    // owned by run; sessions and those awaited are read under mu too
 	told       told   // owned by run
 	limits     limits // owned by run; logins is guarded by mu
 	quietClose bool   // owned by run: the backend closes the room and wants no callback
@@ -67,6 +67,9 @@ type own struct {
 	stranded map[string]time.Time              // users with players here who are not in the room, since when
 	claims   map[string]struct{}               // ids of streams that are live here
 	gone     map[string]leaving
+	// Members who resumed here and were told to come again, for the store did not answer: it may
+	// have them here by now. They have the grace to come. By user; written by run under mu.
+	awaited map[string]*Session
 }
 
 // told is what the sessions here have been told, and what they have not.
@@ -111,6 +114,7 @@ func newRoom(svc *Service, key Key) *Room {
 		own: own{
 			sessions: map[string]*Session{}, media: map[string]*media{}, players: map[string]map[uint64]PlayerEvent{},
 			stranded: map[string]time.Time{}, claims: map[string]struct{}{}, gone: map[string]leaving{},
+			awaited: map[string]*Session{},
 		},
 	}
 }
@@ -223,7 +227,7 @@ func (r *Room) run() {
 
 // idleLocked: nothing of this node is in the room.
 func (r *Room) idleLocked() bool {
-	return len(r.own.sessions) == 0 && len(r.own.media) == 0 && len(r.own.players) == 0 && len(r.own.gone) == 0
+	return !r.owns() && len(r.own.gone) == 0
 }
 
 // unload forgets the room; its lease ends.

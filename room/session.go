@@ -173,11 +173,14 @@ func (s *Session) do(c command) {
 	}
 }
 
-// drop takes a session out of the room's own. Owned by run.
+// drop takes a session out of the room's own, and awaits it no more. Owned by run.
 func (r *Room) drop(s *Session) {
 	r.mu.Lock()
 	if r.own.sessions[s.user.ID] == s {
 		delete(r.own.sessions, s.user.ID)
+	}
+	if r.own.awaited[s.user.ID] == s {
+		delete(r.own.awaited, s.user.ID)
 	}
 	r.mu.Unlock()
 }
@@ -186,5 +189,27 @@ func (r *Room) drop(s *Session) {
 func (r *Room) adopt(s *Session) {
 	r.mu.Lock()
 	r.own.sessions[s.user.ID] = s
+	delete(r.own.awaited, s.user.ID)
 	r.mu.Unlock()
+}
+
+// await gives the client of a session that may be here the grace to come. Owned by run.
+func (r *Room) await(s *Session) {
+	s.stay(r.svc.now().UnixMilli())
+	r.mu.Lock()
+	r.own.awaited[s.user.ID] = s
+	r.mu.Unlock()
+}
+
+// awaited is the session of a member whose client is awaited, or nil. Owned by run.
+func (r *Room) awaited(m *Member) *Session {
+	if s := r.own.awaited[m.User.ID]; s != nil && s.id == m.Session {
+		return s
+	}
+	return nil
+}
+
+// has reports whether a session is one of the room's own, or its client awaited. Owned by run.
+func (r *Room) has(s *Session) bool {
+	return r.own.sessions[s.user.ID] == s || r.own.awaited[s.user.ID] == s
 }

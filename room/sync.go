@@ -68,7 +68,7 @@ func (r *Room) over() {
 
 // owns reports whether this node has anything in the room.
 func (r *Room) owns() bool {
-	return len(r.own.sessions) > 0 || len(r.own.media) > 0 || len(r.own.players) > 0
+	return len(r.own.sessions) > 0 || len(r.own.media) > 0 || len(r.own.players) > 0 || len(r.own.awaited) > 0
 }
 
 // restore gives the store this node's copy, with a sequence ahead of any that was
@@ -196,7 +196,7 @@ func (r *Room) assert(t *tx) {
 		}
 	}
 	for user, m := range t.st.members {
-		if m.Node == me && r.own.sessions[user] == nil {
+		if m.Node == me && r.own.sessions[user] == nil && r.awaited(m) == nil {
 			why := ReasonHeartbeat
 			if l, ok := r.own.gone[user]; ok && l.session == m.Session {
 				why = l.why
