@@ -40,6 +40,31 @@ func enter(t *testing.T, n *roomtest.Node, user string) *roomtest.Client {
 	return c
 }
 
+// resume comes back with a view from before; waits: it may be told to come again, else it must not.
+func resume(t *testing.T, n *roomtest.Node, user string, view *roomtest.View, waits bool) (c *roomtest.Client, resumed bool) {
+	t.Helper()
+	c, err := roomtest.Dial(within(t), n.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Drop)
+	c.Adopt(view)
+	request := M{
+		"appID": 1, "room": "r1", "user": user, "token": "ok", "config": M{"userUpdate": true},
+		"resume": M{"session": view.Session, "seq": view.Seq},
+	}
+	for {
+		f, err := c.Do(within(t), "login", request)
+		switch {
+		case err == nil && f.Error == nil:
+			return c, f.Resumed
+		case err != nil || !waits || !f.Error.Retryable:
+			t.Fatalf("login: %v %+v", err, f)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
 func must(t *testing.T, c *roomtest.Client, typ string, fields M) *roomtest.Frame {
 	t.Helper()
 	f, err := c.Do(within(t), typ, fields)

@@ -23,16 +23,21 @@ var (
 	commitLua string
 	//go:embed lua/renew.lua
 	renewLua string
+	//go:embed lua/recall.lua
+	recallLua string
 
 	readScript   = goredis.NewScript(readLua)
 	commitScript = goredis.NewScript(commitLua)
 	renewScript  = goredis.NewScript(renewLua)
+	recallScript = goredis.NewScript(recallLua)
 )
 
 const (
 	redisLog       = 1024     // changes kept per room
 	maxNotice      = 64 << 10 // a notice with more is a hint only
 	defaultRoomTTL = 5 * time.Minute
+	recallFor      = 30 * time.Second // longer than a client waits before it comes again
+	recallNotice   = "?"              // no notice of a step: whoever hears it reads the room again
 )
 
 // Client is the store of many nodes. All keys of a room have one hash tag, so that
@@ -134,6 +139,9 @@ func (r *Client) keysOf(key room.Key, incarnation string) []string {
 	return append(r.keys(key), "{"+r.prefix+":"+key.App+"/"+key.Room+"}:ended:"+incarnation)
 }
 
+// absentKey is of a room that is not there, see recall.lua.
+func (r *Client) absentKey(key room.Key) string { return r.keysOf(key, "")[3] }
+
 func (r *Client) channel(key room.Key) string {
 	return r.prefix + ":room:" + key.App + "/" + key.Room
 }
@@ -221,7 +229,8 @@ func (r *Client) Commit(ctx context.Context, key room.Key, c *room.Commit) (int6
 		}
 		args = append(args, leaseMember(e.Node, e.Fence), end)
 	}
-	reply, err := commitScript.Run(ctx, r.conn(ctx), r.keysOf(key, c.At.Incarnation), args...).StringSlice()
+	keys := append(r.keysOf(key, c.At.Incarnation), r.absentKey(key))
+	reply, err := commitScript.Run(ctx, r.conn(ctx), keys, args...).StringSlice()
 	if err != nil {
 		return 0, fmt.Errorf("commit room %s: %w", key, err)
 	}
@@ -299,6 +308,19 @@ func (r *Client) Renew(ctx context.Context, node string, ttl time.Duration, hold
 		break
 	}
 	return standing, nil
+}
+
+// Recall implements [room.Store].
+func (r *Client) Recall(ctx context.Context, key room.Key) (time.Duration, error) {
+	keys := []string{r.keys(key)[0], r.absentKey(key)}
+	ms, err := recallScript.Run(ctx, r.conn(ctx), keys, recallFor.Milliseconds(), r.channel(key), recallNotice).Int64()
+	if err != nil {
+		return 0, fmt.Errorf("recall room %s: %w", key, err)
+	}
+	if ms < 0 {
+		return room.NotLost, nil
+	}
+	return time.Duration(ms) * time.Millisecond, nil
 }
 
 // Release implements [room.Store].

@@ -113,28 +113,16 @@ func (l *join) apply(r *Room, t *tx) error {
 	l.resumed, l.session = false, nil
 	user := l.User
 	m := t.st.members[user.ID]
-	if want := l.Resume; want != nil && m != nil {
-		if m.Session != want.Session && (m.Previous == "" || m.Previous != want.Session) {
-			return Refuse(CodeReplaced, "the user is logged in elsewhere")
-		}
-		l.resumed = true
-		if s := r.own.sessions[user.ID]; s != nil && s.id == m.Session {
-			s.stay(t.now) // its grace may end before this is done
-			l.session = s
-			return nil
-		}
-		s := r.awaited(m)
-		if s == nil {
-			s = newSession(r, m.User, m.Previous, m.Login)
-			s.id = m.Session
-		}
-		s.stay(t.now)
-		l.session = s
-		t.member(s.member(r.svc.node))
-		return nil
+	if l.Resume != nil && m != nil {
+		return l.resume(r, t, m)
 	}
 	if want := l.Resume; want != nil && r.svc.thrownOut(r.key.App, want.Session) {
 		return Refuse(CodeKicked, "%s", kickText(CodeKicked)) // while its client was away
+	}
+	if l.Resume != nil && !t.st.exists() {
+		if err := r.recall(); err != nil {
+			return err
+		}
 	}
 	if want := l.Resume; want != nil && want.Only {
 		return Refuse(CodeNotInRoom, "nothing to resume")
@@ -144,7 +132,7 @@ func (l *join) apply(r *Room, t *tx) error {
 	}
 	if !t.st.exists() {
 		if r.svc.settling() {
-			return &Error{Code: CodeUnavailable, Msg: "the store has just come back", Retryable: true, After: r.svc.cfg.Settle}
+			return l.svc.comeAgain("the store has just come back")
 		}
 		limit := l.MaxMembers
 		old := t.st.Max
@@ -171,6 +159,48 @@ func (l *join) apply(r *Room, t *tx) error {
 	l.session = l.fresh
 	t.member(l.session.member(r.svc.node))
 	return nil
+}
+
+// resume goes on with the session of a member who is in the room.
+func (l *join) resume(r *Room, t *tx, m *Member) error {
+	if want := l.Resume.Session; m.Session != want && (m.Previous == "" || m.Previous != want) {
+		return Refuse(CodeReplaced, "the user is logged in elsewhere")
+	}
+	l.resumed = true
+	s := r.own.sessions[l.User.ID]
+	here := s != nil && s.id == m.Session
+	if !here {
+		if s = r.awaited(m); s == nil {
+			s = newSession(r, m.User, m.Previous, m.Login)
+			s.id = m.Session
+		}
+		t.member(s.member(r.svc.node))
+	}
+	s.stay(t.now) // its grace may end before this is done
+	l.session = s
+	return nil
+}
+
+// recall asks the other nodes for a room that the store does not have, though a member of it comes
+// back: the store may have lost it, all at once and without an outage. Who has the room restores it
+// meanwhile. An error: the member is to come again.
+func (r *Room) recall() error {
+	ctx, cancel := r.svc.storeTime()
+	defer cancel()
+	var asked time.Duration
+	err := r.svc.guard(func() (err error) {
+		asked, err = r.svc.store.Recall(ctx, r.key)
+		return err
+	})
+	if err == nil && asked < r.svc.cfg.Settle {
+		return r.svc.comeAgain("the store may have lost the room")
+	}
+	return err
+}
+
+// comeAgain refuses a login until other nodes have had the time to restore what the store has lost.
+func (s *Service) comeAgain(why string) error {
+	return &Error{Code: CodeUnavailable, Msg: why, Retryable: true, After: s.cfg.Settle}
 }
 
 // welcome tells the client, and from now on the session follows the room.

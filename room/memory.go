@@ -280,6 +280,9 @@ func (m *Memory) Unclaim(_ context.Context, c Claim) error {
 	return nil
 }
 
+// Recall implements [Store]: nothing is ever lost here.
+func (m *Memory) Recall(context.Context, Key) (time.Duration, error) { return NotLost, nil }
+
 // Release implements [Store].
 func (m *Memory) Release(_ context.Context, key Key, node string, fence int64) error {
 	m.mu.Lock()

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 )
 
@@ -101,6 +102,9 @@ type LeaseState struct {
 	Now     int64
 }
 
+// NotLost is what Recall returns for a room that has ended or never was: longer than any wait.
+const NotLost = time.Duration(math.MaxInt64)
+
 // Store keeps the rooms. Implementations: [Memory], and package redis. Every method is bounded
 // in time by its context and safe for concurrent use.
 type Store interface {
@@ -118,6 +122,10 @@ type Store interface {
 	Claim(ctx context.Context, claims []Claim, ttl time.Duration) (rooms []string, err error)
 	// Unclaim gives up a claim, if the room still has it.
 	Unclaim(ctx context.Context, c Claim) error
+	// Recall is for a room that the store does not have, and may have lost: all nodes that have
+	// it in use are told to read it again, and those with members in it restore it. It returns for
+	// how long, up to some seconds, it has been asked for: [NotLost] where the store knows better.
+	Recall(ctx context.Context, key Key) (asked time.Duration, err error)
 	// Release ends a lease of a node that has nothing in the room any more.
 	Release(ctx context.Context, key Key, node string, fence int64) error
 }

@@ -5,6 +5,7 @@
 -- KEYS[2]  list, the log
 -- KEYS[3]  sorted set of leases
 -- KEYS[4]  where a room that ends leaves its log, see read.lua
+-- KEYS[5]  what is known of the room while it is not here, see recall.lua
 -- ARGV[1]  incarnation the room must have ("": it must not exist)
 -- ARGV[2]  sequence it must have
 -- ARGV[3]  commit it must have
@@ -74,9 +75,13 @@ if drop then
     redis.call('RPUSH', log, ARGV[6] .. ' ' .. ARGV[5])
     redis.call('RENAME', log, KEYS[4])
     redis.call('PEXPIRE', KEYS[4], ARGV[12])
+    redis.call('SET', KEYS[5], 'ended', 'PX', ARGV[12])
   end
   redis.call('DEL', h, log, leases)
 else
+  if not meta[1] then
+    redis.call('DEL', KEYS[5])
+  end
   redis.call('ZADD', leases, now + tonumber(ARGV[11]), fence .. '#' .. ARGV[8])
   for i = 1, e do
     if ARGV[at + 2 * i] == '1' then

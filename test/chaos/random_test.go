@@ -42,8 +42,9 @@ var (
 	aWay     = []string{"way"}
 	redisWay = []string{"way to redis"}
 	theRedis = []string{"redis"}
-	// What Redis loses the nodes have: while it does, and until they have told it again, none of
-	// them is lost too.
+	// What Redis loses the nodes have: while it does, and until they have told it again, none
+	// of them is lost too. Else who comes from a room that only that node knows is in it anew:
+	// docs/cluster.md says so.
 	itsData = []string{"redis", "way to redis", "node"}
 )
 
