@@ -36,6 +36,10 @@ func TestNewcomersAreNotShownThePast(t *testing.T) {
 		mustWriteCopy(t, p, flv.Video, 10_000, frame)
 		return p
 	}
+	copiedOnce := func(t *testing.T, r *Relay, p *Publisher) *Publisher { // the publisher is elsewhere from now on
+		p.Close(false)
+		return copied(t, r, 1, old)
+	}
 	for name, c := range map[string]struct {
 		before func(*testing.T, *Relay, *Publisher) *Publisher
 		speak  func(*testing.T, *Relay, *Publisher)
@@ -48,8 +52,7 @@ func TestNewcomersAreNotShownThePast(t *testing.T) {
 		},
 		"a copy is lost, and a later one comes": {
 			before: func(t *testing.T, r *Relay, p *Publisher) *Publisher {
-				p.Close(false)
-				p = copied(t, r, 1, old)
+				p = copiedOnce(t, r, p)
 				s, _ := play(t, r, av) // as long as somebody is there
 				t.Cleanup(s.Close)
 				p.Close(false)
@@ -60,8 +63,7 @@ func TestNewcomersAreNotShownThePast(t *testing.T) {
 		},
 		"a copy says nothing, then goes on": {
 			before: func(t *testing.T, r *Relay, p *Publisher) *Publisher {
-				p.Close(false)
-				p = copied(t, r, 1, old)
+				p = copiedOnce(t, r, p)
 				silence(r, 2*doubtAfter)
 				return p
 			},

@@ -18,16 +18,11 @@ func TestMovedStreamStays(t *testing.T) {
 		store := room.NewMemory()
 		var nodes [2]*roomtest.Node
 		for i := range nodes {
-			n, err := roomtest.NewNode(store, store.Bus(), func(c *roomtest.Config) {
+			nodes[i] = startAt(t, store, store, func(c *roomtest.Config) {
 				c.Node = "node" + string(rune('1'+i))
 				c.Tick, c.MediaGrace, c.Signal.Heartbeat = 5*time.Millisecond, grace, time.Hour
 				c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(n.Close)
-			nodes[i] = n
 		}
 		old, next := nodes[0], nodes[1]
 		ann, bob := login(t, old, "ann"), login(t, old, "bob")
@@ -54,15 +49,7 @@ func TestMovedStreamStays(t *testing.T) {
 		}
 		next.Service.StreamPublished(stream("ann", "a", 2))
 		next.Service.StreamPublished(obs(2))
-		ann.Wait(within(t), func(events []*roomtest.Frame) bool {
-			states := 0
-			for _, f := range events {
-				if f.Type == "publisherState" && f.State == "PUBLISHING" {
-					states++
-				}
-			}
-			return states == 2
-		})
+		publishing(t, ann, 2)
 		ahead.Add(int64(grace + time.Second))
 		must(t, bob, "broadcast", M{"message": "a step of the room"})
 		for _, f := range bob.Events() {

@@ -176,6 +176,23 @@ func TestGraceEnds(t *testing.T) {
 	}
 }
 
+// publishing waits until a member was told so many times that it publishes.
+func publishing(t *testing.T, c *roomtest.Client, times int) {
+	t.Helper()
+	told := 0
+	if !c.Wait(within(t), func(events []*roomtest.Frame) bool {
+		told = 0
+		for _, f := range events {
+			if f.Type == "publisherState" && f.State == "PUBLISHING" {
+				told++
+			}
+		}
+		return told == times
+	}) {
+		t.Fatalf("told %d times that it publishes, want %d", told, times)
+	}
+}
+
 func TestTakeoverIsUnnoticed(t *testing.T) {
 	n := node(t, nil)
 	ann, bob := login(t, n, "ann"), login(t, n, "bob")
@@ -185,15 +202,7 @@ func TestTakeoverIsUnnoticed(t *testing.T) {
 	n.Service.StreamPublished(stream("ann", "a", 2)) // the same user, from another network
 	n.Service.StreamEnded(stream("ann", "a", 1))
 	event(t, ann, "publisherState", nil)
-	ann.Wait(within(t), func(events []*roomtest.Frame) bool {
-		states := 0
-		for _, f := range events {
-			if f.Type == "publisherState" && f.State == "PUBLISHING" {
-				states++
-			}
-		}
-		return states == 2
-	})
+	publishing(t, ann, 2)
 	must(t, ann, "ping", nil)
 	adds := 0
 	for _, f := range bob.Events() {
