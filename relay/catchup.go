@@ -160,8 +160,8 @@ func (s *Subscriber) begin() {
 	ring := s.stream.ring
 	var e *entry
 	e, s.cursor = s.stream.edge()
-	switch {
-	case s.early && ring.get(0) != nil:
+	switch first := ring.get(0); {
+	case s.early && first != nil && s.within(first): // not of a copy that begins far from its metadata, at 0
 		s.cursor = 0 // it has waited for all of it
 		s.startClock()
 		return
@@ -276,8 +276,7 @@ func (s *Subscriber) queue(m *Message) {
 // collect queues messages from the cursor on, after a jump if s is too far behind.
 func (s *Subscriber) collect(head uint64) {
 	ring := s.stream.ring
-	next, newest := ring.get(s.cursor), ring.last()
-	if next == nil || newest != nil && newest.DTS-next.DTS > s.stream.relay.config.Load().Backlog.Milliseconds() {
+	if next := ring.get(s.cursor); next == nil || !s.within(next) {
 		s.skip(next == nil)
 	}
 	size := 0
@@ -295,6 +294,12 @@ func (s *Subscriber) collect(head uint64) {
 		}
 		size += len(m.Payload)
 	}
+}
+
+// within says whether m is no further behind the newest message than a player may be.
+func (s *Subscriber) within(m *Message) bool {
+	newest := s.stream.ring.last()
+	return newest == nil || newest.DTS-m.DTS <= s.stream.relay.config.Load().Backlog.Milliseconds()
 }
 
 // skip jumps to the newest keyframe. Without a newer one it goes on with what the
