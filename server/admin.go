@@ -39,7 +39,7 @@ func (s *Server) newAdmin() (*admin.Server, error) {
 		Apps:      s.adminApps,
 		Streams:   s.relay,
 		Players:   s.relay,
-		Rooms:     s.rooms,
+		Rooms:     operatorRooms{s.rooms},
 		Bans:      s.auth,
 		Usage:     s.usage,
 		Signer:    signer{s},

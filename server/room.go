@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"strings"
 
+	"liverelay/admin"
 	"liverelay/auth"
 	"liverelay/redis"
 	"liverelay/relay"
@@ -18,7 +20,7 @@ import (
 func (s *Server) joinRooms(keeper *gatekeeper) (err error) {
 	cfg := s.Config()
 	s.rooms, err = room.New(room.Config{
-		Node:         cfg.Node.ID + "." + auth.NewID()[:6], // another one after each start
+		Node:         cfg.Node.ID + runMark + auth.NewID()[:6], // another one after each start
 		Store:        s.store,
 		Bus:          s.bus,
 		Log:          s.log,
@@ -49,6 +51,46 @@ func (s *Server) joinRooms(keeper *gatekeeper) (err error) {
 		Log:        s.log,
 	})
 	return nil
+}
+
+// runMark stands in rooms between a node's name and what tells one start of it from another.
+const runMark = "."
+
+// operatorRooms are the rooms as operators see them: nodes have the names there that they have
+// everywhere else.
+type operatorRooms struct{ *room.Service }
+
+var _ admin.Rooms = operatorRooms{}
+
+// Detail implements [admin.Rooms].
+func (r operatorRooms) Detail(app, name string) (room.Detail, bool, error) {
+	d, ok, err := r.Service.Detail(app, name)
+	nameNodes(&d)
+	return d, ok, err
+}
+
+// Here implements [admin.Rooms].
+func (r operatorRooms) Here(ctx context.Context, app, name string) (room.Detail, bool) {
+	d, ok := r.Service.Here(ctx, app, name)
+	nameNodes(&d)
+	return d, ok
+}
+
+func nameNodes(d *room.Detail) {
+	for i := range d.Members {
+		d.Members[i].Node = nodeName(d.Members[i].Node)
+	}
+	for i := range d.Streams {
+		d.Streams[i].Node = nodeName(d.Streams[i].Node)
+	}
+}
+
+// nodeName is a node's own name in what rooms call it.
+func nodeName(inRooms string) string {
+	if i := strings.LastIndex(inRooms, runMark); i >= 0 {
+		return inRooms[:i]
+	}
+	return inRooms
 }
 
 // closeRooms closes both doors before the rooms.

@@ -155,6 +155,40 @@ func testRooms(t *testing.T, redis []string) {
 	}
 }
 
+// Rooms call a node otherwise after each start; operators see the name that it has everywhere.
+func TestRoomsNameNodesAsEverybodyDoes(t *testing.T) {
+	cfg := oneApp()
+	cfg.Node.ID = "n-1.east"
+	cfg.Admin.Listen, cfg.Admin.Token = "127.0.0.1:0", "operator"
+	s := start(t, cfg)
+	ann := join(t, s, "ann")
+	address := ann.ask(`{"id":2,"type":"publish","stream":"s1"}`)["urls"].(map[string]any)["ws"].([]any)[0].(string)
+	conn, _, _, err := ws.Dial(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := wsutil.WriteClientBinary(conn, media(t)); err != nil {
+		t.Fatal(err)
+	}
+	ann.await(is("publisherState", "state", "PUBLISHING"))
+	var shown struct{ Members, Streams []struct{ Node string } }
+	wait.For(t, "both in their room", func() bool {
+		_, body := servertest.Get(t, "http://"+s.Config().Admin.Listen+"/api/v1/rooms/live/lobby", "Bearer operator")
+		if err := json.Unmarshal([]byte(body), &shown); err != nil {
+			t.Fatalf("%v %s", err, body)
+		}
+		return len(shown.Members) == 1 && len(shown.Streams) == 1 && shown.Streams[0].Node != ""
+	})
+	if shown.Members[0].Node != cfg.Node.ID || shown.Streams[0].Node != cfg.Node.ID {
+		t.Errorf("%+v", shown)
+	}
+	detail, ok := operatorRooms{s.rooms}.Here(t.Context(), "live", "lobby")
+	if !ok || detail.Members[0].Node != cfg.Node.ID || detail.Streams[0].Node != cfg.Node.ID {
+		t.Errorf("without the store: %+v", detail)
+	}
+}
+
 // A ban of a user ends its membership on every node, and refuses it after.
 func TestBanKicks(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { testBanKicks(t, nil) })

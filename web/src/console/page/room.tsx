@@ -116,7 +116,7 @@ function Members({ app, room, members, moderate }: MembersProps) {
                     <button onClick={() => moderate.forbid([{ app, room, user: m.user }, { app, user: m.user }, ...(m.remote ? [{ app, remote: m.remote }] : [])])} aria-label={`${words.forbid}: ${m.user}`}>
                       {words.forbid}…
                     </button>
-                    {m.connected && <BundleLink connection={`${app}/${room}/${m.user}`} node={m.node?.replace(/\.[^.]*$/, "")} name={m.user} />}
+                    {m.connected && <BundleLink connection={`${app}/${room}/${m.user}`} node={m.node} name={m.user} />}
                   </span>
                 ),
             },
