@@ -262,6 +262,98 @@ func TestUsageEqualsWhatPlayersCounted(t *testing.T) {
 	}
 }
 
+// TestUsageOfAKilledNode: a report holds all that was played until it was made, so who is killed
+// takes with it what came since its last one, and what was reported counts once.
+func TestUsageOfAKilledNode(t *testing.T) {
+	need(t, "ffmpeg")
+	const late = 5 * time.Second // a busy machine counts what it has sent within that, and reports each second
+	var mu sync.Mutex
+	var reported, sequence, due int64
+	type read struct {
+		at    time.Time
+		total int64
+	}
+	played := []read{{}} // by the player's own count
+	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var report struct {
+			Event    string
+			Sequence int64
+			To       time.Time
+			Usage    []struct {
+				Action string
+				Bytes  int64
+			}
+		}
+		if json.NewDecoder(r.Body).Decode(&report) != nil || report.Event != "usage" {
+			return // a room's
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if sequence++; report.Sequence != sequence {
+			t.Errorf("sequence %d, want %d", report.Sequence, sequence)
+		}
+		for _, u := range report.Usage {
+			if u.Action == "play" {
+				reported += u.Bytes
+			}
+		}
+		for _, r := range played {
+			if r.at.Before(report.To.Add(-late)) {
+				due = r.total
+			}
+		}
+		if reported < due {
+			t.Errorf("report %d: %d bytes in all, %d were played %v before it was made", sequence, reported, due, late)
+		}
+	}))
+	defer backend.Close()
+	n := start(t, fmt.Sprintf("hooks: {events: %q, secret: a-secret-of-the-hooks, usage_interval: 1s}", backend.URL))
+	sign := func(action, proto string) string {
+		return n.signed(map[string]any{"app": "live", "stream": "demo", "action": action, "proto": proto, "user": "u"})
+	}
+	pushPicture(t, sign("publish", "rtmp"), 0)
+	n.live("live/demo")
+	reply, err := http.Get(sign("play", "flv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	if _, err := io.ReadFull(reply.Body, make([]byte, 13)); err != nil { // the file's header is no media
+		t.Fatal(err)
+	}
+	ended := make(chan int64)
+	go func() {
+		buffer, total := make([]byte, 32<<10), int64(0)
+		for {
+			n, err := reply.Body.Read(buffer)
+			total += int64(n)
+			mu.Lock()
+			played = append(played, read{time.Now(), total})
+			mu.Unlock()
+			if err != nil {
+				ended <- total
+				return
+			}
+		}
+	}()
+	n.await("reports of what was played", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return due > 0
+	})
+	n.kill()
+	select {
+	case total := <-ended:
+		mu.Lock()
+		defer mu.Unlock()
+		if reported > total+1<<20 { // more was on its way than came: what a socket holds
+			t.Errorf("%d bytes were reported, %d played", reported, total)
+		}
+	case <-time.After(wait.Long):
+		t.Fatal("the player was not ended")
+	}
+}
+
 const clientProgram = `package main
 
 import (
