@@ -44,6 +44,7 @@ type actor struct {
 	name, remote string
 	role         Role
 	apps         []string
+	hash         [sha256.Size]byte // of the token
 }
 
 // covers says whether the actor may see and change an app; "" stands for what belongs to the node.
@@ -114,18 +115,34 @@ func (s *Server) only(role Role, next http.Handler) http.Handler {
 	}))
 }
 
-// actor finds whose token it is. All are compared, hashed, so that it takes as long whatever the
-// token is.
+// actor finds whose token it is.
 func (s *Server) actor(token string) (found actor, ok bool) {
-	got := sha256.Sum256([]byte(token))
-	tokens := *s.tokens.Load()
-	for i := range tokens {
-		t := &tokens[i]
-		if subtle.ConstantTimeCompare(got[:], t.hash[:]) == 1 {
-			found, ok = actor{name: t.Name, role: t.Role, apps: t.Apps}, true
+	found, ok = s.tokens.Load().actor(sha256.Sum256([]byte(token)))
+	return found, ok && token != ""
+}
+
+// credentials are the tokens that are good until others take their place.
+type credentials struct {
+	list     []hashedToken
+	replaced chan struct{} // closed when they do
+}
+
+// actor finds whose token has this hash. All are compared, so that it takes as long whatever the
+// token is.
+func (c *credentials) actor(hash [sha256.Size]byte) (found actor, ok bool) {
+	for i := range c.list {
+		t := &c.list[i]
+		if subtle.ConstantTimeCompare(hash[:], t.hash[:]) == 1 {
+			found, ok = actor{name: t.Name, role: t.Role, apps: t.Apps, hash: t.hash}, true
 		}
 	}
-	return found, ok && token != ""
+	return found, ok
+}
+
+// know says whether the actor may still see what it could when its token was looked at.
+func (c *credentials) know(a *actor) bool {
+	now, ok := c.actor(a.hash)
+	return ok && slices.Equal(now.apps, a.apps)
 }
 
 // hashedToken is a token as it is compared; the text itself is not kept.

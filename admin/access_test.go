@@ -1,10 +1,14 @@
 package admin
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -135,5 +139,49 @@ func TestATokenForSomeAppsSeesAndChangesThose(t *testing.T) {
 		if status, body, _ := c.ask(tt.method, "/api/v1/"+tt.path, some, tt.body, nil); status != tt.want {
 			t.Errorf("%s %s: %d %s, want %d", tt.method, tt.path, status, body, tt.want)
 		}
+	}
+}
+
+// TestSumsAreOfTheTokensApps: what nodes do and did in other apps is not told, and nodes are asked
+// once, however many the apps are: one that is silent is waited for once.
+func TestSumsAreOfTheTokensApps(t *testing.T) {
+	var mu sync.Mutex
+	asked := map[string]int{}
+	c := start(t, newFake(), func(cfg *Config) {
+		cfg.Tokens = append(cfg.Tokens, Token{Name: "two", Token: "two-apps-token", Role: RoleViewer, Apps: []string{"live", "third"}})
+		cfg.Peers = peersFunc(func(_ context.Context, q Query) ([]Answer, []string) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked[q.What+fmt.Sprint(q.Apps)]++
+			return nil, []string{"n2"}
+		})
+	})
+	for token, want := range map[string]Node{
+		testTokens["viewer"]: {Streams: 2, Players: 3, Rooms: 2, Members: 1, BitrateKbps: 900},
+		"two-apps-token":     {Streams: 1, Players: 3, Rooms: 1, Members: 1, BitrateKbps: 900},
+	} {
+		_, body, _ := c.ask("GET", "/api/v1/nodes", token, nil, nil)
+		var list NodeList
+		if err := json.Unmarshal([]byte(body), &list); err != nil || len(list.Nodes) != 1 {
+			t.Fatal(body)
+		}
+		n := list.Nodes[0]
+		if n.Streams != want.Streams || n.Players != want.Players || n.Rooms != want.Rooms || n.Members != want.Members || n.BitrateKbps != want.BitrateKbps {
+			t.Errorf("%s", body)
+		}
+	}
+	c.server.sample(time.Now())
+	for path, want := range map[string]int{"": 1, "?app=other": 403, "?app=third": 0} {
+		status, body, _ := c.ask("GET", "/api/v1/history"+path, "two-apps-token", nil, nil)
+		var list HistoryList
+		if err := json.Unmarshal([]byte(body), &list); err != nil || status != 200 && status != want || status == 200 && (len(list.History) != want || want == 1 && list.History[0].Streams != 1) {
+			t.Errorf("%q: %d %s", path, status, body)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	want := map[string]int{"nodes[]": 1, "nodes[live third]": 1, "history[live third]": 1, "history[third]": 1}
+	if !maps.Equal(asked, want) {
+		t.Errorf("asked %v, want %v", asked, want)
 	}
 }

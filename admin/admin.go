@@ -73,7 +73,7 @@ type Server struct {
 	cfg     Config // static
 	http    *http.Server
 	huma    huma.API
-	tokens  atomic.Pointer[[]hashedToken]
+	tokens  atomic.Pointer[credentials]
 	hosts   map[string]bool
 	since   time.Time
 	answers map[string]func(context.Context, Query) any
@@ -120,10 +120,12 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// SetTokens replaces all tokens, which are like those of [New].
+// SetTokens replaces all tokens, which are like those of [New]. Who listens to events by one that
+// is gone, or that is for other apps now, is sent away.
 func (s *Server) SetTokens(tokens []Token) {
-	list := hashed(tokens)
-	s.tokens.Store(&list)
+	if old := s.tokens.Swap(&credentials{hashed(tokens), make(chan struct{})}); old != nil {
+		close(old.replaced)
+	}
 }
 
 // Serve answers on l until Close. It returns nil after Close.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -56,6 +57,9 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 		if changes {
 			o.role = RoleOperator
 		}
+	}
+	if _, takes := reflect.TypeFor[I]().FieldByName("Body"); takes {
+		o.errors = append(o.errors, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	op := huma.Operation{
 		Method: o.method, Path: "/api/v1/" + o.path, OperationID: o.id, Tags: []string{o.tag},

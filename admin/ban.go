@@ -197,9 +197,9 @@ func (s *Server) ban(ctx context.Context, b *NewBan) (*banReply, error) {
 	if err := permit(ctx, b.Body.App); err != nil {
 		return nil, err
 	}
-	ttl := time.Duration(b.Body.TTL)
-	if ttl == 0 {
-		ttl = forever
+	ttl, err := b.Body.TTL.within(forever)
+	if err != nil {
+		return nil, err
 	}
 	entry, err := b.Body.entry(time.Now().Add(ttl))
 	if err != nil {

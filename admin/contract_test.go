@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -152,6 +154,50 @@ func TestEveryOperationAnswersEveryRoleAsDeclared(t *testing.T) {
 	}
 }
 
+// TestFaultyBodiesAreRefusedAsDeclared: whatever is wrong with a body, the document has the answer.
+func TestFaultyBodiesAreRefusedAsDeclared(t *testing.T) {
+	c := start(t, newFake(), nil)
+	tested := 0
+	for path, methods := range read(t, c).Paths {
+		for method, op := range methods {
+			if op.RequestBody == nil {
+				continue
+			}
+			tested++
+			url := path
+			for name, value := range examples {
+				url = strings.ReplaceAll(url, "{"+name+"}", value)
+			}
+			for _, tt := range []struct {
+				kind, body string
+				want       int
+			}{
+				{"application/json", `{"app":`, 400},
+				{"application/json", "\xff", 400},
+				{"application/json", "[]", 422},
+				{"application/json", `"text"`, 422},
+				{"application/json", `{"surprise":1}`, 422},
+				{"text/plain", "app=live", 415},
+				{"application/json", `{"app":"` + strings.Repeat("a", 2*maxBodyBytes) + `"}`, 413},
+			} {
+				status, body, header := c.ask(strings.ToUpper(method), url, testTokens["admin"], nil, func(r *http.Request) {
+					r.Body, r.ContentLength = io.NopCloser(strings.NewReader(tt.body)), int64(len(tt.body))
+					r.Header.Set("Content-Type", tt.kind)
+				})
+				if _, declared := op.Responses[strconv.Itoa(status)]; status != tt.want || !declared || header.Get("Content-Type") != "application/problem+json" {
+					t.Errorf("%s with %.20q of %s: %d %s %.300s, want %d, declared: %t", op.OperationID, tt.body, tt.kind, status, header.Get("Content-Type"), body, tt.want, declared)
+				}
+			}
+			if _, declared := op.Responses["408"]; !declared {
+				t.Errorf("%s: the answer to who never ends is not declared", op.OperationID)
+			}
+		}
+	}
+	if tested < 5 {
+		t.Errorf("only %d operations", tested)
+	}
+}
+
 func acceptJSON(r *http.Request) { r.Header.Set("Accept", "application/json") }
 
 // conform checks a value's shape.
@@ -196,34 +242,7 @@ func (d *document) conform(t *testing.T, s schema, v any, at string) {
 // who use the API are told in CHANGELOG.md, and the list is made anew with -update.
 func TestOperationsStayAsTheyWere(t *testing.T) {
 	doc := read(t, start(t, newFake(), nil))
-	var lines []string
-	for path, methods := range doc.Paths {
-		for method, op := range methods {
-			line := strings.ToUpper(method) + " " + path + " " + op.OperationID + " " + string(op.Role)
-			for _, p := range op.Parameters {
-				line += " " + p.In + ":" + p.Name
-			}
-			var statuses []string
-			for status := range op.Responses {
-				statuses = append(statuses, status)
-			}
-			slices.Sort(statuses)
-			lines = append(lines, line+" "+strings.Join(statuses, ","))
-		}
-	}
-	for name, s := range doc.Components.Schemas {
-		var properties []string
-		for property, p := range s.Properties {
-			text := fmt.Sprint(property, ":", p.Type, strings.TrimPrefix(p.Ref, "#/components/schemas/"))
-			if slices.Contains(s.Required, property) {
-				text += "!"
-			}
-			properties = append(properties, text)
-		}
-		slices.Sort(properties)
-		lines = append(lines, "schema "+name+" "+strings.Join(properties, " "))
-	}
-	slices.Sort(lines)
+	lines := doc.lines()
 	got := strings.Join(lines, "\n") + "\n"
 	const file = "testdata/operations.txt"
 	write(t, file, got)
@@ -240,6 +259,130 @@ func TestOperationsStayAsTheyWere(t *testing.T) {
 		if !strings.Contains(got, line) {
 			t.Errorf("gone or changed: %s", line)
 		}
+	}
+}
+
+// lines are what a client relies on, one for each operation and schema.
+func (d *document) lines() []string {
+	var lines []string
+	for path, methods := range d.Paths {
+		for method, op := range methods {
+			line := strings.ToUpper(method) + " " + path + " " + op.OperationID + " " + string(op.Role)
+			for _, p := range op.Parameters {
+				line += " " + p.In + ":" + p.Name
+			}
+			var statuses []string
+			for status := range op.Responses {
+				statuses = append(statuses, status)
+			}
+			slices.Sort(statuses)
+			lines = append(lines, line+" "+strings.Join(statuses, ","))
+		}
+	}
+	for name, s := range d.Components.Schemas {
+		var properties []string
+		for property, p := range s.Properties {
+			text := fmt.Sprint(property, ":", p.Type, strings.TrimPrefix(p.Ref, "#/components/schemas/"))
+			if slices.Contains(s.Required, property) {
+				text += "!"
+			}
+			properties = append(properties, text)
+		}
+		slices.Sort(properties)
+		lines = append(lines, "schema "+name+" "+strings.Join(properties, " "))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// TestWhatTheLastReleasePromisedStays compares with testdata/release.txt, which holds the lines of the
+// release that CHANGELOG.md names last, and which nothing writes anew: what a client of that release
+// relies on is there, or testdata/changed.txt has it with the words by which CHANGELOG.md tells.
+func TestWhatTheLastReleasePromisedStays(t *testing.T) {
+	text := func(file string) string {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	changelog, kept := text("../CHANGELOG.md"), text("testdata/release.txt")
+	at := regexp.MustCompile(`(?m)^## \d+\.\d+\.\d+$`).FindStringIndex(changelog)
+	if at == nil {
+		t.Fatal("CHANGELOG.md names no release")
+	}
+	version, unreleased := changelog[at[0]:at[1]], changelog[:at[0]]
+	if first, _, _ := strings.Cut(kept, "\n"); first != version {
+		t.Fatalf("testdata/release.txt is of %q, not of %q: make it of testdata/operations.txt, and empty testdata/changed.txt", first, version)
+	}
+	told := map[string]string{}
+	for line := range strings.Lines(text("testdata/changed.txt")) {
+		what, words, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		told[what] = words
+	}
+	doc := read(t, start(t, newFake(), nil))
+	for _, lost := range broken(promises(strings.Split(kept, "\n")), promises(doc.lines())) {
+		words, ok := told[lost]
+		delete(told, lost)
+		switch {
+		case !ok:
+			t.Errorf("gone or changed since %s: %s", version, lost)
+		case words == "" || !strings.Contains(unreleased, words):
+			t.Errorf("changed since %s: %s, and CHANGELOG.md does not say %q", version, lost, words)
+		}
+	}
+	for what := range told {
+		t.Errorf("testdata/changed.txt: %s is as it was", what)
+	}
+}
+
+// promises are what each operation and schema has: its id, its role, its parameters and statuses; its
+// properties with their types.
+func promises(lines []string) map[string][]string {
+	of := map[string][]string{}
+	for _, line := range lines {
+		words := strings.Split(line, " ")
+		switch last := len(words) - 1; {
+		case line == "", words[0] == "##":
+		case words[0] == "schema":
+			of["schema "+words[1]] = words[2:]
+		default:
+			has := append(strings.Split(words[last], ","), words[2])
+			if words[3] != "" {
+				has = append(has, "role:"+words[3])
+			}
+			of[words[0]+" "+words[1]] = append(has, words[4:last]...)
+		}
+	}
+	return of
+}
+
+// broken are the promises that are not kept, in order.
+func broken(before, now map[string][]string) []string {
+	var list []string
+	for what, words := range before {
+		has, ok := now[what]
+		if !ok {
+			list = append(list, what)
+			continue
+		}
+		for _, word := range words {
+			if !slices.Contains(has, word) {
+				list = append(list, what+" "+word)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// A promise that is not kept is found, whatever it is of; what came since is no matter.
+func TestBrokenPromisesAreFound(t *testing.T) {
+	before := []string{"## 1.0.0", "GET /a list viewer query:app 200,401", "GET /b show viewer 200", "schema S a:string! b:integer", "schema T x:string", ""}
+	now := []string{"GET /a list operator query:room 200,403", "GET /c more viewer 200", "schema S a:string! b:number c:string", "schema U x:string"}
+	want := "GET /a 401, GET /a query:app, GET /a role:viewer, GET /b, schema S b:integer, schema T"
+	if got := strings.Join(broken(promises(before), promises(now)), ", "); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

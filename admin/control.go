@@ -92,6 +92,5 @@ func (s *Server) reload(ctx context.Context, q *ReasonQuery) (*reloadReply, erro
 	if changed.RestartRequired == nil {
 		changed.RestartRequired = []string{}
 	}
-	s.cfg.Events.Tell(Event{Type: "reload", Detail: q.Reason})
 	return &reloadReply{changed}, nil
 }

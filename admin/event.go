@@ -21,7 +21,7 @@ import (
 type Event struct {
 	ID       uint64    `json:"id" doc:"Counts the events of the node since it started"`
 	Time     time.Time `json:"time"`
-	Type     string    `json:"type" doc:"publish, unpublish, idle, active, play, play_end, alert, alert_end, ban, ban_lifted, room_login, room_logout, room_create, room_close, stream_create, stream_close"`
+	Type     string    `json:"type" doc:"publish, unpublish, idle, active, play, play_end, alert, alert_end, ban, ban_lifted, room_login, room_logout, room_create, room_close, stream_create, stream_close, drain, undrain, reload, reload_refused"`
 	Node     string    `json:"node"`
 	App      string    `json:"app,omitempty"`
 	Stream   string    `json:"stream,omitempty"`
@@ -101,8 +101,9 @@ type EventQuery struct {
 	Accept string `header:"Accept" maxLength:"512" doc:"application/json: a list of what is remembered, instead of a stream"`
 }
 
-func (q *EventQuery) wants(e *Event) bool {
-	return (q.App == "" || q.App == e.App) && (q.Stream == "" || q.Stream == e.Stream) && (q.Room == "" || q.Room == e.Room) &&
+// wants says whether who asks is to be told.
+func (q *EventQuery) wants(e *Event, who *actor) bool {
+	return who.covers(e.App) && (q.App == "" || q.App == e.App) && (q.Stream == "" || q.Stream == e.Stream) && (q.Room == "" || q.Room == e.Room) &&
 		(q.User == "" || q.User == e.User) && (q.Type == "" || slices.Contains(strings.Split(q.Type, ","), e.Type))
 }
 
@@ -181,9 +182,8 @@ func (s *Server) events() {
 
 func (s *Server) hear(ctx context.Context, q *EventQuery) (*huma.StreamResponse, error) {
 	who := *actorOf(ctx)
-	wants := func(e *Event) bool { return who.covers(e.App) && q.wants(e) }
 	if strings.Contains(q.Accept, "application/json") && !strings.Contains(q.Accept, "text/event-stream") {
-		return &huma.StreamResponse{Body: func(c huma.Context) { s.recent(c, q, wants) }}, nil
+		return &huma.StreamResponse{Body: func(c huma.Context) { s.recent(c, q, &who) }}, nil
 	}
 	if s.readers.Add(1) > maxReaders {
 		s.readers.Add(-1)
@@ -192,7 +192,7 @@ func (s *Server) hear(ctx context.Context, q *EventQuery) (*huma.StreamResponse,
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		defer s.readers.Add(-1)
 		r, w := humago.Unwrap(c)
-		s.sendEvents(r.Context(), w, q, wants)
+		s.sendEvents(r.Context(), w, q, &who)
 	}}, nil
 }
 
@@ -248,7 +248,7 @@ func (s *Server) elsewhere(ctx context.Context, after cursor, all bool) (list []
 }
 
 // recent answers with a list.
-func (s *Server) recent(c huma.Context, q *EventQuery, wants func(*Event) bool) {
+func (s *Server) recent(c huma.Context, q *EventQuery, who *actor) {
 	after, _ := q.begin(s.cfg.Node)
 	list, _, _ := s.cfg.Events.After(after[s.cfg.Node], keptEvents)
 	reply := EventList{Events: []Event{}}
@@ -259,7 +259,7 @@ func (s *Server) recent(c huma.Context, q *EventQuery, wants func(*Event) bool) 
 		slices.SortStableFunc(list, func(a, b Event) int { return a.Time.Compare(b.Time) })
 	}
 	for i := range list {
-		if wants(&list[i]) {
+		if q.wants(&list[i], who) {
 			if len(reply.Events) == q.Limit {
 				reply.Next = s.text(after)
 				break
@@ -322,7 +322,8 @@ type eventWriter struct {
 	server  *Server
 	w       http.ResponseWriter
 	control *http.ResponseController
-	wants   func(*Event) bool
+	query   *EventQuery
+	who     *actor
 	at      cursor
 	missing []string
 	b       strings.Builder
@@ -331,7 +332,7 @@ type eventWriter struct {
 // add puts an event in, if it is wanted.
 func (e *eventWriter) add(ev *Event) {
 	e.at[ev.Node] = ev.ID
-	if !e.wants(ev) {
+	if !e.query.wants(ev, e.who) {
 		return
 	}
 	if data, err := json.Marshal(ev); err == nil {
@@ -372,10 +373,10 @@ func (e *eventWriter) send() bool {
 	return err == nil && e.control.Flush() == nil
 }
 
-// sendEvents sends events until the client or the server goes.
-func (s *Server) sendEvents(ctx context.Context, w http.ResponseWriter, q *EventQuery, wants func(*Event) bool) {
+// sendEvents sends events until the client or the server goes, or the client's token.
+func (s *Server) sendEvents(ctx context.Context, w http.ResponseWriter, q *EventQuery, who *actor) {
 	after, set := q.begin(s.cfg.Node)
-	e := &eventWriter{server: s, w: w, control: http.NewResponseController(w), wants: wants, at: after}
+	e := &eventWriter{server: s, w: w, control: http.NewResponseController(w), query: q, who: who, at: after}
 	_ = e.control.SetReadDeadline(time.Time{}) // the request is read
 	w.Header().Set("Content-Type", "text/event-stream")
 	own := after[s.cfg.Node]
@@ -399,6 +400,10 @@ func (s *Server) sendEvents(ctx context.Context, w http.ResponseWriter, q *Event
 	heartbeat := time.NewTicker(eventsHeartbeat)
 	defer heartbeat.Stop()
 	for {
+		tokens := s.tokens.Load()
+		if !tokens.know(who) {
+			return // and asks again
+		}
 		list, lost, fresh := s.cfg.Events.After(own, eventsAtOnce)
 		if set {
 			e.lost(lost)
@@ -420,6 +425,7 @@ func (s *Server) sendEvents(ctx context.Context, w http.ResponseWriter, q *Event
 			e.news(&n)
 		case <-heartbeat.C:
 			e.b.WriteString(": still here\n\n")
+		case <-tokens.replaced:
 		case <-ctx.Done():
 			return
 		case <-s.done:

@@ -25,7 +25,7 @@ type Sample struct {
 	Players int       `json:"players"`
 	Members int       `json:"members" doc:"Of rooms, with their session at the nodes that are asked"`
 	InKbps  int       `json:"in_kbps" doc:"What publishers send"`
-	OutKbps int       `json:"out_kbps" doc:"What players are sent"`
+	OutKbps int       `json:"out_kbps" doc:"What players are sent, and other nodes for theirs"`
 }
 
 // sample is one as it is kept. slot counts the intervals since 1970: 0 stands for none.
@@ -181,7 +181,15 @@ type historyReply struct{ Body HistoryList }
 
 func (s *Server) past() {
 	s.answers["history"] = func(_ context.Context, q Query) any {
-		return s.history.read(q.App, time.Unix(q.From, 0), uint64(max(1, q.Step)))
+		apps := q.Apps
+		if len(apps) == 0 {
+			apps = []string{""}
+		}
+		var list []Sample
+		for _, app := range apps { // who asks sums them up
+			list = append(list, s.history.read(app, time.Unix(q.From, 0), uint64(max(1, q.Step)))...)
+		}
+		return list
 	}
 	register(s, operation{
 		method: http.MethodGet, path: "history", id: "get-history", tag: "nodes",
@@ -191,27 +199,24 @@ func (s *Server) past() {
 }
 
 func (s *Server) getHistory(ctx context.Context, q *HistoryQuery) (*historyReply, error) {
-	apps := []string{q.App}
+	apps := actorOf(ctx).apps
 	if q.App != "" {
 		if err := permit(ctx, q.App); err != nil {
 			return nil, err
 		}
-	} else if own := actorOf(ctx).apps; len(own) > 0 {
-		apps = own
+		apps = []string{q.App}
 	}
 	step := q.step()
 	reply := HistoryList{History: []Sample{}, Step: step * int(sampleEvery/time.Second)}
 	from := time.Now().Add(-time.Duration(q.Minutes) * time.Minute).Unix()
+	all, missing := everywhere[[]Sample](ctx, s, Query{What: "history", Apps: apps, From: from, Step: step})
+	reply.Missing = missing
 	steps := map[time.Time]Sample{}
-	for _, app := range apps {
-		all, missing := everywhere[[]Sample](ctx, s, Query{What: "history", App: app, From: from, Step: step})
-		for _, one := range slices.Concat(all...) {
-			sum := steps[one.Time]
-			steps[one.Time] = Sample{
-				one.Time, sum.Streams + one.Streams, sum.Players + one.Players, sum.Members + one.Members, sum.InKbps + one.InKbps, sum.OutKbps + one.OutKbps,
-			}
+	for _, one := range slices.Concat(all...) {
+		sum := steps[one.Time]
+		steps[one.Time] = Sample{
+			one.Time, sum.Streams + one.Streams, sum.Players + one.Players, sum.Members + one.Members, sum.InKbps + one.InKbps, sum.OutKbps + one.OutKbps,
 		}
-		reply.Missing = missing
 	}
 	for _, one := range steps {
 		reply.History = append(reply.History, one)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ func TestHistoryOfTheService(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &list); err != nil || list.History[1].Streams != 1 {
 		t.Errorf("a token of one app: %s", body)
 	}
-	if q := <-asked; q.App != "live" {
+	if q := <-asked; !slices.Equal(q.Apps, []string{"live"}) {
 		t.Errorf("%+v", q)
 	}
 	if status, _, _ := c.ask("GET", "/api/v1/history?app=other", testTokens["some"], nil, nil); status != 403 {

@@ -53,32 +53,38 @@ type NodeList struct {
 type nodesReply struct{ Body NodeList }
 
 func (s *Server) nodes() {
-	s.answers["nodes"] = func(context.Context, Query) any { return []Node{s.node()} }
+	s.answers["nodes"] = func(_ context.Context, q Query) any { return []Node{s.node(&q)} }
 	register(s, operation{
 		method: http.MethodGet, path: "nodes", id: "list-nodes", tag: "nodes",
-		summary: "List nodes", description: "The nodes of the service; those that did not answer are named in missing.",
-	}, func(ctx context.Context, q *Page) (*nodesReply, error) {
-		all, missing := everywhere[[]Node](ctx, s, Query{What: "nodes"})
-		list, next, err := page(slices.Concat(all...), *q, func(n Node) string { return n.ID }, orders[Node]{
-			"players": func(n Node) place { return place{Number: float64(n.Players)} },
-			"since":   func(n Node) place { return place{Number: float64(n.Since.UnixNano())} },
-		})
-		return &nodesReply{NodeList{list, More{next, missing}}}, err
-	})
+		summary: "List nodes", description: "The nodes of the service; those that did not answer are named in missing. For a token that is for some apps the figures are of those.",
+	}, s.listNodes)
 }
 
-// node is this node.
-func (s *Server) node() Node {
+func (s *Server) listNodes(ctx context.Context, q *Page) (*nodesReply, error) {
+	all, missing := everywhere[[]Node](ctx, s, Query{What: "nodes", Apps: actorOf(ctx).apps})
+	list, next, err := page(slices.Concat(all...), *q, func(n Node) string { return n.ID }, orders[Node]{
+		"players": func(n Node) place { return place{Number: float64(n.Players)} },
+		"since":   func(n Node) place { return place{Number: float64(n.Since.UnixNano())} },
+	})
+	return &nodesReply{NodeList{list, More{next, missing}}}, err
+}
+
+// node is this node, with the figures of what is asked for.
+func (s *Server) node(q *Query) Node {
 	is := s.cfg.Ready()
 	n := Node{ID: s.cfg.Node, Version: s.cfg.Version, Since: s.since, State: is.State.String(), Reason: is.Reason}
 	for _, st := range s.cfg.Streams.Streams() {
-		n.Streams++
-		n.Players += st.Viewers
-		n.BitrateKbps += st.Kbps
+		if q.counts(st.App) {
+			n.Streams++
+			n.Players += st.Viewers
+			n.BitrateKbps += st.Kbps
+		}
 	}
 	for _, r := range s.cfg.Rooms.Rooms() {
-		n.Rooms++
-		n.Members += r.Sessions
+		if q.counts(r.App) {
+			n.Rooms++
+			n.Members += r.Sessions
+		}
 	}
 	return n
 }

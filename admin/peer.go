@@ -27,7 +27,12 @@ type Query struct {
 	Reason string `json:"reason,omitempty"`
 	From   int64  `json:"from,omitempty"` // seconds since 1970
 	Step   int    `json:"step,omitempty"` // samples in one of the answer
+
+	Apps []string `json:"apps,omitempty"` // the only ones of which sums are to tell; none: all
 }
+
+// counts says whether an app is one of those of which sums are to tell.
+func (q *Query) counts(app string) bool { return len(q.Apps) == 0 || slices.Contains(q.Apps, app) }
 
 // Answer is what one node said.
 type Answer struct {

@@ -27,13 +27,13 @@ type PlayerQuery struct {
 	Stream   string `query:"stream" maxLength:"256" doc:"Only of this stream"`
 	User     string `query:"user" maxLength:"64" doc:"Only of this user"`
 	Room     string `query:"room" maxLength:"128" doc:"Only of this room"`
-	Protocol string `query:"protocol" maxLength:"16" doc:"Only by this protocol: rtmp, rtmps, http-flv, ws-flv, whep"`
+	Protocol string `query:"protocol" maxLength:"16" doc:"Only by this protocol: rtmp, rtmps, http-flv, ws-flv, whep; node: other nodes, which are not listed else"`
 	Page
 }
 
 func (q *PlayerQuery) wants(p *Player) bool {
 	return (q.App == "" || q.App == p.App) && (q.Stream == "" || q.Stream == p.Stream) && (q.User == "" || q.User == p.User) &&
-		(q.Room == "" || q.Room == p.Room) && (q.Protocol == "" || q.Protocol == p.Protocol)
+		(q.Room == "" || q.Room == p.Room) && (q.Protocol == p.Protocol || q.Protocol == "" && !p.Copy)
 }
 
 var playerOrders = orders[Player]{
@@ -103,10 +103,13 @@ type PlayerKick struct {
 }
 
 func (s *Server) kickPlayer(ctx context.Context, k *PlayerKick) (*struct{}, error) {
-	apps, missing := everywhere[string](ctx, s, Query{What: "player-app", ID: k.ID})
-	app := ""
-	for _, a := range apps {
-		app = max(app, a)
+	// One that is here is not looked for elsewhere, where a node may be silent.
+	session, here := s.cfg.Players.Player(k.ID)
+	app, missing := session.Name.App, []string(nil)
+	if !here {
+		var apps []string
+		apps, missing = everywhere[string](ctx, s, Query{What: "player-app", ID: k.ID})
+		app = slices.Max(apps)
 	}
 	changeOf(ctx).concerns(app, k.ID, k.Reason)
 	if app == "" {
@@ -114,6 +117,9 @@ func (s *Server) kickPlayer(ctx context.Context, k *PlayerKick) (*struct{}, erro
 	}
 	if err := permit(ctx, app); err != nil {
 		return nil, err
+	}
+	if here && s.cfg.Players.KickPlayer(k.ID) {
+		return nil, nil
 	}
 	if done, missing := anywhere(ctx, s, Query{What: "kick-player", ID: k.ID}); !done {
 		return nil, notFound("player", missing)

@@ -463,7 +463,8 @@ func TestReadersOfEventsAreBounded(t *testing.T) {
 func TestEveryNodeAnswersForTheService(t *testing.T) {
 	far := newFake()
 	far.streams = []relay.StreamState{demoStream("live", "demo"), demoStream("live", "far")}
-	far.streams[0].Epoch, far.streams[0].Publisher.User = 9, "origin"
+	far.streams[0].Epoch, far.streams[0].Publisher.User, far.streams[0].Publisher.Since = 9, "origin", time.Unix(0, 0)
+	far.streams[0].Standby = []relay.StandbyState{{Rank: 1}}
 	far.players = []relay.PlayerState{demoPlayer("live", "q-1")}
 	cfg := far.config(&proc.Output{})
 	cfg.Node = "n2"
@@ -473,6 +474,7 @@ func TestEveryNodeAnswersForTheService(t *testing.T) {
 	}
 	peers := &twoNodes{other: other}
 	near := newFake()
+	near.streams[0].Standby = []relay.StandbyState{{Rank: 2}, {Rank: 0}}
 	c := start(t, near, func(cfg *Config) { cfg.Peers = peers })
 
 	var streams StreamList
@@ -483,6 +485,10 @@ func TestEveryNodeAnswersForTheService(t *testing.T) {
 	demo := streams.Streams[0]
 	if demo.Node != "n2" || demo.Publisher.User != "origin" || demo.Viewers != 6 || demo.Protocols["http-flv"] != 4 || len(demo.Carriers) != 2 {
 		t.Errorf("of two nodes: %+v, node %s, carriers %v", demo.StreamState, demo.Node, demo.Carriers)
+	}
+	// Whoever answers first, the order is one.
+	if demo.Carriers[0].Node != "n2" || len(demo.Standby) != 3 || demo.Standby[0].Rank != 0 || demo.Standby[1].Node != "n2" || demo.Standby[2].Rank != 2 {
+		t.Errorf("carriers %v, standing by %+v", demo.Carriers, demo.Standby)
 	}
 	var players PlayerList
 	c.get("/api/v1/players?app=live", &players)
@@ -655,4 +661,94 @@ func FuzzCursor(f *testing.F) {
 			t.Errorf("%q: %v became %v", text, c, again)
 		}
 	})
+}
+
+// TestOtherNodesAreNoPlayers: a node that plays a stream on is listed where it is asked for.
+func TestOtherNodesAreNoPlayers(t *testing.T) {
+	f := newFake()
+	f.players[1].Copy, f.players[1].Protocol = true, "node"
+	c := start(t, f, nil)
+	for query, want := range map[string]string{"": "p-1", "?protocol=node": "p-2", "?protocol=http-flv": "p-1"} {
+		var list PlayerList
+		c.get("/api/v1/players"+query, &list)
+		if len(list.Players) != 1 || list.Players[0].ID != want {
+			t.Errorf("%q: %+v, want %s", query, list.Players, want)
+		}
+	}
+}
+
+// TestEventsEndWithTheirToken: whose token is no longer good, or for other apps now, hears no more.
+func TestEventsEndWithTheirToken(t *testing.T) {
+	c := start(t, newFake(), nil)
+	heard := map[string]func() (id, kind, data string){}
+	for _, who := range []string{"viewer", "operator", "some"} {
+		next, stop := c.listen("", testTokens[who], "")
+		defer stop()
+		heard[who] = next
+	}
+	left := tokens()[1:]
+	left[2].Apps = []string{"other"}
+	c.server.SetTokens(left)
+	c.server.cfg.Events.Tell(Event{Type: "publish", App: "live"})
+	for who, want := range map[string]string{"viewer": "end", "operator": "publish", "some": "end"} {
+		if _, kind, data := heard[who](); kind != want {
+			t.Errorf("%s: %s %s, want %s", who, kind, data, want)
+		}
+	}
+}
+
+// TestBundleSaysWhereAConnectionIs: at another node, at one that does not answer perhaps, nowhere, or
+// where there is nothing to keep.
+func TestBundleSaysWhereAConnectionIs(t *testing.T) {
+	far := newFake()
+	far.players = []relay.PlayerState{demoPlayer("live", "q-1")}
+	far.streams = []relay.StreamState{demoStream("live", "far")}
+	far.members = []room.MemberDetail{{User: "u", Connected: true}, {User: "w/x", Connected: true}, {User: "away"}}
+	cfg := far.config(&proc.Output{})
+	cfg.Node = "n2"
+	other, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := &twoNodes{other: other}
+	c := start(t, newFake(), func(cfg *Config) { cfg.Peers, cfg.Support = peers, noBundle{} })
+	ask := func(connection string, status int, detail string) {
+		t.Helper()
+		got, body, _ := c.ask("POST", "/api/v1/bundle", testTokens["admin"], map[string]any{"connection": connection}, nil)
+		if got != status || !strings.Contains(body, `"`+detail+`"`) {
+			t.Errorf("%s: %d %s, want %d %s", connection, got, body, status, detail)
+		}
+	}
+	for _, at := range []string{"q-1", "live/far", "live/r1/u", "live/r1/w/x"} {
+		ask(at, 404, "connection: there is none of that id here: it is at node n2, which makes a bundle of it")
+	}
+	for _, nowhere := range []string{"q-2", "live/none", "live/r1/away", "live/r1/nobody", "live/none/u", "/", "//"} {
+		ask(nowhere, 404, "connection: there is none of that id")
+	}
+	ask("whep", 422, ErrNoWire.Error())
+	peers.gone(true)
+	ask("q-1", 404, "connection: there is none of that id at the nodes that answer; no answer from n2")
+}
+
+// noBundle has no connection, and of one nothing to keep.
+type noBundle struct{}
+
+func (noBundle) Bundle(_ context.Context, wish BundleWish) ([]byte, error) {
+	if wish.Connection == "whep" {
+		return nil, ErrNoWire
+	}
+	return nil, ErrNoConnection
+}
+
+// TestAPlayerHereIsKickedAtOnce: no other node is waited for.
+func TestAPlayerHereIsKickedAtOnce(t *testing.T) {
+	c := start(t, newFake(), func(cfg *Config) {
+		cfg.Peers = peersFunc(func(_ context.Context, q Query) ([]Answer, []string) {
+			t.Errorf("asked %s of the others", q.What)
+			return nil, []string{"n2"}
+		})
+	})
+	if status, body, _ := c.ask("DELETE", "/api/v1/players/p-1", testTokens["operator"], nil, nil); status != 204 {
+		t.Errorf("%d %s", status, body)
+	}
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -27,11 +28,12 @@ const (
 	mostTTL  = forever
 )
 
-// UnmarshalJSON reads a duration as the configuration has it, "24h", or seconds.
+// UnmarshalJSON reads a duration as the configuration has it, "24h", or seconds. No time at all is
+// an error: 0 stands for what is not said.
 func (t *TTL) UnmarshalJSON(b []byte) error {
 	var seconds float64
 	if err := json.Unmarshal(b, &seconds); err == nil {
-		*t = TTL(seconds * float64(time.Second))
+		*t = TTL(min(seconds, mostTTL.Seconds()+1) * float64(time.Second))
 		return nil
 	}
 	text, err := strconv.Unquote(string(b))
@@ -39,9 +41,14 @@ func (t *TTL) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	d, err := time.ParseDuration(text)
+	if err == nil && d == 0 {
+		err = errNoTime
+	}
 	*t = TTL(d)
 	return err
 }
+
+var errNoTime = errors.New("ttl: no time at all")
 
 // MarshalJSON writes it as text.
 func (t TTL) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(t).String()) }

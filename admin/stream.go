@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -126,9 +127,19 @@ func (s *Server) allStreams(ctx context.Context, q Query) ([]Stream, []string) {
 	}
 	merged := make([]Stream, 0, len(byName))
 	for _, st := range byName {
+		st.arrange()
 		merged = append(merged, *st)
 	}
 	return merged, missing
+}
+
+// arrange puts what several nodes told into one order, whoever answered first: carriers by when they
+// became some, publishers that stand by as they are taken.
+func (st *Stream) arrange() {
+	slices.SortFunc(st.Carriers, func(a, b Carrier) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Node, b.Node)) })
+	slices.SortFunc(st.Standby, func(a, b relay.StandbyState) int {
+		return cmp.Or(cmp.Compare(a.Rank, b.Rank), a.Since.Compare(b.Since), cmp.Compare(a.Node, b.Node))
+	})
 }
 
 // join adds what another node has of the stream. The one with the publisher of the newest epoch is

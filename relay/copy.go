@@ -15,6 +15,10 @@ type Copy struct {
 	Epoch uint64
 }
 
+// copies says whether the subscriber is another relay, which publishes the stream as a [Copy] and
+// tells of its players itself.
+func (s *Subscriber) copies() bool { return s.options.Options.Gaps == GapsOwn }
+
 // follows says whether p is the same copy as the publisher before it, come again.
 func (p *Publisher) follows(before *Publisher) bool {
 	return before != nil && p.options.Copy != nil && before.options.Copy != nil && p.options.Copy.Epoch == before.options.Copy.Epoch
@@ -46,7 +50,7 @@ func (st *Stream) endCopies() {
 	st.mu.Lock()
 	var copies []*Subscriber
 	for s := range st.subscribers {
-		if s.options.Options == CopyOptions {
+		if s.copies() {
 			copies = append(copies, s)
 		}
 	}

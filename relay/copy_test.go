@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"liverelay/relay/flv"
+	"liverelay/relay/socket"
 )
 
 func mustWriteCopy(t testing.TB, p *Publisher, kind flv.Kind, dts int64, payload []byte) {
@@ -149,4 +150,108 @@ func TestCopyThatComesAgainRepeatsNothing(t *testing.T) {
 	newcomer, newSink := play(t, r, av) // the GOP is one
 	defer newcomer.Close()
 	received(t, newSink, 9)
+}
+
+// Another relay that takes a copy is no viewer: it has viewers of its own, who would count twice.
+func TestWhoCopiesIsNoViewer(t *testing.T) {
+	r, p := liveCopy(t, Config{}, 0)
+	defer p.Close(true)
+	for _, o := range []PlayOptions{av, CopyOptions} {
+		s, _ := play(t, r, o)
+		defer s.Close()
+	}
+	state, _ := r.Stream(testName)
+	if state.Viewers != 1 || len(state.Protocols) != 1 {
+		t.Errorf("%d viewers, %v", state.Viewers, state.Protocols)
+	}
+	copies := 0
+	for _, player := range r.Players(testName) {
+		if player.Copy {
+			copies++
+		}
+	}
+	if copies != 1 {
+		t.Errorf("%d of the players are copies", copies)
+	}
+}
+
+// What cannot be heard is told from what is not there, or is there as a copy alone.
+func TestListenSaysWhatCannotBeHeard(t *testing.T) {
+	copied, p := liveCopy(t, Config{}, 0)
+	defer p.Close(true)
+	s, _ := play(t, copied, av)
+	defer s.Close()
+	own := newTestRelay(t, Config{})
+	mustPublish(t, own, "u") // by no socket, as by WebRTC
+	waits := newTestRelay(t, Config{})
+	live := mustPublish(t, waits, "u")
+	begin(t, live, 0)
+	mustWrite(t, live, flv.Video, 0, keyframe(0))
+	waiting, err := waits.Subscribe(t.Context(), testName, SubscribeOptions{Format: testFormat, Options: av})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	for _, tt := range []struct {
+		of   *Relay
+		id   string
+		want error
+	}{
+		{copied, testName.String(), ErrNoConnection},
+		{copied, s.ID(), socket.ErrNoTap},
+		{copied, s.ID() + "0", ErrNoConnection},
+		{own, testName.String(), socket.ErrNoTap},
+		{own, "live/nobody", ErrNoConnection},
+		{own, "", ErrNoConnection},
+		{waits, waiting.ID(), socket.ErrNoTap},
+	} {
+		if _, _, err := tt.of.Listen(tt.id, nil); !errors.Is(err, tt.want) {
+			t.Errorf("%q: %v, want %v", tt.id, err, tt.want)
+		}
+	}
+}
+
+// Who waited for a copy gets its metadata, which stand at 0 and so further behind than a player may be,
+// and all since the keyframe; that is no backlog.
+func TestWhoWaitedForACopyMissesNothing(t *testing.T) {
+	r := newTestRelay(t, Config{PlayWait: patience})
+	waited := make(chan *Subscriber, 1)
+	go func() {
+		s, err := r.Subscribe(t.Context(), testName, SubscribeOptions{Format: testFormat, Options: av})
+		if err != nil {
+			t.Error(err)
+		}
+		waited <- s
+	}()
+	await(t, "somebody who waits", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		st := r.streams[testName]
+		return st != nil && st.waiting > 0
+	})
+	p, err := publishCopy(t, r, "u", 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(true)
+	const dts = 2500
+	mustWriteCopy(t, p, flv.Script, 0, metadata())
+	mustWriteCopy(t, p, flv.Video, dts, videoHeader(1))
+	mustWriteCopy(t, p, flv.Audio, dts, audioHeader())
+	mustWriteCopy(t, p, flv.Video, dts, keyframe(0))
+	mustWriteCopy(t, p, flv.Audio, dts, audioFrame(0))
+	s := <-waited
+	if s == nil {
+		return
+	}
+	defer s.Close()
+	sink := newMemorySink()
+	s.Start(sink)
+	received(t, sink, 5)
+	if all := timestamps(sink.messages(t)); !slices.Equal(all, []int64{0, dts, dts, dts, dts}) {
+		t.Errorf("%d", all)
+	}
+	if players := r.Players(testName); len(players) != 1 || players[0].Dropped["backlog"] != 0 {
+		t.Errorf("%+v", players)
+	}
 }

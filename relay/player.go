@@ -23,6 +23,7 @@ type PlayerState struct {
 	Dropped   map[string]uint64 `json:"dropped" doc:"Messages that it did not get, by reason: backlog, it was too far behind"`
 	Kbps      int               `json:"bitrate_kbps" doc:"What it takes, measured over the last seconds"`
 	Bytes     uint64            `json:"bytes" doc:"What it has taken"`
+	Copy      bool              `json:"copy,omitempty" doc:"It is another node, which plays the stream on"`
 
 	Delay      *float64 `json:"delay_ms,omitempty" doc:"How old the picture is that it shows, as it measures itself; only players that say so have one: web pages with our SDK"`
 	DelaySince string   `json:"delay_since,omitempty" enum:"publisher,ingest" doc:"From when on: from the publisher's camera, or from the relay's ingest"`
@@ -92,7 +93,7 @@ func (st *Stream) players(to []PlayerState) []PlayerState {
 			User: o.Grant.User, Room: o.Grant.Room, UserAgent: o.UserAgent, Since: s.Since(),
 			Behind:  s.backlog(),
 			Dropped: map[string]uint64{"backlog": s.skipped.Load()},
-			Kbps:    int(s.rate.kbps.Load()), Bytes: s.taken.Load(),
+			Kbps:    int(s.rate.kbps.Load()), Bytes: s.taken.Load(), Copy: s.copies(),
 			Delay: delay, DelaySince: since,
 		})
 	}

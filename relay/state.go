@@ -21,10 +21,10 @@ type StreamState struct {
 	GOP       int64          `json:"gop_ms,omitempty" doc:"From keyframe to keyframe, the last time"`
 	Drift     int64          `json:"drift_ms" doc:"How far audio is ahead of video"`
 	Alerts    []AlertState   `json:"alerts" nullable:"false" doc:"What is wrong with what arrives"`
-	Viewers   int            `json:"viewers"`
+	Viewers   int            `json:"viewers" doc:"Its players; other nodes that carry it are none, and have theirs"`
 	Protocols map[string]int `json:"protocols" doc:"Viewers by protocol"`
 	BytesIn   uint64         `json:"bytes_in" doc:"Media from its publishers"`
-	BytesOut  uint64         `json:"bytes_out" doc:"Media to its players"`
+	BytesOut  uint64         `json:"bytes_out" doc:"Media to its players, and to other nodes for theirs"`
 
 	Live bool `json:"-"` // it has a publisher
 	Copy bool `json:"copy,omitempty" doc:"Its publisher is at another node"`
@@ -194,7 +194,6 @@ func (st *Stream) snapshot() (StreamState, bool) {
 		Video:     st.meter.track(1),
 		Alerts:    st.quality.list(),
 		GOP:       st.quality.gop,
-		Viewers:   len(st.subscribers),
 		Protocols: make(map[string]int),
 		BytesIn:   st.meter.bytes[0] + st.meter.bytes[1],
 		BytesOut:  st.sent.Load(),
@@ -215,7 +214,10 @@ func (st *Stream) snapshot() (StreamState, bool) {
 		User: o.Grant.User, Room: o.Grant.Room, Rank: o.Grant.Rank, Protocol: o.Protocol, Remote: o.Remote, UserAgent: o.UserAgent, Since: p.since,
 	}
 	for sub := range st.subscribers {
-		s.Protocols[sub.options.Protocol]++
+		if !sub.copies() {
+			s.Viewers++
+			s.Protocols[sub.options.Protocol]++
+		}
 	}
 	return s, true
 }

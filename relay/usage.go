@@ -68,7 +68,7 @@ func (b *bill) next(bytes uint64, now time.Duration) (uint64, time.Duration) {
 }
 
 func (s *Subscriber) billLocked(now time.Time) {
-	if s.options.Options.Gaps == GapsOwn { // another node, which bills its players
+	if s.copies() { // it bills its players
 		return
 	}
 	g := &s.options.Grant

@@ -56,7 +56,7 @@ func (h *helper) Bundle(ctx context.Context, wish admin.BundleWish) ([]byte, err
 		}
 	}
 	b := support.NewBundle(fmt.Sprintf("liverelay %s, node %s, %s\nWithout credentials: what was one, or looked like one, is written xxxx.\n"+
-		"docs/operations.md says how to read it. Lists are of this node alone.\n", s.version, s.Config().Node.ID, time.Now().UTC().Format(time.RFC3339)), redactor)
+		"docs/operations.md says how to read it. All of it is of this node alone; other nodes have bundles of their own.\n", s.version, s.Config().Node.ID, time.Now().UTC().Format(time.RFC3339)), redactor)
 	b.AddText("version.txt", h.version(), mostText, false)
 	b.AddText("config.txt", []byte(s.Config().Shown()), mostText, false)
 	b.AddText("log.txt", h.tail.Bytes(), keptLog, true)
@@ -141,8 +141,10 @@ func (h *helper) wire(ctx context.Context, wish admin.BundleWish, r *support.Red
 	w := support.NewWire(wish.Bytes)
 	stop, shown, err := h.listen(wish.Connection, w)
 	switch {
-	case errors.Is(err, relay.ErrNoConnection), errors.Is(err, socket.ErrNoTap), errors.Is(err, signal.ErrNoMember):
+	case errors.Is(err, relay.ErrNoConnection), errors.Is(err, signal.ErrNoMember):
 		return nil, admin.ErrNoConnection
+	case errors.Is(err, socket.ErrNoTap):
+		return nil, admin.ErrNoWire
 	case errors.Is(err, socket.ErrTapped), errors.Is(err, signal.ErrTapped):
 		return nil, admin.ErrBusy
 	case err != nil:

@@ -18,6 +18,7 @@ import (
 
 	"liverelay/auth"
 	"liverelay/config"
+	"liverelay/relay"
 	"liverelay/server/servertest"
 	"liverelay/support"
 	"liverelay/test/wait"
@@ -249,6 +250,16 @@ func testWire(t *testing.T, s *Server) {
 	if code := post(t, s, "bundle", "operator"); code != 200 {
 		t.Errorf("without a connection: %d", code)
 	}
+	// What has no socket, as WebRTC's players have none, is not said to be nowhere.
+	all := relay.PlayOptions{Audio: true, Video: true}
+	sub, err := s.relay.Subscribe(t.Context(), relay.Name{App: "live", Stream: "plain"}, relay.SubscribeOptions{Format: relay.NewFormat("toy", toyLine), Options: all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := post(t, s, "bundle", "operator", fmt.Sprintf(`{"connection":%q}`, sub.ID())); code != http.StatusUnprocessableEntity {
+		t.Errorf("of who has no connection: %d", code)
+	}
+	sub.Close()
 	if code := post(t, s, "bundle", "operator", `{"connection":"nobody-1"}`); code != http.StatusNotFound {
 		t.Errorf("of nobody: %d", code)
 	}

@@ -63,8 +63,10 @@ func (s *Server) Reload(context.Context) (Result, error) {
 	switch {
 	case err != nil:
 		s.log.Error("configuration not reloaded: nothing has changed", "error", err)
+		s.events.Tell(admin.Event{Type: "reload_refused", Detail: err.Error()})
 	case len(result.Changed)+len(result.RestartRequired) > 0:
 		s.log.Info("configuration reloaded", "changed", strings.Join(result.Changed, ","), "restart_required", strings.Join(result.RestartRequired, ","))
+		s.events.Tell(admin.Event{Type: "reload", Detail: strings.Join(result.Changed, ", ")})
 	}
 	return result, err
 }

@@ -193,6 +193,20 @@ func TestReloadWhenTheFileChanges(t *testing.T) {
 	wait.For(t, "the refusal in the log", func() bool { return strings.Contains(r.log.String(), "limits.per_ip: ") })
 	r.write(text(secretA, "limits: {per_ip: 78}"))
 	wait.For(t, "the next limit", func() bool { return r.Config().Limits.PerIP == 78 })
+	var told []string // operators hear of what no request of theirs has done
+	wait.For(t, "the events", func() bool {
+		told = nil
+		events, _, _ := r.events.After(0, 100)
+		for _, e := range events {
+			if strings.HasPrefix(e.Type, "reload") {
+				told = append(told, e.Type+" "+e.Detail)
+			}
+		}
+		return len(told) == 3
+	})
+	if told[0] != "reload limits.per_ip" || !strings.HasPrefix(told[1], "reload_refused limits.per_ip: ") || told[2] != told[0] {
+		t.Errorf("%q", told)
+	}
 }
 
 // A thousand reloads, by all ways at once, under 500 players: none is dropped, a wrong file changes

@@ -16,7 +16,7 @@ interface Filter {
   protocol?: string;
 }
 
-const protocols = ["rtmp", "rtmps", "http-flv", "ws-flv", "whep"];
+const protocols = ["rtmp", "rtmps", "http-flv", "ws-flv", "whep", "node"];
 
 export function Players({ query }: { query: URLSearchParams }) {
   const { words } = useSession();

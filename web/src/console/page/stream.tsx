@@ -46,7 +46,7 @@ export function StreamPage({ app, stream }: { app: string; stream: string }) {
             <a class="button" href={link(["sign"], { app, stream })}>
               {words.signURL}
             </a>
-            <BundleLink connection={`${app}/${stream}`} node={s.node} name={stream} />
+            {p.protocol !== "whip" && <BundleLink connection={`${app}/${stream}`} node={s.node} name={stream} />}
             <button onClick={() => moderate.endPublisher(s)}>{words.endPublisherLabel}</button>
             <button class="danger" onClick={() => moderate.forbid(offers)}>
               {words.forbid}…

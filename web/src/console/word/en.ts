@@ -265,6 +265,7 @@ export const en = {
     drain: "drain",
     undrain: "undrain",
     reload: "configuration reloaded",
+    reload_refused: "configuration refused",
   },
   noAudit: "Nobody has changed anything since the server started.",
   noAuditHint: "Each kick, ban, signed address, drain and reload is written down here, also one that was refused. The log has all of them.",

@@ -255,6 +255,7 @@ export const zh: Words = {
     drain: "排空",
     undrain: "取消排空",
     reload: "重新加载配置",
+    reload_refused: "配置被拒绝",
   },
   noAudit: "服务器启动以来没有任何变更。",
   noAuditHint: "每次断开、封禁、签发、排空和重新加载都会记录在此，被拒绝的也包括在内。日志中有全部记录。",
