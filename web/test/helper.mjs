@@ -46,14 +46,14 @@ export async function until(what, f, seconds = 60) {
 export class Relay {
   log = "";
 
-  static async start(more = []) {
+  static async start(more = [], node = "advertise: 127.0.0.1, drain_timeout: 100ms") {
     const relay = new Relay();
     relay.dir = mkdtempSync(join(tmpdir(), "liverelay-pages-"));
     const config = join(relay.dir, "config.yaml");
     writeFileSync(
       config,
       [
-        "node: {advertise: 127.0.0.1, drain_timeout: 100ms}",
+        `node: {${node}}`,
         `apps:\n  - {name: live, id: 1, secret: "${secret}"}`,
         'rtmp: {listen: "127.0.0.1:0"}',
         'http: {listen: "127.0.0.1:0"}',
