@@ -295,9 +295,10 @@ func (d *document) lines() []string {
 	return lines
 }
 
-// TestWhatTheLastReleasePromisedStays compares with testdata/release.txt, which holds the lines of the
-// release that CHANGELOG.md names last, and which nothing writes anew: what a client of that release
-// relies on is there, or testdata/changed.txt has it with the words by which CHANGELOG.md tells.
+// TestWhatTheLastReleasePromisedStays compares with testdata/release.txt, which holds the lines of
+// the release that CHANGELOG.md names last, and which nothing writes anew: what a client of that
+// release relies on is there, or testdata/changed.txt has it with the words by which CHANGELOG.md
+// tells.
 func TestWhatTheLastReleasePromisedStays(t *testing.T) {
 	text := func(file string) string {
 		b, err := os.ReadFile(file)
@@ -336,8 +337,8 @@ func TestWhatTheLastReleasePromisedStays(t *testing.T) {
 	}
 }
 
-// promises are what each operation and schema has: its id, its role, its parameters and statuses; its
-// properties with their types.
+// promises are what each operation and schema has: its id, its role, its parameters and statuses;
+// its properties with their types.
 func promises(lines []string) map[string][]string {
 	of := map[string][]string{}
 	for _, line := range lines {

@@ -697,8 +697,8 @@ func TestEventsEndWithTheirToken(t *testing.T) {
 	}
 }
 
-// TestBundleSaysWhereAConnectionIs: at another node, at one that does not answer perhaps, nowhere, or
-// where there is nothing to keep.
+// TestBundleSaysWhereAConnectionIs: at another node, at one that does not answer perhaps, nowhere,
+// or where there is nothing to keep.
 func TestBundleSaysWhereAConnectionIs(t *testing.T) {
 	far := newFake()
 	far.players = []relay.PlayerState{demoPlayer("live", "q-1")}

@@ -133,8 +133,8 @@ func (s *Server) allStreams(ctx context.Context, q Query) ([]Stream, []string) {
 	return merged, missing
 }
 
-// arrange puts what several nodes told into one order, whoever answered first: carriers by when they
-// became some, publishers that stand by as they are taken.
+// arrange puts what several nodes told into one order, whoever answered first: carriers by when
+// they became some, publishers that stand by as they are taken.
 func (st *Stream) arrange() {
 	slices.SortFunc(st.Carriers, func(a, b Carrier) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Node, b.Node)) })
 	slices.SortFunc(st.Standby, func(a, b relay.StandbyState) int {

@@ -211,8 +211,8 @@ func TestListenSaysWhatCannotBeHeard(t *testing.T) {
 	}
 }
 
-// Who waited for a copy gets its metadata, which stand at 0 and so further behind than a player may be,
-// and all since the keyframe; that is no backlog.
+// Who waited for a copy gets its metadata, which stand at 0 and so further behind than a player may
+// be, and all since the keyframe; that is no backlog.
 func TestWhoWaitedForACopyMissesNothing(t *testing.T) {
 	r := newTestRelay(t, Config{PlayWait: patience})
 	waited := make(chan *Subscriber, 1)
