@@ -76,7 +76,7 @@ func (e *encoder) cut() []time.Time {
 // no viewer is disconnected but those of the drained node when its time is over.
 func TestClusterDrainMovesPublishersOneByOne(t *testing.T) {
 	const streams = 4
-	nodes := startDraining(t, redistest.Start(t), 2, "8s")
+	nodes := startDraining(t, redistest.Start(t), 2, "16s")
 	var encoders []*encoder
 	players := map[string]*puller{}
 	for i := range streams {
@@ -100,7 +100,7 @@ func TestClusterDrainMovesPublishersOneByOne(t *testing.T) {
 	}
 	slices.SortFunc(cuts, time.Time.Compare)
 	for i, c := range cuts[1:] {
-		if gap := c.Sub(cuts[i]); gap < 500*time.Millisecond { // a second, of 8 s
+		if gap := c.Sub(cuts[i]); gap < 500*time.Millisecond { // two seconds, of 16 s
 			t.Errorf("two publishers are ended within %v", gap)
 		}
 	}
