@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -95,14 +96,12 @@ func StartSentinel(t testing.TB, conf string) *Server {
 	return s
 }
 
-// FreePort returns a port of the loopback that nobody listens on.
+// FreePort returns a port of the loopback that nobody listens on, nor a connection may be given: a
+// server may come back to it.
 func FreePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	_, port, _ := net.SplitHostPort(proc.FreeAddr(t))
+	n, _ := strconv.Atoi(port)
+	return n
 }
 
 // Up starts the server (again) and waits until it answers.
