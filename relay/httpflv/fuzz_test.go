@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"liverelay/relay/door"
 	"liverelay/relay/flv"
 )
 
@@ -80,7 +81,7 @@ func FuzzIngest(f *testing.F) {
 		checkEnd(t, err)
 
 		player := &frameReader{r: bytes.NewReader(wire), pong: pong, skip: maxPlayText, text: func(text []byte) {
-			if told, ok := parseDelay(text); ok && (told.Ms < 0 || told.Ms > maxDelay || told.Since == "") {
+			if told, ok := door.ParseDelay(text); ok && (told.Ms < 0 || told.Ms > 3_600_000 || told.Since == "") {
 				t.Fatalf("%q: %+v", text, told)
 			}
 		}}

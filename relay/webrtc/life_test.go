@@ -1,6 +1,7 @@
 package webrtc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -68,11 +69,16 @@ func TestEnds(t *testing.T) {
 			s := open(t, noConfig, nil)
 			f := s.publish("a", 500, true, 0)
 			p := newPeer(t, nil, nil)
-			s.play(p, "/live/a/whep")
+			location := s.play(p, "/live/a/whep")
 			wait.For(t, "frames", func() bool { n, _ := p.got(); return n > 5 })
 			g.end(s, f)
 			wait.For(t, "the peer to be told", func() bool { return p.is(pion.PeerConnectionStateClosed) })
 			wait.For(t, "the end here", func() bool { got := s.door.Stats(); return got.Open == 0 && got.Results[g.result] == 1 })
+			// A client that asks is told of a kick, so that it does not come again by itself.
+			want := map[string]int{"kicked": http.StatusForbidden, "closed": http.StatusServiceUnavailable}[name]
+			if resp, body := s.do(http.MethodDelete, location, ""); resp.StatusCode != cmp.Or(want, http.StatusNotFound) {
+				t.Errorf("DELETE then: %d %s", resp.StatusCode, body)
+			}
 		})
 	}
 }

@@ -19,6 +19,7 @@ import (
 const (
 	typeSDP      = "application/sdp"
 	typeFragment = "application/trickle-ice-sdpfrag"
+	typeWord     = "application/json" // what a page says of itself, which is ours
 )
 
 // Methods of an endpoint, where sessions begin, and of a session.
@@ -127,7 +128,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, t target, name re
 	case t.id != "" && r.Method == http.MethodDelete:
 		one := s.session(t.id, name, t.action)
 		if one == nil || one.leaveAs(errDeleted, true) >= door.Leaving {
-			return errNoSession
+			return s.gone(t.id)
 		}
 		w.WriteHeader(http.StatusOK)
 		return nil
@@ -248,7 +249,10 @@ func flvAddress(r *http.Request, name relay.Name) string {
 func (s *Server) patch(ctx context.Context, w http.ResponseWriter, r *http.Request, t target, name relay.Name) error {
 	one := s.session(t.id, name, t.action)
 	if one == nil {
-		return errNoSession
+		return s.gone(t.id)
+	}
+	if checkType(r, typeWord) == nil {
+		return s.word(w, r, one)
 	}
 	if err := checkType(r, typeFragment); err != nil {
 		w.Header().Set("Accept-Patch", typeFragment)
@@ -282,6 +286,22 @@ func (s *Server) patch(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	w.Header().Set("ETag", etag)
 	w.WriteHeader(http.StatusOK)
 	_, _ = io.WriteString(w, fragment)
+	return nil
+}
+
+// word takes what a page says of itself, as it does over a WebSocket.
+func (s *Server) word(w http.ResponseWriter, r *http.Request, one *session) error {
+	body, err := readBody(r, maxFragment)
+	if err != nil {
+		return err
+	}
+	told, ok := door.ParseDelay(body)
+	p, plays := one.flow.(*player)
+	if !ok || !plays {
+		return fmt.Errorf("%w: not a word of a player's delay", door.ErrBadRequest)
+	}
+	p.sub.TellDelay(told)
+	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 

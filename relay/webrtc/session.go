@@ -3,8 +3,10 @@ package webrtc
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -173,6 +175,11 @@ func (one *session) finish(wasLive bool) {
 	why, clean := one.course.Why(), one.clean
 	one.mu.Unlock()
 	one.flow.end(why, clean)
+	if errors.Is(why, relay.ErrKicked) {
+		one.server.mu.Lock()
+		one.server.kicked.add(one.id) // before its client sees the end
+		one.server.mu.Unlock()
+	}
 	_ = one.pc.Close()
 	one.mu.Lock()
 	why = one.course.End(why)
@@ -195,6 +202,28 @@ func (s *Server) session(id string, name relay.Name, action relay.Action) *sessi
 		return nil
 	}
 	return one
+}
+
+// recent are the ids of the sessions that an operator ended last: of what ends, a client sees only
+// that it is over, and may ask whether that was why.
+type recent struct {
+	ids  [256]string
+	next int
+}
+
+func (r *recent) add(id string) {
+	r.ids[r.next] = id
+	r.next = (r.next + 1) % len(r.ids)
+}
+
+// gone is why there is no session of an id.
+func (s *Server) gone(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Contains(s.kicked.ids[:], id) {
+		return relay.ErrKicked
+	}
+	return errNoSession
 }
 
 func (one *session) left() bool {

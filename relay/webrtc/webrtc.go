@@ -66,7 +66,8 @@ type shared struct {
 	mu       sync.Mutex
 	closed   bool
 	sessions map[string]*session // by id
-	wait     sync.WaitGroup      // requests, and sessions until they are gone
+	kicked   recent
+	wait     sync.WaitGroup // requests, and sessions until they are gone
 }
 
 // errClosed says that the door was never opened: there is no port to offer.

@@ -47,6 +47,14 @@ func TestPlay(t *testing.T) {
 	if got := s.door.Stats(); got.Players["whep"] != 1 || got.Open != 1 || got.Results["play"] != 1 || got.Messages < 75 {
 		t.Errorf("stats %+v", got)
 	}
+	for body, want := range map[string]int{`{"type":"delay","ms":143,"since":"ingest"}`: 204, `{"type":"delay","ms":-1}`: 400, "": 400} {
+		if resp, text := s.do(http.MethodPatch, location, body, "Content-Type: application/json"); resp.StatusCode != want {
+			t.Errorf("%q: %d %s, want %d", body, resp.StatusCode, text, want)
+		}
+	}
+	if players := s.relay.Players(noName); len(players) != 1 || players[0].Delay == nil || *players[0].Delay != 143 {
+		t.Errorf("its own delay: %+v", players)
+	}
 	if resp, _ := s.do(http.MethodDelete, location, ""); resp.StatusCode != 200 {
 		t.Errorf("DELETE: %d", resp.StatusCode)
 	}

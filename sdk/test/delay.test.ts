@@ -18,10 +18,10 @@ function watched(offset: number): Delay {
 
 describe("the delay of what is seen", () => {
   it("since the relay had it", () => {
-    expect(watched(50000).of({ pts: 1000, at: 30 })).toEqual({ delay: 30, since: "ingest" });
+    expect(watched(50000).of({ seen: { pts: 1000, at: 30 } })).toEqual({ delay: 30, since: "ingest" });
   });
 
   it("is never told below 0, however wrong the server's time is known", () => {
-    expect(watched(49980).of({ pts: 1000, at: 10 })).toEqual({ delay: 0, since: "ingest" });
+    expect(watched(49980).of({ seen: { pts: 1000, at: 10 } })).toEqual({ delay: 0, since: "ingest" });
   });
 });

@@ -53,7 +53,7 @@ const address = `${relay.origin}/live/${stream}.flv?token=${relay.token(stream)}
 const came = await arrival(address, 8);
 console.log(`out of the relay a picture is ${came.video.toFixed(0)} ms old, the first sample of a piece of sound ${came.audio.toFixed(0)} ms`);
 console.log("player        sound  p50  p90  p99 ms   reported is off by  lip sync  buffered  frames       decoded: picture, sound; then to the ear");
-for (const way of ["webcodecs", "mse"]) {
+for (const way of ["webcodecs", "mse", "webrtc"]) {
   for (const sound of [false, true]) {
     const m = await measure(relay, browser, stream, { way, sound, seconds, clock: came.clock });
     const figures = [0.5, 0.9, 0.99].map((share) => String(at(m.read, share)).padStart(4)).join(" ");

@@ -3,6 +3,7 @@
 import type { Probe } from "./ask.js";
 import type { Tag } from "./flv.js";
 import { readStamp } from "./stamp.js";
+import type { EngineStats } from "./type.js";
 
 const memory = 900; // pictures: half a minute
 const probes = 8;
@@ -60,8 +61,9 @@ export class Delay {
    * The delay of what is seen, ms; not below 0, which the error of the server's time (half a round
    * trip) could make of it.
    */
-  of(seen: { pts: number; at: number } | undefined): { delay: number; since: "publisher" | "ingest" } | undefined {
+  of({ seen, ingest }: Pick<EngineStats, "seen" | "ingest"> = {}): { delay: number; since: "publisher" | "ingest" } | undefined {
     const clock = this.best();
+    if (ingest && clock) return { delay: Math.max(0, ingest.at + clock.offset - ingest.moment), since: "ingest" };
     if (!seen || !clock) return undefined;
     const at = seen.at + clock.offset;
     let near: Picture | undefined;

@@ -135,7 +135,7 @@ export class WebPlayer {
   /** How it is going. */
   stats(): WebPlayerStats {
     const m = this.engine?.measure() ?? { width: 0, height: 0, shown: 0, dropped: 0, level: 0, buffered: 0 };
-    const age = this.delay.of(m.seen);
+    const age = this.delay.of(m);
     return {
       way: this.engine?.way ?? "",
       videoCodec: this.codecs.video,
@@ -313,6 +313,7 @@ export class WebPlayer {
 
   /** A WebRTC session ended; asked again, the relay says why. */
   private left(end: WhepEnd): void {
+    if (end.kicked) return this.fail("kicked");
     if (end.elsewhere && this.bar("webrtc")) return;
     this.again(this.pause());
   }
@@ -358,7 +359,7 @@ export class WebPlayer {
   }
 
   private tell(now: number): void {
-    const seen = this.delay.of(this.engine?.measure().seen);
+    const seen = this.delay.of(this.engine?.measure());
     if (!seen) return;
     this.told = now;
     this.feed?.tell(seen.delay, seen.since);

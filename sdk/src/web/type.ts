@@ -124,6 +124,8 @@ export interface EngineStats {
    * The picture that is seen: its time in the stream, and when it was shown, by performance.now().
    */
   seen?: { pts: number; at: number };
+  /** When the relay had what is shown, by its own time, at a performance.now(). */
+  ingest?: { moment: number; at: number };
 }
 
 /** What an engine tells. */

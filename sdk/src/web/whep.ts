@@ -3,12 +3,15 @@
 import type { Connection } from "./feed.js";
 import type { Engine, EngineHost, EngineStats } from "./type.js";
 
+const since1900 = 2208988800000; // ms until 1970: what NTP's time begins with
 const patience = 10000; // ms until media must come: the server gives up then, too
 
 /** Of a WHEP session that ended. */
 export interface WhepEnd {
   /** WebRTC cannot play this stream, or not from here: another way may. */
   elsewhere: boolean;
+  /** The operator ended it. */
+  kicked: boolean;
 }
 
 /** The address of a stream's WHEP endpoint, from that of its FLV. */
@@ -25,6 +28,8 @@ class WhepFeed implements Connection {
   /** Of the tracks that come, as the browser has them. */
   video?: RTCInboundRtpStreamStats;
   audio?: RTCInboundRtpStreamStats;
+  /** When they were asked, by performance.now(). */
+  looked = 0;
   private readonly peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   private readonly abort = new AbortController();
   private readonly begun = performance.now();
@@ -70,14 +75,21 @@ class WhepFeed implements Connection {
         // What ends a session on the server's side shows here at once, and in connectionState many
         // seconds later.
         transport.onstatechange = () => {
-          if (transport.state !== "closed" || this.done) return;
-          this.session = undefined; // it is gone
-          this.end(false);
+          if (transport.state === "closed") void this.over();
         };
       }
     } catch {
       this.end(false);
     }
+  }
+
+  /** The server ended the session. Asked for it again, it says whether that was a kick (403). */
+  private async over(): Promise<void> {
+    const { session } = this;
+    if (this.done || !session) return;
+    this.session = undefined;
+    const reply = await fetch(session, { method: "DELETE", keepalive: true, credentials: "omit" }).catch(() => undefined);
+    this.end(false, reply?.status === 403);
   }
 
   /** Looks what has come. */
@@ -87,6 +99,7 @@ class WhepFeed implements Connection {
     const report = await this.peer.getStats().catch(() => undefined);
     this.looking = false;
     if (this.done) return;
+    this.looked = performance.now();
     let bytes = 0;
     report?.forEach((entry: RTCInboundRtpStreamStats) => {
       if (entry.type !== "inbound-rtp") return;
@@ -100,7 +113,12 @@ class WhepFeed implements Connection {
     } else if (!this.bytes && performance.now() - this.begun > patience) this.end(true); // UDP does not pass, perhaps
   }
 
-  tell(): void {}
+  /** Tells the server how old the picture is, for its operators. */
+  tell(delay: number, since: "publisher" | "ingest"): void {
+    if (!this.session) return;
+    const body = JSON.stringify({ type: "delay", ms: Math.round(delay), since });
+    void fetch(this.session, { method: "PATCH", headers: { "Content-Type": "application/json" }, body, credentials: "omit" }).catch(() => undefined);
+  }
 
   close(): void {
     if (this.done) return;
@@ -122,10 +140,10 @@ class WhepFeed implements Connection {
       .finally(() => peer.close());
   }
 
-  private end(elsewhere: boolean): void {
+  private end(elsewhere: boolean, kicked = false): void {
     if (this.done) return;
     this.close();
-    this.onEnd({ elsewhere });
+    this.onEnd({ elsewhere, kicked });
   }
 }
 
@@ -176,6 +194,8 @@ export class Whep implements Engine {
     const first = video ?? audio;
     // How long what came last waits in the jitter buffer, on average.
     const waits = first?.jitterBufferEmittedCount ? ((first.jitterBufferDelay ?? 0) / first.jitterBufferEmittedCount) * 1000 : 0;
+    // When the server had what is shown: it tells the time of its clock with each track.
+    const shown = first?.estimatedPlayoutTimestamp;
     const both = video?.estimatedPlayoutTimestamp && audio?.estimatedPlayoutTimestamp;
     return {
       width: this.picture.videoWidth,
@@ -184,6 +204,7 @@ export class Whep implements Engine {
       dropped: Math.max(quality?.droppedVideoFrames ?? 0, video?.framesDropped ?? 0),
       level: this.picture.muted ? 0 : (audio?.audioLevel ?? 0),
       buffered: waits,
+      ingest: shown ? { moment: shown - since1900, at: this.feed!.looked } : undefined,
       lipSync: both ? audio.estimatedPlayoutTimestamp! - video.estimatedPlayoutTimestamp! : undefined,
     };
   }
