@@ -12,7 +12,7 @@ import (
 
 // endpoint is a URL to push to or to play from, taken apart.
 type endpoint struct {
-	scheme string // rtmp, http, ws; raw is an FLV push to the floor
+	scheme string // rtmp, http, ws, whep; raw is an FLV push to the floor
 	secure bool   // over TLS: rtmps, https, wss
 	host   string // with port
 	path   string // without leading slash, with query
@@ -20,7 +20,7 @@ type endpoint struct {
 }
 
 var defaultPort = map[string]string{
-	"rtmp": "1935", "http": "80", "ws": "80", "raw": "80", "rtmps": "443", "https": "443", "wss": "443",
+	"rtmp": "1935", "http": "80", "ws": "80", "raw": "80", "whep": "80", "rtmps": "443", "https": "443", "wss": "443",
 }
 
 func parseEndpoint(raw string) (endpoint, error) {
@@ -30,7 +30,7 @@ func parseEndpoint(raw string) (endpoint, error) {
 	}
 	port, ok := defaultPort[u.Scheme]
 	if !ok {
-		return endpoint{}, fmt.Errorf("parse URL: scheme %q: want rtmp, http, ws, the same with s, or raw", u.Scheme)
+		return endpoint{}, fmt.Errorf("parse URL: scheme %q: want rtmp, http, ws, the same with s, whep, or raw", u.Scheme)
 	}
 	if p := u.Port(); p != "" {
 		port = p

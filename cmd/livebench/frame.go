@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math"
 )
@@ -25,7 +26,7 @@ const (
 
 // Where a stamp is in a message's payload.
 const (
-	videoStampAt = 5 + 4 + 3 + 16 // AVC header, NAL length, SEI type and size, UUID
+	videoStampAt = 5 + 4 + 4 // AVC header, NAL length, the slice's NAL header and what looks like its own
 	audioStampAt = 2
 )
 
@@ -35,8 +36,6 @@ const (
 	avcConfig = "0142c01fffe100196742c01fd9005005bb0110000003001000000303c0f1832480" + "01000568cb83cb20"
 	aacConfig = "1210"
 )
-
-var seiUUID = []byte("liverelay-bench!") // H.264 D.2.7, user_data_unregistered
 
 // frames are a stream's payloads, without stamps: every frame of a kind is alike but for its stamp.
 type frames struct {
@@ -73,17 +72,13 @@ func newFrames(m Media) frames {
 	return f
 }
 
-// videoFrame is an AVC coded frame (FLV 10.1 E.4.3.1) of two NAL units: an SEI that will hold the
-// stamp, and filler.
+// videoFrame is an AVC coded frame (FLV 10.1 E.4.3.1) of one NAL unit, as most encoders make them:
+// a slice of filler that will hold the stamp.
 func videoFrame(first, nal byte, size int) []byte {
-	const sei = 3 + 16 + stampSize + 1
-	size = max(size, 5+4+sei+4+2)
-	b := filler(size)
-	copy(b, []byte{first, 1, 0, 0, 0, 0, 0, 0, sei, 0x06, 0x05, 16 + stampSize})
-	copy(b[12:], seiUUID)
-	b[9+sei-1] = 0x80 // rbsp_trailing_bits
-	rest := size - (9 + sei + 4)
-	copy(b[9+sei:], []byte{byte(rest >> 24), byte(rest >> 16), byte(rest >> 8), byte(rest), nal})
+	b := filler(max(size, videoStampAt+stampSize+2))
+	copy(b, []byte{first, 1, 0, 0, 0})
+	binary.BigEndian.PutUint32(b[5:], uint32(len(b)-9))
+	b[9] = nal
 	return b
 }
 

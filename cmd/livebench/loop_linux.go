@@ -44,6 +44,8 @@ type scratch struct {
 // totals are a loop's figures of the window in work.
 type totals struct {
 	bytes    uint64
+	packets  uint64 // of RTP
+	missing  int    // of them, by their numbers
 	latency  Histogram
 	firstKey Histogram // of players that came during the window
 	arrival  Histogram // of the standing players, all together
@@ -260,13 +262,19 @@ func (l *loop) add(p *player) {
 	l.generation++
 	generation := l.generation
 	p.generation = generation
+	l.waiting[p] = struct{}{}
+	if p.endpoint.scheme == "whep" {
+		if err := l.negotiate(p); err != nil {
+			l.fail(p, err)
+		}
+		return
+	}
 	p.session = newSession(p.endpoint, false, p)
 	p.session.open()
 	if p.endpoint.secure {
 		p.secure = newSecure(p.endpoint, func(err error) { l.post(func() { l.shaken(p, generation, err) }) })
 	}
 	p.beatAt = p.started + int64(beatEvery)
-	l.waiting[p] = struct{}{}
 	l.watch(p, syscall.EPOLL_CTL_ADD, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP)
 }
 
@@ -297,6 +305,12 @@ func (l *loop) remove(p *player) {
 	p.session = nil
 	if p.secure != nil {
 		p.secure.close()
+	}
+	if p.cancel != nil {
+		p.cancel()
+	}
+	if p.media != nil && p.role == joining {
+		go p.media.leave()
 	}
 }
 

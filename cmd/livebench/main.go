@@ -1,9 +1,10 @@
-// Livebench loads a live server with publishers and players over RTMP, HTTP-FLV and WebSocket-FLV,
-// and reports what a delivery costs the server, how late frames come, and whether all of them come.
-// docs/performance.md says how to use it.
+// Livebench loads a live server with publishers and players over RTMP, HTTP-FLV, WebSocket-FLV and
+// WHEP, and reports what a delivery costs the server, how late frames come, and whether all of them
+// come. docs/performance.md says how to use it.
 //
-// It is a black box: it imports nothing of the server, and has RTMP chunks, AMF, FLV and WebSocket
-// frames of its own on purpose, so that a mistake in the server's is seen. Hence its many files.
+// It is a black box: it imports nothing of the server, and has RTMP chunks, AMF, FLV, WebSocket
+// frames, STUN and SRTP of its own on purpose, so that a mistake in the server's is seen. Hence its
+// many files.
 package main
 
 import (

@@ -97,6 +97,7 @@ var scenarios = map[string]struct {
 	"memory": {"3000 players of a thin stream: what a player costs in memory, without what a stream leaves behind",
 		[]string{"--players=3000", "--video=100", "--audio=0", "--fps=5", "--ramp=2000", "--window=2s", "--warmup=3s"}},
 	"rooms": {"60 rooms of 4 members at 300 kbit/s, each publishes one and plays three", []string{"--rooms=60", "--members=4", "--video=300"}},
+	"whep":  {"standard with 100 players and without sound, as players by WebRTC need it", []string{"--players=100", "--audio=0"}},
 	"pair":  {"30 such rooms, while another livebench gives another server as many", []string{"--rooms=30", "--members=4", "--video=300"}},
 }
 
@@ -109,7 +110,7 @@ func parseOptions(args []string, out io.Writer) (Options, error) {
 	f.SetOutput(out)
 	f.StringVar(&o.Scenario, "scenario", "", "preset: "+strings.Join(scenarioNames(), ", "))
 	f.StringVar(&o.PushURL, "push-url", "rtmp://127.0.0.1:1935/live/bench{i}", "where publishers push; {i}: the stream's number, {room} {member}: its room and place; empty: streams are there already")
-	f.Var((*list)(&o.PlayURLs), "play-url", "where players play (rtmp, http, ws, or rtmps, https, wss); given several times, players take turns (default: --push-url)")
+	f.Var((*list)(&o.PlayURLs), "play-url", "where players play (rtmp, http, ws, or rtmps, https, wss; whep: WebRTC, by the address of its endpoint); given several times, players take turns (default: --push-url)")
 	f.StringVar(&o.Command, "cmd-url", "", "command that prints a signed URL, instead of templates; {stream}, {action} (publish, play), {proto} (rtmp, flv, ws) are replaced")
 	protos := f.String("proto", "rtmp", "with --cmd-url: protocols of the players, separated by commas")
 	f.StringVar(&o.Stream, "stream", "bench{i}", "with --cmd-url: name of a stream")
@@ -182,6 +183,11 @@ func (o *Options) complete() error {
 		}
 		o.Publishers = o.Rooms * o.Members
 		o.Players = o.Publishers * (o.Members - 1)
+	}
+	for _, url := range o.PlayURLs {
+		if strings.HasPrefix(url, "whep:") && (o.Media.AudioKbps > 0 || o.Stalled.Number+o.Slow.Number > 0) {
+			return fail("--play-url %s: players by WebRTC take no sound, and all that comes: want --audio 0, no --stalled and no --slow", url)
+		}
 	}
 	o.Media.GOP = int(math.Round(o.GOPTime.Seconds() * float64(o.Media.FPS)))
 	for _, c := range []struct {

@@ -19,7 +19,8 @@ func TestParseOptions(t *testing.T) {
 	if o.Window != 6*time.Second || len(o.PlayURLs) != 2 || o.gops() != 6 {
 		t.Errorf("window %v, %v, %d GOPs", o.Window, o.PlayURLs, o.gops())
 	}
-	for _, bad := range []string{"--players=0", "--stalled=101%", "--scenario=none", "--fps=0", "extra", "--slow=x", "--rooms=2 --members=1"} {
+	for _, bad := range []string{"--players=0", "--stalled=101%", "--scenario=none", "--fps=0", "extra", "--slow=x", "--rooms=2 --members=1",
+		"--play-url=whep://h/live/a/whep", "--play-url=whep://h/live/a/whep --audio=0 --stalled=1"} {
 		if _, err := parseOptions(strings.Fields(bad), io.Discard); !errors.Is(err, errUsage) {
 			t.Errorf("%s: got %v", bad, err)
 		}
@@ -63,6 +64,7 @@ func TestParseEndpoint(t *testing.T) {
 		"https://127.0.0.1/x": {scheme: "http", secure: true, host: "127.0.0.1:443"},
 		"wss://127.0.0.1/x":   {scheme: "ws", secure: true, host: "127.0.0.1:443"},
 		"ws://127.0.0.1/x":    {scheme: "ws", host: "127.0.0.1:80"},
+		"whep://127.0.0.1/x":  {scheme: "whep", host: "127.0.0.1:80"},
 	} {
 		if e, err := parseEndpoint(url); err != nil || e.scheme != want.scheme || e.secure != want.secure || e.host != want.host {
 			t.Errorf("%s: %+v, %v", url, e, err)

@@ -47,6 +47,10 @@ type talk struct {
 	session session
 	secure  *secure // below the session; nil: plain
 	out     []byte  // not yet sent
+
+	// Of WHEP, which has neither session nor out.
+	media  *media // nil: it has not begun yet
+	cancel func() // gives up beginning
 }
 
 // tally is what a player got.
@@ -70,6 +74,10 @@ type credit struct {
 var errClosed = errors.New("closed by the server")
 
 func (l *loop) event(p *player, events uint32) {
+	if p.media != nil {
+		l.receive(p)
+		return
+	}
 	if events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 && events&syscall.EPOLLIN == 0 {
 		err := socketError(p.fd)
 		if err == nil {

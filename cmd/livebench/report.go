@@ -12,33 +12,36 @@ import (
 
 // Window is what was measured from one quiet moment to the next.
 type Window struct {
-	Seconds   float64 `json:"seconds"`
-	Frames    float64 `json:"frames"` // sent by all publishers
-	Messages  float64 `json:"messages_delivered"`
-	GB        float64 `json:"gb_delivered"`
-	Mbps      float64 `json:"mbit_per_s"`
-	CPU       float64 `json:"server_cpu_s"`
-	Cores     float64 `json:"server_cores"`
-	PerGB     float64 `json:"cpu_s_per_gb"`
-	PerM      float64 `json:"cpu_s_per_million_messages"`
-	Latency   Latency `json:"latency"`
-	Keyframe  Latency `json:"first_keyframe"` // of players that came during the window
-	Joined    int     `json:"joined"`
-	Lost      int     `json:"lost_frames"` // by players that parse
-	Disorder  int     `json:"out_of_order_frames"`
-	Short     int     `json:"short_players"`    // players that count bytes and have fewer than those that parse
-	Ended     int     `json:"players_ended"`    // disconnected
-	Foreign   int     `json:"foreign_frames"`   // of another stream
-	RSS       float64 `json:"server_rss_mib"`   // at the end
-	Machine   float64 `json:"machine_used_mib"` // at the end: memory in use on the whole machine, the kernel's too
-	Own       float64 `json:"livebench_cores"`  // what measuring costs
-	Other     float64 `json:"other_cores"`      // what else ran on the machine: not zero, not a measurement
-	Stolen    float64 `json:"stolen_cores"`     // what the host of a virtual machine kept from it: latencies are the host's
-	LateP99   float64 `json:"publisher_p99_ms"` // how late livebench sent
-	LateMax   float64 `json:"publisher_max_ms"`
-	CPUs      int     `json:"cpus"`
-	Reference int     `json:"byte_references"` // streams whose drained players could be checked by bytes
-	Unsettled bool    `json:"unsettled"`       // frames still arrived when we had waited long enough
+	Seconds     float64 `json:"seconds"`
+	Frames      float64 `json:"frames"` // sent by all publishers
+	Messages    float64 `json:"messages_delivered"`
+	GB          float64 `json:"gb_delivered"`
+	Mbps        float64 `json:"mbit_per_s"`
+	CPU         float64 `json:"server_cpu_s"`
+	Cores       float64 `json:"server_cores"`
+	PerGB       float64 `json:"cpu_s_per_gb"`
+	PerM        float64 `json:"cpu_s_per_million_messages"`
+	Packets     float64 `json:"packets_delivered"` // of RTP
+	PerMPackets float64 `json:"cpu_s_per_million_packets"`
+	Missing     int     `json:"lost_packets"` // of RTP, by every player
+	Latency     Latency `json:"latency"`
+	Keyframe    Latency `json:"first_keyframe"` // of players that came during the window
+	Joined      int     `json:"joined"`
+	Lost        int     `json:"lost_frames"` // by players that parse
+	Disorder    int     `json:"out_of_order_frames"`
+	Short       int     `json:"short_players"`    // players that count bytes and have fewer than those that parse
+	Ended       int     `json:"players_ended"`    // disconnected
+	Foreign     int     `json:"foreign_frames"`   // of another stream
+	RSS         float64 `json:"server_rss_mib"`   // at the end
+	Machine     float64 `json:"machine_used_mib"` // at the end: memory in use on the whole machine, the kernel's too
+	Own         float64 `json:"livebench_cores"`  // what measuring costs
+	Other       float64 `json:"other_cores"`      // what else ran on the machine: not zero, not a measurement
+	Stolen      float64 `json:"stolen_cores"`     // what the host of a virtual machine kept from it: latencies are the host's
+	LateP99     float64 `json:"publisher_p99_ms"` // how late livebench sent
+	LateMax     float64 `json:"publisher_max_ms"`
+	CPUs        int     `json:"cpus"`
+	Reference   int     `json:"byte_references"` // streams whose drained players could be checked by bytes
+	Unsettled   bool    `json:"unsettled"`       // frames still arrived when we had waited long enough
 }
 
 // Above these a window measures the machine rather than the server.
@@ -103,7 +106,8 @@ func median(windows []Window) Window {
 		func(w *Window) *float64 { return &w.Messages }, func(w *Window) *float64 { return &w.GB },
 		func(w *Window) *float64 { return &w.Mbps }, func(w *Window) *float64 { return &w.CPU },
 		func(w *Window) *float64 { return &w.Cores }, func(w *Window) *float64 { return &w.PerGB },
-		func(w *Window) *float64 { return &w.PerM }, func(w *Window) *float64 { return &w.RSS },
+		func(w *Window) *float64 { return &w.PerM }, func(w *Window) *float64 { return &w.Packets },
+		func(w *Window) *float64 { return &w.PerMPackets }, func(w *Window) *float64 { return &w.RSS },
 		func(w *Window) *float64 { return &w.Own }, func(w *Window) *float64 { return &w.Other },
 		func(w *Window) *float64 { return &w.Stolen }, func(w *Window) *float64 { return &w.Machine },
 		func(w *Window) *float64 { return &w.LateP99 }, func(w *Window) *float64 { return &w.LateMax },
@@ -116,6 +120,7 @@ func median(windows []Window) Window {
 	}
 	for _, w := range windows[1:] {
 		m.Lost += w.Lost
+		m.Missing += w.Missing
 		m.Disorder += w.Disorder
 		m.Short += w.Short
 		m.Ended += w.Ended
@@ -199,6 +204,9 @@ func (r *Report) print(out io.Writer) {
 	printLatency("latency", w.Latency)
 	printLatency("first keyframe", w.Keyframe)
 	printLatency("  of all at once", r.Arrival)
+	if w.Packets > 0 {
+		line("packets", "%.2f million of RTP, %d lost: %.2f CPU-s per million", w.Packets/1e6, w.Missing, w.PerMPackets)
+	}
 	line("faults", "%d lost, %d out of order, %d short players, %d ended, %d foreign", w.Lost, w.Disorder, w.Short, w.Ended, w.Foreign)
 	if s := r.Stall; s != nil {
 		line("stalled", "%d players: %d ended, RSS %.1f -> %.1f MiB, the machine's memory %+.0f MiB", s.Players, s.Ended, s.RSSBefore, s.RSSAfter, s.Growth)

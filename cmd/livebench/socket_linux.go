@@ -16,8 +16,11 @@ import (
 const epollET = 1 << 31
 
 // dial starts a connection and does not wait for it. A receive buffer of other than 0 bytes does
-// not grow.
+// not grow. To a WHEP endpoint nobody knows yet where media come from: it is a socket for them.
 func dial(e endpoint, buffer int) (int, error) {
+	if e.scheme == "whep" {
+		return openMedia(e)
+	}
 	var to syscall.Sockaddr = &syscall.SockaddrInet6{Port: int(e.addr.Port()), Addr: e.addr.Addr().As16()}
 	family := syscall.AF_INET6
 	if e.addr.Addr().Is4() {

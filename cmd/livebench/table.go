@@ -40,6 +40,7 @@ func table(args []string, out io.Writer) error {
 	t := tables{rows: rows, floor: *floor, ours: *ours, out: out}
 	t.fanOut()
 	t.hop()
+	t.whep()
 	t.overload()
 	t.rooms("rooms", t.find(t.floor, "rooms"))
 	t.rooms("pair", cmp.Or(t.find(t.floor, "pair"), t.other("pair")))
@@ -153,7 +154,7 @@ func (t *tables) fanOut() {
 	first := true
 	for _, r := range t.rows {
 		switch r.scenario {
-		case "rooms", "pair", "stalled", "memory", "overload":
+		case "rooms", "pair", "stalled", "memory", "overload", "whep":
 			continue
 		}
 		if first {
@@ -195,6 +196,32 @@ func (t *tables) hop() {
 	}
 	t.line("One hop adds %.1f ms to p99 (promised: 10 at most) and costs %.2f × the CPU of the same players on the origin (1.05 at most).\n",
 		middle(adds), far.ratio(near, perGB))
+}
+
+// whep prints players by WebRTC beside others of the same stream.
+func (t *tables) whep() {
+	base := t.find(t.floor, "whep")
+	first := true
+	for _, r := range t.rows {
+		if r.scenario != "whep" {
+			continue
+		}
+		if p := r.reports[0]; first {
+			t.line("One stream of %d kbit/s without sound, %d players; windows of %.0f s, median of %d:\n", p.Video, p.Players, p.Window.Seconds, len(r.reports)*len(p.Runs))
+			t.line("| players | cores | CPU-s per delivered GB | × %s | CPU-s per million packets | p50 ms | p99 ms | lost packets | faults |", t.floor)
+			t.line("|---|---|---|---|---|---|---|---|---|")
+			first = false
+		}
+		missing := 0
+		for _, p := range r.reports {
+			missing += p.Window.Missing
+		}
+		t.line("| %s | %s | %s | %s | %s | %s | %s | %d | %s |", r.label, cell(r.value(cores), 2), cell(r.value(perGB), 2), cell(r.ratio(base, perGB), 2),
+			cell(r.value(func(r *Report) float64 { return r.Window.PerMPackets }), 2), cell(r.value(p50), 2), cell(r.value(p99), 2), missing, r.faults())
+	}
+	if !first {
+		t.line("")
+	}
 }
 
 // rooms prints a scenario of small rooms, with ratios to the row base, unless that is nil.

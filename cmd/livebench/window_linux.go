@@ -65,6 +65,9 @@ func (b *rig) window(gops int, joins float64) (Window, error) {
 	if w.GB > 0 && w.Messages > 0 {
 		w.PerGB, w.PerM = w.CPU/w.GB, w.CPU/w.Messages*1e6
 	}
+	if w.Packets > 0 {
+		w.PerMPackets = w.CPU / w.Packets * 1e6
+	}
 	w.Mbps = w.GB * 8000 / w.Seconds
 	w.RSS = float64(after.rss) / (1 << 20)
 	w.Own = float64(after.own-before.own) / 1e9 / w.Seconds
@@ -102,7 +105,7 @@ func (b *rig) local() bool { return len(b.processes) > 0 }
 // begin starts a window on the loop.
 func (l *loop) begin() {
 	t := &l.totals
-	t.bytes, t.joined, t.foreign = 0, 0, 0
+	t.bytes, t.joined, t.foreign, t.packets, t.missing = 0, 0, 0, 0, 0
 	t.latency, t.firstKey = Histogram{}, Histogram{}
 	for _, p := range l.players {
 		if p != nil {
@@ -124,6 +127,7 @@ func (b *rig) collect(w *Window, sent []uint32) {
 		firstKey.Merge(&t.firstKey)
 		w.Joined += t.joined
 		w.Foreign += t.foreign
+		w.Packets, w.Missing = w.Packets+float64(t.packets), w.Missing+t.missing
 		for _, p := range l.players {
 			if p != nil && p.role == standing && p.parse && p.playing && len(sent) > 0 {
 				if p.received == p.expected(sent) && p.disorder == 0 {

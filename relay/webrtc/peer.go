@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	pion "github.com/pion/webrtc/v4"
@@ -36,6 +35,10 @@ const (
 	dtlsRetry = 100 * time.Millisecond
 
 	certificateYears = 20
+
+	// SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).
+	profileGCM  = 0x0007 // AEAD_AES_128_GCM
+	profileHMAC = 0x0001 // AES128_CM_HMAC_SHA1_80
 )
 
 // newCertificate makes the certificate of all sessions: its fingerprint in our answers is what
@@ -145,7 +148,7 @@ func (s *Server) newPeer(k kind, o offer, remote netip.Addr) (*pion.PeerConnecti
 	if err := se.SetAnsweringDTLSRole(role); err != nil {
 		return nil, err
 	}
-	se.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	se.SetSRTPProtectionProfiles(profileGCM, profileHMAC)
 
 	moves := new(rebind)
 	se.SetICEBindingRequestHandler(moves.check)
