@@ -128,6 +128,7 @@ export class Direct implements Engine {
     }
     // What waits belongs to the old decoder.
     while (this.queue.length && this.decode(this.queue[0]!)) this.queue.shift();
+    if (this.over) return;
     this.queue = [];
     this.header = tag;
     this.needKey = true;
@@ -180,6 +181,8 @@ export class Direct implements Engine {
       return true;
     } catch {
       this.needKey = true;
+      // A keyframe that it does not take for one: open GOPs, intra refresh. Media Source does.
+      if (tag.key && ++this.broken >= trials) this.host.fail("decode");
       return false;
     }
   }
@@ -249,11 +252,17 @@ export class Direct implements Engine {
   /** Opens the output for sound. */
   private speak(): void {
     const old = this.sound;
-    this.sound = new Sound(
-      () => this.host.fail("codec-audio"),
-      () => this.speak(),
-    );
+    this.sound = undefined;
+    try {
+      this.sound = new Sound(
+        () => this.host.fail("codec-audio"),
+        () => this.speak(),
+      );
+    } catch {
+      this.host.fail("codec-audio"); // the page has as many outputs as the browser gives it, or none
+    }
     old?.destroy();
+    if (!this.sound) return;
     this.sound.volume = this.volume;
     if (this.soundHeader) this.sound.push(this.soundHeader);
   }

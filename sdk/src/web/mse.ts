@@ -16,6 +16,7 @@ const more = 0.03; // s, after a stall
 const jump = 1; // s behind, from which on playing faster takes too long
 const stand = 1500; // ms that a picture may stand while media come
 const frozen = 4000;
+const apart = 2; // s between the ends of sound and picture: one of them has ended
 const settled = 500; // ms after a jump
 const patience = 500; // ms for the sound or the picture that the file's header announces
 const mostEarly = 2000; // tags before that
@@ -249,8 +250,16 @@ export class Mse implements Engine {
     if (Math.abs(video.playbackRate - rate) > 0.005) video.playbackRate = rate;
   }
 
-  /** A picture that stands while its sound goes on shows in no event. */
+  /**
+   * A picture that stands while its sound goes on shows in no event; and where one of both has
+   * ended, an element waits for it.
+   */
   private thaw(now: number): void {
+    const { audio, video } = this.reels ?? {};
+    if (audio && video && Math.abs(audio.end - video.end) > apart && now - this.moved.at > frozen) {
+      this.moved.at = now;
+      return this.host.restart();
+    }
     const frames = this.frames();
     if (frames !== this.moved.frames || document.hidden) {
       Object.assign(this.moved, { frames, framesAt: now });
@@ -285,7 +294,12 @@ export class Mse implements Engine {
    */
   private async listen(): Promise<void> {
     if (this.output || !("captureStream" in this.picture)) return;
-    const context = openOutput();
+    let context: AudioContext;
+    try {
+      context = openOutput();
+    } catch {
+      return; // the element's own output remains
+    }
     this.output = { context };
     await context.resume().catch(() => undefined);
     if (this.over || context.state !== "running") return;

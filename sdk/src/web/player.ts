@@ -8,7 +8,7 @@ import { Feed, type Connection, type FeedEnd } from "./feed.js";
 import type { Tag } from "./flv.js";
 import { Mse } from "./mse.js";
 import { Overlay } from "./overlay.js";
-import type { Engine, WebPlayerEvent, WebPlayerOptions, WebPlayerReason, WebPlayerState, WebPlayerStats } from "./type.js";
+import type { Engine, EngineStats, WebPlayerEvent, WebPlayerOptions, WebPlayerReason, WebPlayerState, WebPlayerStats } from "./type.js";
 import { Whep, whepAddress, type WhepEnd } from "./whep.js";
 import { browserLanguage, wordOf } from "./word.js";
 
@@ -25,6 +25,7 @@ const tries = [300, 1000, 2000, 4000, 8000]; // after connections that broke
 const askAgain = 5000; // for the ingest's stamp
 const askSeldom = 30000; // where the stream has stamps
 const tellEach = 5000; // how old the picture is, to the relay
+const none: EngineStats = { width: 0, height: 0, shown: 0, dropped: 0, level: 0, buffered: 0 };
 
 /** A player on a page. */
 export class WebPlayer {
@@ -48,6 +49,7 @@ export class WebPlayer {
   private connects = 0;
   private bytes = 0; // of earlier feeds
   private codecs = { video: "", audio: "" };
+  private came = { video: 0, audio: 0 }; // when a tag of each came last, by FLV
   private isMuted: boolean;
   private loudness: number;
   private silent = false; // its sound cannot be played
@@ -134,11 +136,11 @@ export class WebPlayer {
 
   /** How it is going. */
   stats(): WebPlayerStats {
-    const m = this.engine?.measure() ?? { width: 0, height: 0, shown: 0, dropped: 0, level: 0, buffered: 0 };
-    const age = this.delay.of(m);
+    const m = this.engine?.measure() ?? none;
+    const age = this.age(m);
     return {
       way: this.engine?.way ?? "",
-      videoCodec: this.codecs.video,
+      videoCodec: this.pictured ? this.codecs.video : "",
       audioCodec: this.codecs.audio,
       width: m.width,
       height: m.height,
@@ -221,7 +223,8 @@ export class WebPlayer {
     this.silent = found.silent;
     // WebRTC tells no codec by itself; a stream that has just begun may have none to tell yet.
     if (found.way === "webrtc" && !video && !audio) return this.again(look);
-    if (found.way === "webrtc") this.codecs = { video: video?.codec ?? "", audio: audio && !found.silent ? "Opus" : "" };
+    const sound = audio?.codec ?? "";
+    this.codecs = { video: video?.codec ?? "", audio: found.way !== "webrtc" ? sound : sound && !found.silent ? "Opus" : "" };
     this.prepare(found.way);
     this.open();
   }
@@ -247,7 +250,7 @@ export class WebPlayer {
   private prepare(way: Way): void {
     if (this.engine?.way === way && way !== "webrtc") {
       this.engine.begin();
-      return;
+      return this.engine.setSound(this.isMuted || this.silent, this.loudness);
     }
     this.dropEngine();
     const host = {
@@ -260,17 +263,25 @@ export class WebPlayer {
     style.objectFit = this.options.fit ?? "contain";
     engine.picture.setAttribute("aria-hidden", "true");
     this.element.prepend(engine.picture);
-    engine.setSound(this.isMuted || this.silent, this.loudness);
     this.engine = engine;
+    engine.setSound(this.isMuted || this.silent, this.loudness);
   }
 
   private broke(reason: WebPlayerReason): void {
-    if (reason === "codec-audio") {
-      this.silent = true;
-      this.engine?.setSound(true, this.loudness);
-      return this.say(this.event.state, reason);
-    }
+    if (reason === "codec-audio") return void this.deaf();
     if (!this.engine || !this.bar(this.engine.way, reason)) this.fail(reason);
+  }
+
+  /** This way has no sound here: on by FLV's other one that has both, else without the sound. */
+  private async deaf(): Promise<void> {
+    const { round, engine } = this;
+    const others = this.ways().filter((way) => way !== engine?.way && way !== "webrtc");
+    const found = await choose(this.codecs.video, this.codecs.audio, others);
+    if (!engine || engine !== this.engine || round !== this.round) return;
+    if ("way" in found && !found.silent && this.bar(engine.way)) return;
+    this.silent = true;
+    engine.setSound(true, this.loudness);
+    this.say(this.event.state, "codec-audio");
   }
 
   /** Another way may have it. False: there is none. */
@@ -292,6 +303,7 @@ export class WebPlayer {
     const socket = new URL(this.url.socket.href);
     if (!socket.searchParams.has("start")) socket.searchParams.set("start", "fast");
     this.connects++;
+    this.came.video = this.came.audio = performance.now();
     this.feed = new Feed(
       socket,
       (bytes, tags) => {
@@ -306,15 +318,27 @@ export class WebPlayer {
   private note(tag: Tag): void {
     if (tag.kind === "script") return;
     this.codecs[tag.kind] = tag.codec;
+    this.came[tag.kind] = performance.now();
     if (tag.kind !== "video") return;
     if (tag.header) this.delay.lengthSize = nalLength(tag.codec, tag.body) || 4;
     else this.delay.came(tag);
   }
 
+  /** There are pictures: a publisher that is back may send sound alone. */
+  private get pictured(): boolean {
+    return this.codecs.video !== "" && this.came.audio - this.came.video < standing;
+  }
+
+  /** How old the picture is. */
+  private age(measured: EngineStats = none): ReturnType<Delay["of"]> {
+    return this.pictured || measured.ingest ? this.delay.of(measured) : undefined;
+  }
+
   /** A WebRTC session ended; asked again, the relay says why. */
   private left(end: WhepEnd): void {
-    if (end.kicked) return this.fail("kicked");
-    if (end.elsewhere && this.bar("webrtc")) return;
+    if (end.why === "kicked") return this.fail("kicked");
+    if (end.elsewhere && this.bar("webrtc", end.why && "codec-video")) return;
+    if (end.why) return this.fail(this.fault ?? "codec-video");
     this.again(this.pause());
   }
 
@@ -336,7 +360,7 @@ export class WebPlayer {
     this.engine.tick();
     if (!this.feed) return; // the engine wants another
     const { shown } = this.engine.measure();
-    if (shown !== this.moved.shown || !this.codecs.video) {
+    if (shown !== this.moved.shown || !this.pictured) {
       // The sound of a stream without picture is enough.
       this.moved = { shown, at: now };
     }
@@ -359,7 +383,7 @@ export class WebPlayer {
   }
 
   private tell(now: number): void {
-    const seen = this.delay.of(this.engine?.measure());
+    const seen = this.age(this.engine?.measure());
     if (!seen) return;
     this.told = now;
     this.feed?.tell(seen.delay, seen.since);

@@ -24,7 +24,6 @@ export type WebPlayerReason =
   | "token-early"
   | "token-app"
   | "token-stream"
-  | "token-publish"
   | "denied"
   | "kicked"
   | "limit"

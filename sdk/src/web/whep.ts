@@ -10,8 +10,8 @@ const patience = 10000; // ms until media must come: the server gives up then, t
 export interface WhepEnd {
   /** WebRTC cannot play this stream, or not from here: another way may. */
   elsewhere: boolean;
-  /** The operator ended it. */
-  kicked: boolean;
+  /** The operator ended it; or the server has no stream for WebRTC, and will have none next time. */
+  why?: "kicked" | "refused";
 }
 
 /** The address of a stream's WHEP endpoint, from that of its FLV. */
@@ -64,7 +64,7 @@ class WhepFeed implements Connection {
       if (reply.status !== 201) {
         // Closed there (404), or no stream for it: B-frames, another codec (422, with a Link to the
         // FLV).
-        return this.end(reply.status === 404 || reply.status === 422 || reply.status === 405);
+        return this.end(reply.status === 404 || reply.status === 422 || reply.status === 405, reply.status === 422 ? "refused" : undefined);
       }
       this.session = new URL(reply.headers.get("Location") ?? "", reply.url).href;
       const sdp = await reply.text();
@@ -89,7 +89,7 @@ class WhepFeed implements Connection {
     if (this.done || !session) return;
     this.session = undefined;
     const reply = await fetch(session, { method: "DELETE", keepalive: true, credentials: "omit" }).catch(() => undefined);
-    this.end(false, reply?.status === 403);
+    this.end(false, reply?.status === 403 ? "kicked" : undefined);
   }
 
   /** Looks what has come. */
@@ -140,10 +140,10 @@ class WhepFeed implements Connection {
       .finally(() => peer.close());
   }
 
-  private end(elsewhere: boolean, kicked = false): void {
+  private end(elsewhere: boolean, why?: WhepEnd["why"]): void {
     if (this.done) return;
     this.close();
-    this.onEnd({ elsewhere, kicked });
+    this.onEnd({ elsewhere, why });
   }
 }
 

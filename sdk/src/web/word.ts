@@ -24,7 +24,6 @@ const reasons: Record<WebPlayerReason, [en: string, zh: string]> = {
   "token-early": ["This link is not valid yet. Try again later.", "链接尚未生效，请稍后再试。"],
   "token-app": ["The token in this link is for another app.", "链接中的 token 属于另一个应用。"],
   "token-stream": ["The token in this link is for another stream.", "链接中的 token 属于另一路直播。"],
-  "token-publish": ["The token in this link is for publishing, not for playing.", "链接中的 token 只能推流，不能播放。"],
   denied: ["The server does not accept this link: its token is wrong, was revoked, or you are banned. Ask for a new one.", "服务器拒绝了该链接：token 无效、已被吊销，或您已被禁止访问。请重新获取链接。"],
   kicked: ["The operator ended this playback.", "管理员终止了本次播放。"],
   limit: ["The server is full. Try again in a moment.", "服务器已满，请稍后再试。"],
