@@ -11,6 +11,8 @@ export type Problem =
   | "browser"
   /** No H.264 encoder. */
   | "h264"
+  /** The encoder fails at the size that was chosen. */
+  | "size"
   /** The sound's encoder does not start. */
   | "aac"
   /** The worker's file does not load. */

@@ -32,8 +32,10 @@ export class PictureEncoder {
   set(format: PictureFormat): void {
     const same = format.width === this.format.width && format.height === this.format.height;
     this.format = format;
-    if (!same) this.source = "";
-    else if (this.encoder) this.configure();
+    if (!same) {
+      this.source = "";
+      if (this.broken < Infinity) this.broken = 0; // the encoder may have this size
+    } else if (this.encoder) this.configure();
   }
 
   /** The next picture is a keyframe. */

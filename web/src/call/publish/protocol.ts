@@ -59,7 +59,7 @@ export type Report =
   | { type: "stuck" }
   | { type: "closed"; code: number; reason: string }
   | { type: "stats"; stats: PublishStats }
-  /** A part cannot be had. */
+  /** A part cannot be encoded. */
   | { type: "failed"; part: "picture" | "sound"; message: string }
-  /** The device was unplugged, or taken away. */
-  | { type: "ended"; part: "picture" | "sound" };
+  /** The device was unplugged or taken away, or gives nothing. */
+  | { type: "ended"; part: "picture" | "sound"; why: "unplugged" | "busy" };

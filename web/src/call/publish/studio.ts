@@ -62,6 +62,10 @@ export class Studio {
     if (this.opened) return;
     this.opened = true;
     this.unable = await cannotPublish(this.format);
+    if (this.unable === "h264" && !(await cannotPublish({ ...this.format, ...sizes[0] }))) {
+      this.unable = undefined;
+      this.format = { ...this.format, ...sizes[0] };
+    }
     if (!this.unable) {
       this.start();
       await this.take("picture", "sound");
@@ -98,6 +102,7 @@ export class Studio {
   async set(format: Partial<PictureFormat>): Promise<void> {
     const resized = format.width !== undefined && format.width !== this.format.width;
     this.format = { ...this.format, ...format };
+    if (resized && this.picture.problem === "size") this.picture.problem = undefined;
     this.order({ type: "format", format: this.format });
     if (resized && this.picture.source === "device") await this.take("picture");
     this.handler.changed();
@@ -151,9 +156,9 @@ export class Studio {
 
   private report(report: Report): void {
     if (report.type === "stats") this.stats = report.stats;
-    if (report.type === "ended") this.lost(report.part, "unplugged");
+    if (report.type === "ended") this.lost(report.part, report.why);
     if (report.type === "failed" && report.part === "sound") this.sound.problem = "aac";
-    if (report.type === "failed" && report.part === "picture") this.picture.problem = "h264";
+    if (report.type === "failed" && report.part === "picture") this.picture.problem = "size";
     this.handler.report(report);
     this.handler.changed();
   }

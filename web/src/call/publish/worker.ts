@@ -24,6 +24,10 @@ const offFps = 5;
 const hush = 1500;
 /** A connection that does not open, or a relay that has spoken and says no more, is lost, ms. */
 const silence = 8000;
+/** … or that does not say, so long after the connection opened, that anything has arrived. */
+const firstWord = 20000;
+/** A camera that has given no picture after so long gives none, ms. */
+const firstPicture = 10000;
 
 let format: PictureFormat = { width: 640, height: 360, fps: 30, kbps: 800 };
 let label = "";
@@ -87,8 +91,8 @@ function connect(url: string): void {
   const mine = (socket = new WebSocket(url));
   heardAt = now();
   mine.onopen = () => {
-    heardAt = Infinity;
     openedAt = now();
+    heardAt = openedAt + firstWord - silence;
     described = { video: false, audio: false, begun: false };
     rate.begin(now());
     tell({ type: "open" });
@@ -177,20 +181,24 @@ function takePicture(source: PictureSource): void {
 async function readFrames(frames: ReadableStream<VideoFrame>, turn: number): Promise<void> {
   const reader = frames.getReader();
   pictureClock.reset();
+  const late = setTimeout(() => turn === pictureTurn && tell({ type: "ended", part: "picture", why: "busy" }), firstPicture);
   try {
     for (;;) {
       const { done, value } = await reader.read();
+      clearTimeout(late);
       if (turn !== pictureTurn) {
         value?.close();
         return void reader.cancel();
       }
-      if (done) return tell({ type: "ended", part: "picture" });
+      if (done) return tell({ type: "ended", part: "picture", why: "unplugged" });
       const time = pictureClock.time(value.timestamp / 1000, now());
       if (time === undefined) value.close();
       else takeFrame(value, time);
     }
-  } catch (error) {
-    if (turn === pictureTurn) tell({ type: "failed", part: "picture", message: String(error) });
+  } catch {
+    if (turn === pictureTurn) tell({ type: "ended", part: "picture", why: "unplugged" });
+  } finally {
+    clearTimeout(late);
   }
 }
 
@@ -267,13 +275,13 @@ async function readSound(data: ReadableStream<AudioData>, turn: number): Promise
         value?.close();
         return void reader.cancel();
       }
-      if (done) return tell({ type: "ended", part: "sound" });
+      if (done) return tell({ type: "ended", part: "sound", why: "unplugged" });
       const time = soundClock.time(value.timestamp / 1000, now());
       if (time !== undefined) sound.push(...interleaved(value), time);
       value.close();
     }
-  } catch (error) {
-    if (turn === soundTurn) tell({ type: "failed", part: "sound", message: String(error) });
+  } catch {
+    if (turn === soundTurn) tell({ type: "ended", part: "sound", why: "unplugged" });
   }
 }
 
