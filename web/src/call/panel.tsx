@@ -109,7 +109,7 @@ function Chat({ call, t }: { call: Call; t: Text }) {
   useEffect(() => {
     call.unread = 0;
     list.current?.scrollTo({ top: list.current.scrollHeight });
-  }, [call, call.messages.length]);
+  }, [call, call.messages.at(-1)]); // not their number, which has a bound
   const submit = async (e: Event): Promise<void> => {
     e.preventDefault();
     const users = to ? [to] : [...call.members.keys()];

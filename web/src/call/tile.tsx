@@ -50,6 +50,11 @@ export function RemoteTile({ call, remote, t }: { call: Call; remote: Remote; t:
           )}
         </div>
       )}
+      {state.state === "playing" && state.reason && (
+        <p class="tile-note" role="status">
+          {state.text}
+        </p>
+      )}
       <footer>
         <span class="name">{name}</span>
         {remote.micOff && <Icon name="micOff" size={16} />}
