@@ -107,15 +107,15 @@ export class Relay {
   }
 }
 
-/** ffmpeg that publishes a moving picture and, unless told otherwise, a tone. */
+/** ffmpeg that publishes a moving picture and a tone, or one of both. */
 export class Publisher {
-  constructor(relay, stream, { size = "320x180", rate = 30, source = "testsrc2", audio = true, video = "libx264", extra = [], claims = {} } = {}) {
-    const picture = ["-f", "lavfi", "-i", `${source}=size=${size}:rate=${rate}`];
+  constructor(relay, stream, { size = "320x180", rate = 30, source = "testsrc2", picture = true, audio = true, video = "libx264", extra = [], claims = {} } = {}) {
+    const moving = picture ? ["-f", "lavfi", "-i", `${source}=size=${size}:rate=${rate}`] : [];
     const tone = audio ? ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"] : [];
-    const codec = ["-c:v", video, "-preset", "ultrafast", ...(video === "libx264" ? ["-tune", "zerolatency"] : []), "-g", String(rate), "-pix_fmt", "yuv420p"];
+    const codec = picture ? ["-c:v", video, "-preset", "ultrafast", ...(video === "libx264" ? ["-tune", "zerolatency"] : []), "-g", String(rate), "-pix_fmt", "yuv420p"] : [];
     const sound = audio ? ["-c:a", "aac", "-b:a", "64k", "-ac", "2"] : [];
     const url = `rtmp://127.0.0.1:${relay.rtmp}/live/${stream}?token=${relay.token(stream, "publish", 3600, claims)}`;
-    this.child = spawn("ffmpeg", ["-nostdin", "-v", "error", "-re", ...picture, ...tone, ...codec, ...sound, ...extra, "-f", "flv", url], { stdio: ["ignore", "ignore", "pipe"] });
+    this.child = spawn("ffmpeg", ["-nostdin", "-v", "error", "-re", ...moving, ...tone, ...codec, ...sound, ...extra, "-f", "flv", url], { stdio: ["ignore", "ignore", "pipe"] });
     this.log = "";
     this.child.stderr.on("data", (d) => (this.log += d));
     this.gone = new Promise((r) => this.child.once("exit", r));
@@ -151,8 +151,9 @@ export class Network {
         this.pairs.delete(pair);
       });
     }
+    near.once("data", (data) => (pair.opening = data.toString("latin1")));
     near.on("data", (data) => this.up(near, far, data));
-    far.on("data", (data) => near.write(this.changed(data)) || (far.pause(), near.once("drain", () => this.dead || far.resume())));
+    far.on("data", (data) => this.down(near, far, this.changed(data)));
     if (this.dead) for (const end of [near, far]) end.pause();
   }
 
@@ -167,6 +168,15 @@ export class Network {
     if (!this.kbps) return;
     near.pause();
     setTimeout(() => this.dead || near.resume(), (data.length * 8) / this.kbps);
+  }
+
+  /** What comes from the relay: at the downlink's speed, and no faster than it is taken. */
+  down(near, far, data) {
+    const taken = near.write(data);
+    if (!taken || this.downKbps) far.pause();
+    const on = () => this.dead || far.resume();
+    if (!taken) near.once("drain", on);
+    else if (this.downKbps) setTimeout(on, (data.length * 8) / this.downKbps);
   }
 
   /** From now on nothing gets through, and nobody is told. */
@@ -184,6 +194,11 @@ export class Network {
   /** So much gets to the relay; 0: all. */
   uplink(kbps) {
     this.kbps = kbps;
+  }
+
+  /** So much comes from the relay; 0: all. */
+  downlink(kbps) {
+    this.downKbps = kbps;
   }
 
   close() {

@@ -126,6 +126,47 @@ describe("publishing", () => {
     }
   });
 
+  test("an encoder that fails at a size: the owner is told, and a smaller one is sent", () => {
+    const told = [];
+    const made = [];
+    const had = { VideoEncoder: globalThis.VideoEncoder, VideoFrame: globalThis.VideoFrame };
+    globalThis.VideoEncoder = class {
+      state = "unconfigured";
+      encodeQueueSize = 0;
+      configure({ width }) {
+        if (width > 640) throw new Error("too large");
+        this.state = "configured";
+      }
+      encode() {
+        made.push(this.state);
+      }
+      close() {
+        this.state = "closed";
+      }
+    };
+    globalThis.VideoFrame = class {
+      close() {}
+    };
+    try {
+      const format = { width: 1920, height: 1080, fps: 30, kbps: 4000 };
+      const encoder = new picture.PictureEncoder(format, { failed: () => told.push("failed") });
+      const push = (time) => {
+        for (let i = 0; i < 20; i++) encoder.push({ displayWidth: 1920, displayHeight: 1080, close() {} }, time + i * 40);
+      };
+      push(0);
+      assert.deepEqual([told.length, made.length], [1, 0]);
+      encoder.set({ ...format, width: 640, height: 360 });
+      push(1000);
+      assert.equal(made.length, 20);
+      encoder.close();
+      encoder.set({ ...format, width: 320, height: 180 });
+      push(2000);
+      assert.equal(made.length, 20, "closed");
+    } finally {
+      Object.assign(globalThis, had);
+    }
+  });
+
   test("the bytes are FLV, and a clock beyond 24 bits is written as players read it", (t) => {
     const meta = { width: 640, height: 360, framerate: 30, videodatarate: 800, audiosamplerate: 48000, stereo: true };
     const late = flv.audio(0x1234567, new Uint8Array(300));
