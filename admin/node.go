@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"liverelay/room"
@@ -117,7 +118,12 @@ func (s *Server) apps() {
 }
 
 func (s *Server) listApps(ctx context.Context, q *Page) (*appsReply, error) {
+	var rooms [][]room.Overview
+	var away []string
+	var asking sync.WaitGroup // both at the same time: a silent node is waited for once
+	asking.Go(func() { rooms, away = everywhere[[]room.Overview](ctx, s, Query{What: "rooms"}) })
 	streams, missing := s.allStreams(ctx, Query{What: "streams"})
+	asking.Wait()
 	who := actorOf(ctx)
 	apps := []App{}
 	byName := map[string]int{}
@@ -134,7 +140,6 @@ func (s *Server) listApps(ctx context.Context, q *Page) (*appsReply, error) {
 			apps[i].Kbps += st.Kbps
 		}
 	}
-	rooms, away := everywhere[[]room.Overview](ctx, s, Query{What: "rooms"})
 	counted := map[room.Key]bool{} // each node that has something in a room has it
 	for _, r := range slices.Concat(rooms...) {
 		key := room.Key{App: r.App, Room: r.Room}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -750,5 +751,23 @@ func TestAPlayerHereIsKickedAtOnce(t *testing.T) {
 	})
 	if status, body, _ := c.ask("DELETE", "/api/v1/players/p-1", testTokens["operator"], nil, nil); status != 204 {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+// TestAppsWaitOnceForASilentNode: both questions are on their way before one is answered.
+func TestAppsWaitOnceForASilentNode(t *testing.T) {
+	var both sync.WaitGroup
+	both.Add(2)
+	c := start(t, newFake(), func(cfg *Config) {
+		cfg.Peers = peersFunc(func(context.Context, Query) ([]Answer, []string) {
+			both.Done()
+			both.Wait()
+			return nil, []string{"n2"}
+		})
+	})
+	var apps AppList
+	c.get("/api/v1/apps", &apps)
+	if !slices.Equal(apps.Missing, []string{"n2"}) || apps.Apps[0].Streams != 1 || apps.Apps[0].Rooms != 1 {
+		t.Errorf("%+v", apps)
 	}
 }
