@@ -55,7 +55,7 @@ func (s *Server) bundles() {
 			"the end of the log, and, where one is named, what a connection carries; without credentials, at most 5 MiB.",
 		errors: []int{http.StatusNotFound, http.StatusConflict},
 		reply: map[string]*huma.Response{"200": {
-			Description: "A zip", Content: map[string]*huma.MediaType{"application/zip": {Schema: &huma.Schema{Type: "string", Format: "binary"}}},
+			Description: "A zip", Content: map[string]*huma.MediaType{"application/zip": {}},
 		}},
 	}, s.bundle)
 }

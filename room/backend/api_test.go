@@ -18,6 +18,7 @@ import (
 	"liverelay/room"
 	"liverelay/room/backend"
 	"liverelay/room/roomtest"
+	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -353,6 +354,9 @@ func TestServerAPIRefuses(t *testing.T) {
 		t.Error("a list is no body")
 	}
 }
+
+// TestOpenAPIIsValid by the schema of its version.
+func TestOpenAPIIsValid(t *testing.T) { proc.CheckOpenAPI(t, "openapi.yaml", backend.OpenAPI) }
 
 // TestOpenAPI: the description names exactly the actions there are.
 func TestOpenAPI(t *testing.T) {
