@@ -2,6 +2,7 @@ package room_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"liverelay/auth"
 	"liverelay/room"
 	"liverelay/room/roomtest"
+	"liverelay/test/wait"
 )
 
 // gated is a store that holds commits up while it is locked.
@@ -151,5 +153,44 @@ func TestResumeOnly(t *testing.T) {
 	must(t, ann, "ping", nil)
 	if now := ann.View("r1").Seq; now != seq {
 		t.Errorf("something happened in the room: seq %d, then %d", seq, now)
+	}
+}
+
+// TestPlayersOfOneWhoIsLostTwice: what a member plays stays, however often his client has had to
+// log in anew meanwhile; the login of another client ends it.
+func TestPlayersOfOneWhoIsLostTwice(t *testing.T) {
+	var ahead atomic.Int64
+	n := node(t, func(c *roomtest.Config) {
+		c.Tick, c.Signal.Heartbeat, c.Signal.LoginTimeout = 5*time.Millisecond, time.Hour, time.Hour
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	login(t, n, "ann")
+	bob := login(t, n, "bob")
+	playing := room.MediaSession(bob.View("r1").Session)
+	n.Service.PlayerStarted(room.PlayerEvent{App: roomtest.AppName, Stream: "a", User: "bob", Room: "r1", Session: playing, ID: 1})
+	for range 2 {
+		last := bob.View("r1")
+		bob.Drop()
+		wait.For(t, "bob's connection is gone", func() bool {
+			r, _ := n.Service.Here(within(t), roomtest.AppName, "r1")
+			return slices.ContainsFunc(r.Members, func(m room.MemberDetail) bool { return m.User == "bob" && !m.Connected })
+		})
+		ahead.Add(int64(91 * time.Second))
+		wait.For(t, "bob is gone", func() bool {
+			users, err := n.Service.CountUsers(room.Key{App: roomtest.AppName, Room: "r1"})
+			return err == nil && users == 1
+		})
+		bob = dial(t, n)
+		req := creds("bob")
+		req["resume"] = M{"session": last.Session, "seq": last.Seq}
+		if must(t, bob, "login", req).Resumed {
+			t.Fatal("the room still had him")
+		}
+	}
+	login(t, n, "bob")
+	want := room.PlayersRef{App: roomtest.AppName, Room: "r1", User: "bob", Session: playing}
+	wait.For(t, "what he played is ended", func() bool { return len(n.EndedPlayers()) > 0 })
+	if got := n.EndedPlayers(); len(got) != 1 || got[0] != want {
+		t.Errorf("ended %v, want only %v", got, want)
 	}
 }

@@ -125,13 +125,15 @@ func (r *Room) left(ch *Change) {
 	}
 }
 
-// came ends what is still played here by a session that the user's new one has replaced, unless it
-// is of the same client.
+// came ends what is still played here by a session that the user's new one has replaced. A client
+// that goes on from an earlier session keeps what it plays, also by the addresses of those before
+// that: it found its user absent, so that no other client plays for him.
 func (r *Room) came(m *Member) {
 	delete(r.own.stranded, m.User.ID)
-	r.endPlayers(m.User.ID, ReasonRelogin, func(session string) bool {
-		return session != MediaSession(m.Session) && (m.Previous == "" || session != MediaSession(m.Previous))
-	})
+	if m.Previous != "" {
+		return
+	}
+	r.endPlayers(m.User.ID, ReasonRelogin, func(session string) bool { return session != MediaSession(m.Session) })
 }
 
 // expirePlayers ends what is played by users who did not come back.
