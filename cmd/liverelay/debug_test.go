@@ -50,7 +50,7 @@ func TestDebugBundle(t *testing.T) {
 		{"debug -h", 0, ""},
 		{"debug", 0, ""},
 		{"debug core", 2, `liverelay: debug: unknown "core": see liverelay debug -h`},
-		{"debug bundle --connection none-1 --seconds 1", 1, "liverelay: debug bundle: 404 Not Found: connection: there is none of that id on this node"},
+		{"debug bundle --connection none-1 --seconds 1", 1, "liverelay: debug bundle: 404 Not Found: connection: there is none of that id"},
 		{"debug bundle --connection live/s --seconds 99", 1, "liverelay: debug bundle: 422 Unprocessable Entity: validation failed"},
 		{"debug bundle --token a-viewer-token", 1, "liverelay: debug bundle: 403 Forbidden: needs the role admin"},
 		{"debug bundle --token wrong-token", 1, "liverelay: debug bundle: 401 Unauthorized: send an admin token: Authorization: Bearer …"},
