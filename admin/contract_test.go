@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"liverelay/test/proc"
 )
 
 var update = flag.Bool("update", false, "write testdata/ anew")
@@ -397,15 +395,6 @@ func write(t *testing.T, file, text string) {
 	}
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestDocumentIsValid by the schemas of both versions of OpenAPI in which it is served.
-func TestDocumentIsValid(t *testing.T) {
-	c := start(t, newFake(), nil)
-	for _, name := range []string{"openapi.json", "openapi-3.0.json"} {
-		_, body, _ := c.ask("GET", "/api/"+name, "", nil, nil)
-		proc.CheckOpenAPI(t, name, []byte(body))
 	}
 }
 

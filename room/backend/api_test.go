@@ -18,7 +18,6 @@ import (
 	"liverelay/room"
 	"liverelay/room/backend"
 	"liverelay/room/roomtest"
-	"liverelay/test/proc"
 	"liverelay/test/wait"
 )
 
@@ -354,9 +353,6 @@ func TestServerAPIRefuses(t *testing.T) {
 		t.Error("a list is no body")
 	}
 }
-
-// TestOpenAPIIsValid by the schema of its version.
-func TestOpenAPIIsValid(t *testing.T) { proc.CheckOpenAPI(t, "openapi.yaml", backend.OpenAPI) }
 
 // TestOpenAPI: the description names exactly the actions there are.
 func TestOpenAPI(t *testing.T) {
